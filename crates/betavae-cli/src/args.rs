@@ -1,0 +1,357 @@
+//! Every command, argument and help text.
+
+use std::ops::Range;
+use std::path::PathBuf;
+
+use betavae::Device;
+use clap::{Args, Parser, Subcommand};
+
+/// Train, measure and look at beta-VAEs.
+///
+/// MODEL is a run folder, one of its checkpoints, or a .safetensors file written by betavae.
+/// INPUT is a data set name (see `betavae data list`), an .npz or .npy file, or a folder of images.
+#[derive(Parser)]
+#[command(name = "betavae", version, propagate_version = true)]
+pub struct Arguments {
+    /// Where to compute
+    #[arg(long, global = true, default_value = "cpu", value_name = "DEVICE")]
+    pub device: String,
+
+    /// Number of CPU threads [default: one per core]
+    #[arg(long, global = true, value_name = "T", value_parser = threads)]
+    pub threads: Option<usize>,
+
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Subcommand)]
+pub enum Command {
+    Train(Train),
+    Resume(Resume),
+    Encode(Encode),
+    Decode(Decode),
+    Reconstruct(Reconstruct),
+    Sample(Sample),
+    Traverse(Traverse),
+    Evaluate(Evaluate),
+    Data(Data),
+    Recipes(Recipes),
+    Completions(Completions),
+    Man(Man),
+}
+
+/// Train a model
+///
+/// Without a recipe: dSprites, rendered in memory, the Burgess network, loss H with beta 4.
+/// Writes a run folder with checkpoints, metrics.csv, pictures and the resolved configuration.
+/// Ctrl-C saves a checkpoint and says how to resume.
+#[derive(Args)]
+#[command(after_help = "Examples:
+  betavae train
+  betavae train burgess2018-dsprites --out runs/b1 --seed 3
+  betavae train --set objective.beta=8 --set model.latents=6 --steps 20000
+  betavae train --data photos/ --set 'data.size=[64,64]' --set model.architecture=pytorch-vae")]
+pub struct Train {
+    /// A built-in recipe (see `betavae recipes`) or a .toml file
+    #[arg(value_name = "RECIPE")]
+    pub recipe: Option<String>,
+
+    /// Change one key of the recipe
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub set: Vec<String>,
+
+    /// Run folder, new or empty [default: runs/<recipe>-<n>]
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+
+    /// Optimisation steps; short for --set train.steps=N
+    #[arg(long, value_name = "N")]
+    pub steps: Option<u64>,
+
+    /// Seed of the run; short for --set seed=S
+    #[arg(long, value_name = "S")]
+    pub seed: Option<u64>,
+
+    /// Train on this: a data set name, an .npz or .npy file, or a folder of images
+    #[arg(long, value_name = "INPUT")]
+    pub data: Option<String>,
+}
+
+/// Continue a run exactly where its last complete checkpoint stands
+#[derive(Args)]
+#[command(after_help = "Examples:
+  betavae resume runs/default-1
+  betavae resume runs/default-1 --steps 50000")]
+pub struct Resume {
+    /// A run folder
+    #[arg(value_name = "DIR")]
+    pub folder: PathBuf,
+
+    /// New length of the whole run in steps
+    #[arg(long, value_name = "N")]
+    pub steps: Option<u64>,
+}
+
+/// Turn images into codes: `mean` and `log_var` of the posterior, [N, D] float32
+#[derive(Args)]
+#[command(after_help = "Examples:
+  betavae encode runs/default-1 --input photos/ --output codes.npz
+  betavae encode runs/default-1 --input dsprites --limit 10000 --output codes.npz")]
+pub struct Encode {
+    #[arg(value_name = "MODEL")]
+    pub model: PathBuf,
+
+    /// Images
+    #[arg(long, value_name = "INPUT")]
+    pub input: String,
+
+    /// Where to write (.npz)
+    #[arg(long, value_name = "FILE.npz")]
+    pub output: PathBuf,
+
+    /// Only this many images, spread evenly
+    #[arg(long, value_name = "N")]
+    pub limit: Option<usize>,
+}
+
+/// Turn codes into images
+#[derive(Args)]
+#[command(after_help = "Examples:
+  betavae decode runs/default-1 --input codes.npz --output images.npz
+  betavae decode runs/default-1 --input codes.npz --output grid.png")]
+pub struct Decode {
+    #[arg(value_name = "MODEL")]
+    pub model: PathBuf,
+
+    /// An .npz file with `mean` [N, D] float32
+    #[arg(long, value_name = "FILE.npz")]
+    pub input: PathBuf,
+
+    /// Where to write: .npz (`images` [N, H, W, C] float32) or .png
+    #[arg(long, value_name = "FILE")]
+    pub output: PathBuf,
+}
+
+/// Show images beside their reconstructions
+#[derive(Args)]
+#[command(after_help = "Examples:
+  betavae reconstruct runs/default-1
+  betavae reconstruct runs/default-1 --input photos/ --count 32 --output photos.png")]
+pub struct Reconstruct {
+    #[arg(value_name = "MODEL")]
+    pub model: PathBuf,
+
+    /// Images [default: what the model was trained on]
+    #[arg(long, value_name = "INPUT")]
+    pub input: Option<String>,
+
+    /// How many images, spread evenly over the input
+    #[arg(long, value_name = "N", default_value_t = 16)]
+    pub count: usize,
+
+    /// Where to write: .png, or .npz (`originals` and `images`) [default: MODEL's figures/ folder]
+    #[arg(long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+}
+
+/// Decode random draws from the prior
+#[derive(Args)]
+#[command(after_help = "Examples:
+  betavae sample runs/default-1 --count 64 --seed 3
+  betavae sample runs/default-1 --count 1000 --output samples.npz")]
+pub struct Sample {
+    #[arg(value_name = "MODEL")]
+    pub model: PathBuf,
+
+    /// How many images
+    #[arg(long, value_name = "N", default_value_t = 64)]
+    pub count: usize,
+
+    /// Seed of the draws
+    #[arg(long, value_name = "S", default_value_t = 1)]
+    pub seed: u64,
+
+    /// Where to write: .png, or .npz (`images`) [default: MODEL's figures/ folder]
+    #[arg(long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+}
+
+/// Vary one latent at a time; rows ordered by KL and labelled with it
+#[derive(Args)]
+#[command(after_help = "Examples:
+  betavae traverse runs/default-1
+  betavae traverse runs/default-1 --output traversal.gif
+  betavae traverse runs/default-1 --input dsprites --index 300000 --range 2 --frames 9")]
+pub struct Traverse {
+    #[arg(value_name = "MODEL")]
+    pub model: PathBuf,
+
+    /// Start from the code of an image of this instead of the mean of the prior
+    #[arg(long, value_name = "INPUT")]
+    pub input: Option<String>,
+
+    /// Which image of --input
+    #[arg(long, value_name = "I", default_value_t = 0, requires = "input")]
+    pub index: usize,
+
+    /// Vary each latent from -RANGE to RANGE standard deviations of the prior
+    #[arg(long, value_name = "RANGE", default_value_t = 3.0, value_parser = positive)]
+    pub range: f32,
+
+    /// Number of values per latent
+    #[arg(long, value_name = "N", default_value_t = 11)]
+    pub frames: usize,
+
+    /// Where to write: .png, .gif (animated), or .npz (`images`, `values`, `latents`)
+    /// [default: MODEL's figures/ folder]
+    #[arg(long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+}
+
+/// Loss terms in nats per image, at z = mean and with noise, and the KL of each latent
+#[derive(Args)]
+#[command(after_help = "Examples:
+  betavae evaluate runs/default-1 --limit 10000
+  betavae evaluate runs/default-1 --data photos/ --json")]
+pub struct Evaluate {
+    #[arg(value_name = "MODEL")]
+    pub model: PathBuf,
+
+    /// Images [default: what the model was trained on]
+    #[arg(long, value_name = "INPUT")]
+    pub data: Option<String>,
+
+    /// Only this many images, spread evenly
+    #[arg(long, value_name = "N")]
+    pub limit: Option<usize>,
+
+    /// Print one JSON object
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// List, describe and export data sets
+#[derive(Args)]
+pub struct Data {
+    #[command(subcommand)]
+    pub command: DataCommand,
+}
+
+#[derive(Subcommand)]
+pub enum DataCommand {
+    /// The data sets that need no file
+    List {
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Size, factors and fingerprint of a data set
+    Info {
+        /// A data set name, an .npz or .npy file, or a folder of images
+        #[arg(value_name = "INPUT")]
+        input: String,
+        /// Print one JSON object
+        #[arg(long)]
+        json: bool,
+    },
+    /// Write images as an .npz file with the keys of dSprites: `imgs`, and where the factors are
+    /// known `latents_classes` and `latents_values`
+    #[command(after_help = "Examples:
+  betavae data export dsprites --indices 0..1000 --output first.npz
+  betavae data export dsprites --output dsprites.npz
+  betavae data export blobs --output blobs.npz")]
+    Export {
+        /// A data set name, an .npz or .npy file, or a folder of images
+        #[arg(value_name = "INPUT")]
+        input: String,
+        /// Which images, first..last (last excluded) [default: all]
+        #[arg(long, value_name = "A..B", value_parser = range)]
+        indices: Option<Range<usize>>,
+        /// Seed of the noise of the coloured, noisy and textured sets
+        #[arg(long, value_name = "S", default_value_t = 1)]
+        seed: u64,
+        /// Where to write
+        #[arg(long, value_name = "FILE.npz")]
+        output: PathBuf,
+    },
+}
+
+/// List the built-in recipes, or print one
+#[derive(Args)]
+#[command(after_help = "Examples:
+  betavae recipes
+  betavae recipes burgess2018-dsprites > mine.toml && betavae train mine.toml")]
+pub struct Recipes {
+    /// Print this one
+    #[arg(value_name = "NAME")]
+    pub name: Option<String>,
+}
+
+/// Print a completion script for a shell
+#[derive(Args)]
+#[command(after_help = "Example:
+  betavae completions bash > ~/.local/share/bash-completion/completions/betavae")]
+pub struct Completions {
+    #[arg(value_name = "SHELL")]
+    pub shell: clap_complete::Shell,
+}
+
+/// Write manual pages into a folder
+#[derive(Args)]
+#[command(after_help = "Example:
+  betavae man ~/.local/share/man/man1")]
+pub struct Man {
+    #[arg(value_name = "DIR")]
+    pub folder: PathBuf,
+}
+
+/// The device a name stands for.
+pub fn device(name: &str) -> Result<Device, betavae::Error> {
+    match name {
+        "cpu" => Ok(Device::flex()),
+        _ => Err(betavae::Error::Config {
+            message: format!("unknown device `{name}`: this build has `cpu`"),
+            hint: String::new(),
+        }),
+    }
+}
+
+fn threads(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(threads @ 1..=1024) => Ok(threads),
+        _ => Err("expected a number from 1 to 1024".into()),
+    }
+}
+
+fn positive(text: &str) -> Result<f32, String> {
+    match text.parse() {
+        Ok(value) if value > 0.0 && f32::is_finite(value) => Ok(value),
+        _ => Err("expected a number above 0".into()),
+    }
+}
+
+fn range(text: &str) -> Result<Range<usize>, String> {
+    let parts = text.split_once("..").and_then(|(a, b)| Some((a.parse().ok()?, b.parse().ok()?)));
+    match parts {
+        Some((first, last)) if first < last => Ok(first..last),
+        _ => Err("expected first..last, such as 0..1000".into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_definitions_are_consistent() {
+        use clap::CommandFactory;
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn ranges_are_read_and_empty_ones_refused() {
+        assert_eq!(range("0..1000"), Ok(0..1000));
+        assert!(["5..5", "7..3", "5", "a..b", "..3"].iter().all(|text| range(text).is_err()));
+    }
+}

@@ -1,0 +1,54 @@
+//! `evaluate`.
+
+use betavae::Device;
+use betavae::checkpoint::Trained;
+use betavae::evaluate::{self, Evaluation, spread};
+
+use super::open_for;
+use crate::args::Evaluate;
+use crate::output::{print, print_json, thousands};
+use crate::progress;
+
+pub fn evaluate(args: Evaluate, device: &Device) -> anyhow::Result<()> {
+    let trained = Trained::load(&args.model, device)?;
+    let data = open_for(&trained, args.data.as_deref())?;
+    let indices = spread(data.len(), args.limit.unwrap_or(data.len()));
+    let (bar, mut progress) = progress::images(indices.len());
+    let evaluation = evaluate::evaluate(&trained, &*data, &indices, &mut progress)?;
+    bar.finish_and_clear();
+    if args.json { print_json(&evaluation) } else { print(&table(&evaluation)) }
+}
+
+/// The result for people.
+pub fn table(evaluation: &Evaluation) -> String {
+    let Evaluation { at_mean, sampled, .. } = evaluation;
+    let mut text = format!(
+        "{} images of {}, after {} steps; nats per image\n\n\
+         {:<16}{:>12}{:>12}\n",
+        thousands(evaluation.images),
+        evaluation.data,
+        thousands(evaluation.step as usize),
+        "",
+        "z = mean",
+        "z sampled",
+    );
+    let rows = [
+        ("reconstruction", at_mean.reconstruction, sampled.reconstruction),
+        ("KL", at_mean.kl, sampled.kl),
+        ("ELBO", at_mean.elbo, sampled.elbo),
+    ];
+    for (name, mean, sampled) in rows {
+        text += &format!("{name:<16}{mean:>12.3}{sampled:>12.3}\n");
+    }
+    text += &format!(
+        "\nKL per latent ({} of {} active)\n",
+        evaluation.active_latents,
+        at_mean.kl_per_latent.len()
+    );
+    let largest = at_mean.kl_per_latent.iter().copied().fold(f64::MIN_POSITIVE, f64::max);
+    for (latent, kl) in at_mean.kl_per_latent.iter().enumerate() {
+        let bar = "#".repeat((kl / largest * 30.0).round().max(0.0) as usize);
+        text += &format!("  z{latent:<4}{kl:>8.3}  {bar}\n");
+    }
+    text.trim_end().to_owned()
+}

@@ -1,0 +1,68 @@
+//! One file per group of commands, and what they share.
+
+pub mod codes;
+pub mod data;
+pub mod evaluate;
+pub mod generate;
+pub mod pictures;
+pub mod recipes;
+pub mod train;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::Context;
+use betavae::checkpoint::Trained;
+use betavae::data::{DataConfig, Dataset, open, open_name_or_path};
+use betavae::evaluate::check_shape;
+
+/// Opens INPUT for a model: a data set name, or a path, whose images are brought to the model's
+/// shape if they are files of a folder.
+fn open_for(trained: &Trained, input: Option<&str>) -> anyhow::Result<Arc<dyn Dataset>> {
+    let config = &trained.metadata.config;
+    let data = match input {
+        None => open(&config.data, config.seed)?,
+        Some(word) if Path::new(word).is_dir() => {
+            let image = trained.model.network().image;
+            let folder = DataConfig {
+                path: Some(word.into()),
+                size: Some([image.height, image.width]),
+                crop: config.data.crop,
+                channels: [1, 3].contains(&image.channels).then_some(image.channels),
+                ..DataConfig::default()
+            };
+            open(&folder, config.seed)?
+        }
+        Some(word) => open_name_or_path(word, config.seed)?,
+    };
+    check_shape(&trained.model, &*data)?;
+    Ok(data)
+}
+
+/// Where a figure goes that was not told: the run's figures folder, else the current folder.
+fn figure_path(model: &Path, output: Option<PathBuf>, name: &str) -> anyhow::Result<PathBuf> {
+    if let Some(output) = output {
+        return Ok(output);
+    }
+    if !model.join("config.toml").exists() {
+        return Ok(PathBuf::from(name));
+    }
+    let folder = model.join("figures");
+    std::fs::create_dir_all(&folder)
+        .with_context(|| format!("cannot create {}", folder.display()))?;
+    Ok(folder.join(name))
+}
+
+/// The part of a file name that says what to write.
+fn extension(path: &Path) -> String {
+    path.extension().unwrap_or_default().to_string_lossy().to_lowercase()
+}
+
+/// The error for an output file of a kind we do not write.
+fn unknown_format(path: &Path, formats: &str) -> anyhow::Error {
+    betavae::Error::Config {
+        message: format!("{}: expected a file name ending in {formats}", path.display()),
+        hint: String::new(),
+    }
+    .into()
+}

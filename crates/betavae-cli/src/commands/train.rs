@@ -1,0 +1,189 @@
+//! `train` and `resume`.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::Context;
+use betavae::Device;
+use betavae::config::Config;
+use betavae::data;
+use betavae::evaluate::{Evaluation, evaluate, spread};
+use betavae::objective::{Constraint, Likelihood, Reduction, beta_norm};
+use betavae::train::{Outcome, Run};
+
+use crate::args::{Resume, Train};
+use crate::commands::evaluate::table;
+use crate::output::{print, say, thousands};
+use crate::progress::{Progress, catch_signals};
+use crate::recipes;
+
+/// Images of the evaluation at the end of training.
+const FINAL_IMAGES: usize = 2048;
+
+pub fn train(args: Train, device: &Device) -> anyhow::Result<ExitCode> {
+    let name = args.recipe.as_deref().unwrap_or("default");
+    let (title, text) = match recipes::find(name) {
+        Some(text) => (name.to_owned(), text.to_owned()),
+        None => read_recipe(Path::new(name))?,
+    };
+    let (mut config, dropped) = Config::from_recipe(&text, &changes(&args))?;
+    for key in dropped {
+        say(&format!("note: {key} of the recipe does not apply to this objective and is dropped"));
+    }
+    if let Some(path) = &mut config.data.path {
+        // The run folder must find its data from wherever it is resumed.
+        *path = std::path::absolute(&*path)?;
+    }
+    let data = data::open(&config.data, config.seed)?;
+    let folder = args.out.clone().unwrap_or_else(|| free_folder(&title));
+    let run = Run::create(&folder, config, data, device)?;
+    go(run)
+}
+
+pub fn resume(args: Resume, device: &Device) -> anyhow::Result<ExitCode> {
+    let config = Run::config(&args.folder)?;
+    let data = data::open(&config.data, config.seed)?;
+    let run = Run::resume(&args.folder, args.steps, data, device)?;
+    for warning in run.warnings() {
+        say(&format!("warning: skipped a damaged checkpoint: {warning}"));
+    }
+    say(&format!("resuming at step {}", run.trainer().steps_taken()));
+    go(run)
+}
+
+/// Trains, then shows what came out.
+fn go(mut run: Run) -> anyhow::Result<ExitCode> {
+    introduce(&run)?;
+    catch_signals()?;
+    let steps = run.trainer().config().train.steps;
+    let mut progress = Progress::new(run.trainer().steps_taken(), steps);
+    let outcome = run.train(&mut progress);
+    progress.finish();
+    let folder = run.folder().display().to_string();
+    match outcome? {
+        Outcome::Finished => {
+            let evaluation = summarise(&run)?;
+            say(&format!("\n{}", table(&evaluation)));
+            say(&format!(
+                "pictures: {folder}/figures\nlook at it: betavae traverse {folder}\n\
+                 train longer: betavae resume {folder} --steps {}",
+                steps.saturating_mul(2)
+            ));
+            print(&folder)?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Outcome::Stopped => {
+            let step = run.trainer().steps_taken();
+            say(&format!("stopped at step {step}; continue with: betavae resume {folder}"));
+            Ok(ExitCode::FAILURE)
+        }
+    }
+}
+
+/// Evaluates the final model on a sample of the data and writes `evaluation.json`.
+fn summarise(run: &Run) -> anyhow::Result<Evaluation> {
+    let trained = run.trained()?;
+    let data = &**run.trainer().data();
+    let indices = spread(data.len(), FINAL_IMAGES);
+    let evaluation = evaluate(&trained, data, &indices, &mut |_| ())?;
+    let path = run.folder().join("evaluation.json");
+    std::fs::write(&path, serde_json::to_string_pretty(&evaluation)?)
+        .with_context(|| format!("cannot write {}", path.display()))?;
+    Ok(evaluation)
+}
+
+/// Says in words what is about to be trained.
+fn introduce(run: &Run) -> anyhow::Result<()> {
+    let trainer = run.trainer();
+    let (config, model, data) = (trainer.config(), trainer.model(), trainer.data());
+    let (objective, likelihood) = config.objective()?;
+    let shape = data.shape();
+    let (latents, values) = (model.latents(), shape.values());
+    let norm = |beta: f64| beta_norm(beta, latents, values);
+    let mut loss = match objective.constraint {
+        Constraint::H { beta, .. } => {
+            format!("H: reconstruction + {beta} * KL (beta_norm {:.4})", norm(beta))
+        }
+        Constraint::B { gamma, c_min, c_max, c_steps } => format!(
+            "B: reconstruction + {gamma} * |KL - C|, C from {c_min} to {c_max} nats in {} steps",
+            thousands(c_steps as usize)
+        ),
+    };
+    if let Reduction::Mean { kl_weight } = objective.reduction {
+        let weight = objective.weight_in_nats(likelihood, values);
+        loss += &format!(
+            "\n           pixel means and kl_weight {kl_weight}: a weight of {weight:.4} in nats \
+             (normalised {:.4})",
+            norm(weight)
+        );
+    }
+    let likelihood = match likelihood {
+        Likelihood::Bernoulli => "Bernoulli".to_owned(),
+        Likelihood::Gaussian { sigma } => format!("Gaussian, sigma {sigma}"),
+    };
+    let architecture = serde_json::to_value(config.model.architecture)?;
+    say(&format!(
+        "data       {}: {} images {shape}\n\
+         network    {}, {latents} latents, {} parameters\n\
+         objective  {loss}\n\
+         likelihood {likelihood}\n\
+         training   {} steps of {} images, seed {}, {} threads\n\
+         folder     {}",
+        data.name(),
+        thousands(data.len()),
+        architecture.as_str().unwrap_or_default(),
+        thousands(model.parameter_count()),
+        thousands(config.train.steps as usize),
+        config.train.batch,
+        config.seed,
+        rayon::current_num_threads(),
+        run.folder().display(),
+    ));
+    Ok(())
+}
+
+/// The flags that are short for `--set`, then the changes themselves.
+fn changes(args: &Train) -> Vec<String> {
+    let mut changes = Vec::new();
+    if let Some(data) = &args.data {
+        let known = data::NAMES.iter().any(|(name, _)| name == data);
+        let (key, other) = if known { ("name", "path") } else { ("path", "name") };
+        changes.push(format!("data.{key}={}", toml_string(data)));
+        // The recipe's own data gives way.
+        changes.push(format!("data.{other}="));
+    }
+    changes.extend(args.steps.map(|steps| format!("train.steps={steps}")));
+    changes.extend(args.seed.map(|seed| format!("seed={seed}")));
+    changes.extend(args.set.iter().cloned());
+    changes
+}
+
+fn toml_string(text: &str) -> String {
+    // JSON strings without control characters are TOML strings.
+    serde_json::Value::String(text.to_owned()).to_string()
+}
+
+fn read_recipe(path: &Path) -> anyhow::Result<(String, String)> {
+    if !path.exists() {
+        return Err(betavae::Error::Config {
+            message: format!(
+                "`{}` is neither a built-in recipe nor an existing file",
+                path.display()
+            ),
+            hint: "`betavae recipes` lists the built-in ones".into(),
+        }
+        .into());
+    }
+    let text =
+        std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+    let stem = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+    Ok((stem, text))
+}
+
+/// The first of runs/<name>-1, runs/<name>-2... that does not exist.
+fn free_folder(name: &str) -> PathBuf {
+    (1..)
+        .map(|i| PathBuf::from(format!("runs/{name}-{i}")))
+        .find(|folder| !folder.exists())
+        .unwrap_or_else(|| unreachable!("there is always a larger number"))
+}

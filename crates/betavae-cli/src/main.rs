@@ -1,0 +1,62 @@
+//! The `betavae` command: it reads arguments, calls the library, and shows what comes back. Results
+//! go to stdout, everything else to stderr.
+
+mod args;
+mod commands;
+mod output;
+mod progress;
+mod recipes;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use args::{Arguments, Command};
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    match run(arguments) {
+        Ok(code) => code,
+        Err(error) => fail(&error),
+    }
+}
+
+fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
+    if let Some(threads) = arguments.threads {
+        rayon::ThreadPoolBuilder::new().num_threads(threads).build_global()?;
+    }
+    let device = args::device(&arguments.device)?;
+    match arguments.command {
+        Command::Train(args) => return commands::train::train(args, &device),
+        Command::Resume(args) => return commands::train::resume(args, &device),
+        Command::Encode(args) => commands::codes::encode(args, &device)?,
+        Command::Decode(args) => commands::codes::decode(args, &device)?,
+        Command::Reconstruct(args) => commands::pictures::reconstruct(args, &device)?,
+        Command::Sample(args) => commands::pictures::sample(args, &device)?,
+        Command::Traverse(args) => commands::pictures::traverse(args, &device)?,
+        Command::Evaluate(args) => commands::evaluate::evaluate(args, &device)?,
+        Command::Data(args) => commands::data::data(args)?,
+        Command::Recipes(args) => commands::recipes::recipes(args)?,
+        Command::Completions(args) => commands::generate::completions(args)?,
+        Command::Man(args) => commands::generate::man(args)?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Prints an error once, with its causes and its hint. A closed pipe is not an error.
+fn fail(error: &anyhow::Error) -> ExitCode {
+    if output::is_broken_pipe(error) {
+        return ExitCode::SUCCESS;
+    }
+    let (red, cyan, plain) = output::colours();
+    eprintln!("{red}error:{plain} {error:#}");
+    let library = error.downcast_ref::<betavae::Error>();
+    if let Some(hint) = library.and_then(betavae::Error::hint) {
+        eprintln!("\n{cyan}hint:{plain} {hint}");
+    }
+    // A wrong configuration is a wrong command line, whose exit code is clap's.
+    match library {
+        Some(betavae::Error::Config { .. }) => ExitCode::from(2),
+        _ => ExitCode::from(1),
+    }
+}

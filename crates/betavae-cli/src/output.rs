@@ -1,0 +1,49 @@
+//! What reaches the terminal: colours if wanted, JSON, and a stdout that may be closed early.
+
+use std::io::{self, IsTerminal, Write};
+
+use serde::Serialize;
+
+/// Red, cyan and reset for stderr; empty if it is not a terminal or NO_COLOR is set.
+pub fn colours() -> (&'static str, &'static str, &'static str) {
+    let wanted =
+        io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty());
+    if wanted { ("\x1b[1;31m", "\x1b[36m", "\x1b[0m") } else { ("", "", "") }
+}
+
+/// Writes lines to stdout.
+pub fn print(text: &str) -> anyhow::Result<()> {
+    let mut stdout = io::stdout().lock();
+    stdout.write_all(text.as_bytes())?;
+    stdout.write_all(b"\n")?;
+    Ok(stdout.flush()?)
+}
+
+/// Writes one JSON value to stdout.
+pub fn print_json(value: &impl Serialize) -> anyhow::Result<()> {
+    print(&serde_json::to_string_pretty(value)?)
+}
+
+/// Says something to the user on stderr.
+pub fn say(text: &str) {
+    // Nothing sensible can be done if stderr is gone.
+    let _ = writeln!(io::stderr(), "{text}");
+}
+
+/// Whether the reader of our stdout went away, as `head` does.
+pub fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
+}
+
+/// An integer with its thousands separated.
+pub fn thousands(number: usize) -> String {
+    let digits = number.to_string();
+    let mut text = String::new();
+    for (i, digit) in digits.chars().enumerate() {
+        if i > 0 && (digits.len() - i).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}

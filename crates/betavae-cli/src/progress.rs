@@ -1,0 +1,112 @@
+//! Training on the terminal: a line that follows every step, or plain lines now and then.
+
+use std::io::IsTerminal;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use betavae::objective::Terms;
+use betavae::train::Observer;
+use indicatif::{ProgressBar, ProgressStyle};
+
+use crate::output::say;
+
+/// Set by Ctrl-C and SIGTERM.
+static STOP: AtomicBool = AtomicBool::new(false);
+
+/// Makes the first signal end the run after the step, and the second one at once.
+pub fn catch_signals() -> anyhow::Result<()> {
+    Ok(ctrlc::set_handler(|| {
+        if STOP.swap(true, Ordering::SeqCst) {
+            std::process::exit(130);
+        }
+        say("\nfinishing the step and saving; once more to quit at once");
+    })?)
+}
+
+/// Shows the progress of a run.
+pub struct Progress {
+    bar: Option<ProgressBar>,
+    steps: u64,
+    start: (Instant, u64),
+    spoken: Option<Instant>,
+}
+
+impl Progress {
+    /// For a run that goes on from `step` to `steps`.
+    pub fn new(step: u64, steps: u64) -> Self {
+        let bar = std::io::stderr().is_terminal().then(|| {
+            let bar = ProgressBar::new(steps);
+            let style = "{bar:24.cyan/dim} {pos}/{len}  {per_sec}  {msg}  {eta} left";
+            bar.set_style(
+                ProgressStyle::with_template(style)
+                    .unwrap_or_else(|_| ProgressStyle::default_bar())
+                    .with_key(
+                        "per_sec",
+                        |state: &indicatif::ProgressState, out: &mut dyn std::fmt::Write| {
+                            // A failed write to a string buffer has no consequence.
+                            let _ = write!(out, "{:.1} steps/s", state.per_sec());
+                        },
+                    ),
+            );
+            bar.set_position(step);
+            bar.reset_eta();
+            bar
+        });
+        Self { bar, steps, start: (Instant::now(), step), spoken: None }
+    }
+
+    /// Leaves the last line on the terminal.
+    pub fn finish(&self) {
+        if let Some(bar) = &self.bar {
+            bar.abandon();
+        }
+    }
+}
+
+impl Observer for Progress {
+    fn stepped(&mut self, step: u64, terms: &Terms) {
+        if let Some(bar) = &self.bar {
+            bar.set_position(step);
+            bar.set_message(terms.to_string());
+        }
+    }
+
+    fn logged(&mut self, step: u64, mean: &Terms) {
+        let due = self.spoken.is_none_or(|last| last.elapsed() > Duration::from_secs(5));
+        if self.bar.is_some() || !(due || step == self.steps) {
+            return;
+        }
+        self.spoken = Some(Instant::now());
+        let rate = (step - self.start.1) as f64 / self.start.0.elapsed().as_secs_f64();
+        let left = Duration::from_secs(((self.steps - step) as f64 / rate) as u64);
+        let left = indicatif::HumanDuration(left);
+        say(&format!("step {step}/{}  {rate:.1} steps/s  {mean}  {left:#} left", self.steps));
+    }
+
+    fn saved(&mut self, checkpoint: &Path) {
+        let text = format!("saved {}", checkpoint.display());
+        match &self.bar {
+            Some(bar) => bar.suspend(|| say(&text)),
+            None => say(&text),
+        }
+    }
+
+    fn should_stop(&mut self) -> bool {
+        STOP.load(Ordering::SeqCst)
+    }
+}
+
+/// A bar for work on many images; call the closure with the number done.
+pub fn images(total: usize) -> (ProgressBar, impl FnMut(usize)) {
+    let bar = if std::io::stderr().is_terminal() {
+        let template = "{bar:24.cyan/dim} {pos}/{len} images  {per_sec}  {eta} left";
+        let style = ProgressStyle::with_template(template);
+        let style = style.unwrap_or_else(|_| ProgressStyle::default_bar());
+        ProgressBar::new(total as u64).with_style(style)
+    } else {
+        ProgressBar::hidden()
+    };
+    let handle = bar.clone();
+    (bar, move |done| handle.set_position(done as u64))
+}

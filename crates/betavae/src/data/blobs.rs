@@ -1,0 +1,95 @@
+//! The Gaussian-blob set of Burgess et al. 2018 (Fig. 2): one white blob on black, at every
+//! position of a grid. With two factors only, it shows how a bottleneck spends its capacity.
+
+use super::{Dataset, Factor, FactorGrid, ImageShape};
+use crate::error::Result;
+
+/// Side of an image in pixels.
+const SIDE: usize = 64;
+
+/// Positions along each axis.
+const POSITIONS: usize = 64;
+
+/// Standard deviation of the blob in pixels. The paper prints no number; 4 looks like its figure.
+const SIGMA: f64 = 4.0;
+
+/// Distance in pixels of the outermost centres from the edge of the image: two sigma.
+const MARGIN: f64 = 2.0 * SIGMA;
+
+/// 64 x 64 positions of a blob exp(-r^2 / (2 sigma^2)), sigma = 4 pixels, in 64 x 64 images.
+pub struct Blobs {
+    grid: FactorGrid,
+}
+
+impl Default for Blobs {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Blobs {
+    /// The set; nothing is rendered yet.
+    pub fn new() -> Self {
+        let axis = |name| Factor::linspace(name, MARGIN, SIDE as f64 - MARGIN, POSITIONS);
+        Self { grid: FactorGrid { factors: vec![axis("posX"), axis("posY")] } }
+    }
+}
+
+impl Dataset for Blobs {
+    fn name(&self) -> &str {
+        "blobs"
+    }
+
+    fn description(&self) -> String {
+        format!("{} grey images of a Gaussian blob (sigma 4 pixels) on black", self.len())
+    }
+
+    fn len(&self) -> usize {
+        self.grid.len()
+    }
+
+    fn shape(&self) -> ImageShape {
+        ImageShape::new(SIDE, SIDE, 1)
+    }
+
+    fn read(&self, index: usize, _epoch: u64, pixels: &mut [f32]) -> Result<()> {
+        let classes = self.grid.classes(index);
+        // The blob is a product of one profile along each axis.
+        let profile = |axis: usize| -> [f64; SIDE] {
+            let centre = self.grid.factors[axis].values[classes[axis]];
+            std::array::from_fn(|i| {
+                let distance = i as f64 + 0.5 - centre;
+                libm::exp(-distance * distance / (2.0 * SIGMA * SIGMA))
+            })
+        };
+        let (x, y) = (profile(0), profile(1));
+        for (i, pixel) in pixels.iter_mut().enumerate() {
+            *pixel = (x[i % SIDE] * y[i / SIDE]) as f32;
+        }
+        Ok(())
+    }
+
+    fn factors(&self) -> Option<&FactorGrid> {
+        Some(&self.grid)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn centre_of_mass_follows_the_factors() {
+        let blobs = Blobs::new();
+        let mut pixels = vec![0.0; SIDE * SIDE];
+        for index in [0, 63, 64 * 20 + 40, blobs.len() - 1] {
+            blobs.read(index, 0, &mut pixels).unwrap();
+            let mass: f32 = pixels.iter().sum();
+            let x = |i: usize| (i % SIDE) as f32 + 0.5;
+            let mean_x = pixels.iter().enumerate().map(|(i, p)| p * x(i)).sum::<f32>() / mass;
+            let class = blobs.grid.classes(index)[0];
+            let expected = blobs.grid.factors[0].values[class] as f32;
+            assert!((mean_x - expected).abs() < 0.3, "{mean_x} for {expected}");
+        }
+    }
+}

@@ -1,0 +1,252 @@
+use std::fs;
+
+use image::{GrayImage, ImageBuffer, Luma, LumaA, Rgb, RgbImage, Rgba};
+
+use super::*;
+use crate::random::Stream;
+
+struct Photos(tempfile::TempDir);
+
+impl Photos {
+    fn new() -> Self {
+        Self(tempfile::tempdir().unwrap())
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        let path = self.0.path().join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        path
+    }
+
+    fn file(&self, name: &str, bytes: &[u8]) {
+        fs::write(self.path(name), bytes).unwrap();
+    }
+
+    /// A grey PNG of one value.
+    fn grey(&self, name: &str, [height, width]: [u32; 2], value: u8) {
+        let image = GrayImage::from_pixel(width, height, Luma([value]));
+        image.save_with_format(self.path(name), image::ImageFormat::Png).unwrap();
+    }
+
+    fn open(&self) -> Folder {
+        self.open_with("").unwrap()
+    }
+
+    /// Opens the folder with settings written in TOML.
+    fn open_with(&self, config: &str) -> Result<Folder> {
+        Folder::open(self.0.path(), &toml::from_str(config).unwrap())
+    }
+
+    /// Message and hint of the failure to open the folder.
+    #[track_caller]
+    fn failure(&self, config: &str) -> (String, String) {
+        let error = self.open_with(config).err().expect("an error");
+        let message = error.to_string().replace(&self.0.path().display().to_string(), "FOLDER");
+        (message, error.hint().unwrap_or_default().to_owned())
+    }
+}
+
+/// The bytes of image `index`.
+fn bytes(data: &Folder, index: usize) -> Vec<u8> {
+    let mut pixels = vec![-1.0; data.shape().values()];
+    data.read(index, 0, &mut pixels).unwrap();
+    pixels.iter().map(|pixel| (pixel * 255.0) as u8).collect()
+}
+
+#[test]
+fn files_are_found_in_subfolders_and_sorted_by_path() {
+    let photos = Photos::new();
+    let names = ["B.PNG", "a/b.png", "a.png", "a/c/d.JpEg", "é.jpg", "c.png/x.png"];
+    names.iter().for_each(|name| photos.grey(name, [2, 3], name.len() as u8));
+    [".hidden.png", ".cache/x.png"].iter().for_each(|name| photos.grey(name, [9, 9], 0));
+    photos.file("notes.txt", b"text");
+    let data = photos.open();
+    let files: Vec<_> = data.files().iter().map(|file| file.to_str().unwrap()).collect();
+    assert_eq!(files, ["B.PNG", "a.png", "a/b.png", "a/c/d.JpEg", "c.png/x.png", "é.jpg"]);
+    for (i, file) in files.iter().enumerate() {
+        assert_eq!(bytes(&data, i), vec![file.len() as u8; 6]);
+    }
+    let name = photos.0.path().file_name().unwrap().to_str().unwrap();
+    assert_eq!(data.description(), format!("6 images 2x3x1 from {name}/"));
+    assert_eq!(
+        (data.len(), data.white(), data.name()),
+        (6, 255, photos.0.path().to_str().unwrap())
+    );
+}
+
+#[cfg(unix)]
+#[test]
+fn links_are_followed_once() {
+    use std::os::unix::fs::symlink;
+    let photos = Photos::new();
+    photos.grey("a/x.png", [2, 2], 7);
+    for (target, link) in [("..", "a/loop"), (".", "self"), ("a", "b"), ("a/x.png", "y.png")] {
+        symlink(target, photos.path(link)).unwrap();
+    }
+    assert_eq!(photos.open().files(), ["a/x.png", "y.png"].map(PathBuf::from));
+    symlink("nowhere", photos.path("z.png")).unwrap();
+    assert!(photos.failure("").0.starts_with("cannot open FOLDER/z.png: "));
+}
+
+#[test]
+fn every_kind_of_pixel_becomes_8_bit_grey_or_rgb() {
+    let photos = Photos::new();
+    photos.grey("a.png", [1, 2], 200);
+    let grey16 = ImageBuffer::from_vec(2, 1, vec![65535_u16, 257 * 33 + 100]).unwrap();
+    DynamicImage::ImageLuma16(grey16).save(photos.path("b.png")).unwrap();
+    let half = ImageBuffer::from_pixel(2, 1, LumaA([200_u8, 128]));
+    DynamicImage::ImageLumaA8(half).save(photos.path("c.png")).unwrap();
+    let data = photos.open();
+    assert_eq!(data.shape(), ImageShape::new(1, 2, 1));
+    // 200 * 128 / 255 is 100.4.
+    let grey = [vec![200, 200], vec![255, 33], vec![100, 100]];
+    assert_eq!([0, 1, 2].map(|i| bytes(&data, i)), grey);
+
+    let rgb = RgbImage::from_fn(2, 1, |x, _| Rgb([255 * x as u8, 10, 20]));
+    rgb.save(photos.path("d.png")).unwrap();
+    let rgba = ImageBuffer::from_pixel(2, 1, Rgba([255_u8, 100, 1, 51]));
+    DynamicImage::ImageRgba8(rgba).save(photos.path("e.png")).unwrap();
+    let data = photos.open();
+    assert_eq!(data.shape(), ImageShape::new(1, 2, 3));
+    let tripled = |grey: &Vec<u8>| grey.iter().flat_map(|byte| [*byte; 3]).collect::<Vec<_>>();
+    for (i, grey) in grey.iter().enumerate() {
+        assert_eq!(bytes(&data, i), tripled(grey));
+    }
+    assert_eq!(bytes(&data, 3), [0, 10, 20, 255, 10, 20]);
+    assert_eq!(bytes(&data, 4), [51, 20, 0, 51, 20, 0]);
+
+    let data = photos.open_with("channels = 1").unwrap();
+    // 0.2126 R + 0.7152 G + 0.0722 B.
+    assert_eq!(bytes(&data, 3), [9, 63]);
+    assert_eq!(bytes(&data, 1), grey[1]);
+    assert_eq!(
+        photos.failure("channels = 2").0,
+        "data.channels is 2, expected 1 (grey) or 3 (RGB)"
+    );
+}
+
+#[test]
+fn images_are_cut_in_the_middle_and_resized() {
+    let photos = Photos::new();
+    let image = GrayImage::from_fn(8, 4, |x, y| Luma([(10 * y + x) as u8]));
+    image.save(photos.path("a.png")).unwrap();
+    let one = |config: &str| {
+        let data = photos.open_with(config).unwrap();
+        (data.shape().height, data.shape().width, bytes(&data, 0))
+    };
+    assert_eq!(one("crop = [2, 3]"), (2, 3, vec![12, 13, 14, 22, 23, 24]));
+    // The square part in the middle is columns 2 to 5; its own size, then halved.
+    assert_eq!(one("size = [4, 4]").2[..5], [2, 3, 4, 5, 12]);
+    let (h, w, halved) = one("size = [2, 2]");
+    assert_eq!((h, w), (2, 2));
+    // A wide triangle: each output pixel leans towards its side of the ramp.
+    let expected = [9_i16, 11, 24, 26];
+    for (found, expected) in halved.iter().zip(expected) {
+        assert!((i16::from(*found) - expected).abs() <= 2, "{halved:?}");
+    }
+    assert_eq!(one("crop = [1, 1]\nsize = [2, 3]"), (2, 3, vec![13; 6]));
+    let limits = |size| format!("data.size is {size}, expected [height, width] of 1 to 8192");
+    assert_eq!(photos.failure("size = [0, 4]").0, limits("[0, 4]"));
+    assert_eq!(photos.failure("size = [4, 100000]").0, limits("[4, 100000]"));
+
+    let (message, hint) = photos.failure("crop = [4, 9]");
+    assert_eq!(message, "FOLDER/a.png: the image is 4x8, smaller than data.crop 4x9");
+    assert!(hint.contains("data.crop"));
+
+    let checkers = GrayImage::from_fn(64, 64, |x, y| Luma([255 * ((x + y) % 2) as u8]));
+    checkers.save(photos.path("a.png")).unwrap();
+    let (_, _, grey) = one("size = [16, 16]");
+    assert!(grey.iter().all(|byte| (120..=135).contains(byte)), "aliased: {grey:?}");
+}
+
+#[test]
+fn images_of_several_sizes_need_a_size() {
+    let photos = Photos::new();
+    photos.grey("a.png", [4, 4], 1);
+    photos.grey("b.png", [4, 4], 2);
+    photos.grey("c.png", [6, 5], 3);
+    let (message, hint) = photos.failure("");
+    assert_eq!(message, "FOLDER: the images differ in size: a.png is 4x4, c.png is 6x5");
+    assert!(hint.contains("--set data.size=[64,64]"));
+    let data = photos.open_with("size = [3, 2]").unwrap();
+    assert_eq!([0, 1, 2].map(|i| bytes(&data, i)), [[1; 6], [2; 6], [3; 6]]);
+    assert_eq!(photos.open_with("crop = [4, 4]").unwrap().shape(), ImageShape::new(4, 4, 1));
+
+    let fingerprint = |config: &str| photos.open_with(config).unwrap().fingerprint().unwrap();
+    assert_eq!(fingerprint("size = [3, 2]"), fingerprint("size = [3, 2]"));
+    assert_ne!(fingerprint("size = [3, 2]"), fingerprint("size = [2, 3]"));
+}
+
+#[test]
+fn settings_and_folders_that_cannot_work_are_refused() {
+    let photos = Photos::new();
+    let expected = "no image found: expected .png, .jpg or .jpeg files in it or its subfolders";
+    assert_eq!(photos.failure("").0, format!("FOLDER: {expected}"));
+    let (message, hint) = photos.failure("key = \"x\"");
+    assert_eq!(message, "data.key applies to array files, but FOLDER is a folder");
+    assert_eq!(hint, "remove data.key");
+    let missing = Folder::open(&photos.path("none"), &DataConfig::default()).err().unwrap();
+    assert!(missing.to_string().starts_with("cannot read "));
+    let error = allocate(Path::new("x"), usize::MAX / 1000, ImageShape::new(99, 99, 1));
+    assert!(error.unwrap_err().to_string().contains(" images of 99x99x1 need "));
+}
+
+#[test]
+fn a_file_that_cannot_be_decoded_is_named() {
+    let photos = Photos::new();
+    (0..20).for_each(|i| photos.grey(&format!("{i}.png"), [2, 2], i));
+    let reason = |bytes: &[u8]| {
+        photos.file("bad.png", bytes);
+        photos.failure("").0
+    };
+    let neither = "FOLDER/bad.png: cannot decode the image: it is neither a PNG nor a JPEG file";
+    assert_eq!(reason(b""), neither);
+    assert_eq!(reason(b"just text"), neither);
+    let webp = "FOLDER/bad.png: cannot decode the image: it is a WebP file";
+    assert_eq!(reason(b"RIFF\x10\0\0\0WEBPVP8 "), webp);
+
+    // A header that announces 60000 x 60000 pixels.
+    let good = fs::read(photos.path("1.png")).unwrap();
+    let mut bomb = good[..33].to_vec();
+    bomb[16..24].copy_from_slice(&[0, 0, 0xea, 0x60, 0, 0, 0xea, 0x60]);
+    let mut crc = !0_u32;
+    for byte in &bomb[12..29] {
+        crc ^= u32::from(*byte);
+        (0..8).for_each(|_| crc = if crc & 1 == 1 { crc >> 1 ^ 0xedb8_8320 } else { crc >> 1 });
+    }
+    bomb[29..33].copy_from_slice(&(!crc).to_be_bytes());
+    bomb.extend(&good[33..]);
+    let message = reason(&bomb);
+    let expected = "the 60000x60000 pixels need 3433 MiB, expected at most 512 MiB";
+    assert_eq!(message, format!("FOLDER/bad.png: cannot decode the image: {expected}"));
+}
+
+#[test]
+fn damaged_files_are_errors_or_harmless_and_never_a_panic() {
+    let photos = Photos::new();
+    let mut stream = Stream::new(1, "bytes", 0);
+    let noise = RgbImage::from_fn(16, 16, |_, _| Rgb([0; 3].map(|_: u8| stream.below(256) as u8)));
+    for name in ["x.png", "x.jpg"] {
+        noise.save(photos.path(name)).unwrap();
+        let original = fs::read(photos.path(name)).unwrap();
+        let expected = bytes(&photos.open(), 0);
+        if name == "x.png" {
+            assert_eq!(&expected, noise.as_raw());
+        }
+        for length in 0..original.len() {
+            photos.file(name, &original[..length]);
+            match photos.open_with("") {
+                // All pixels are there, only the end of the file is not.
+                Ok(data) => assert_eq!((&bytes(&data, 0), name), (&expected, "x.png")),
+                Err(error) => assert!(error.to_string().contains(name), "{error}"),
+            }
+        }
+        for _ in 0..2000 {
+            let mut damaged = original.clone();
+            damaged[stream.below(original.len())] ^= 1 << stream.below(8);
+            photos.file(name, &damaged);
+            drop(photos.open_with(""));
+        }
+        fs::remove_file(photos.path(name)).unwrap();
+    }
+}

@@ -1,0 +1,289 @@
+//! Data sets: images by index, kept as bits or bytes until a batch is assembled.
+//!
+//! A data set is rendered in memory ([`dsprites`] and its variants, [`blobs`]) or read from the
+//! user's files ([`arrays`], [`folder`]); [`open`] picks the right one. What it is trained on in
+//! which order is [`order`]'s business.
+
+pub mod arrays;
+pub mod blobs;
+pub mod dsprites;
+pub mod folder;
+pub mod order;
+pub mod variants;
+
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use crate::error::{Error, Result};
+
+/// Height, width and channels of an image, written `[H, W, C]` in configurations.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "[usize; 3]", into = "[usize; 3]")]
+pub struct ImageShape {
+    /// Rows.
+    pub height: usize,
+    /// Columns.
+    pub width: usize,
+    /// 1 for grey, 3 for RGB; any other number works too.
+    pub channels: usize,
+}
+
+impl ImageShape {
+    /// H x W x C.
+    pub fn new(height: usize, width: usize, channels: usize) -> Self {
+        Self { height, width, channels }
+    }
+
+    /// Number of values of one image, H * W * C: the N of beta_norm.
+    pub fn values(&self) -> usize {
+        self.height * self.width * self.channels
+    }
+}
+
+impl From<[usize; 3]> for ImageShape {
+    fn from([height, width, channels]: [usize; 3]) -> Self {
+        Self { height, width, channels }
+    }
+}
+
+impl From<ImageShape> for [usize; 3] {
+    fn from(shape: ImageShape) -> Self {
+        [shape.height, shape.width, shape.channels]
+    }
+}
+
+impl fmt::Display for ImageShape {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}x{}x{}", self.height, self.width, self.channels)
+    }
+}
+
+/// The factors a data set varies, where they form a full grid: image `i` has the classes of `i`
+/// written in the mixed radix of the sizes, first factor slowest.
+#[derive(Clone, Debug)]
+pub struct FactorGrid {
+    /// Name and values of each factor, slowest first.
+    pub factors: Vec<Factor>,
+}
+
+/// One ground-truth factor of variation.
+#[derive(Clone, Debug)]
+pub struct Factor {
+    /// Its name in the literature, such as `posX`.
+    pub name: String,
+    /// What each class stands for, in the data set's own unit.
+    pub values: Vec<f64>,
+}
+
+impl Factor {
+    /// A factor of `count` values spaced evenly from `first` to `last`, both included.
+    pub(crate) fn linspace(name: &str, first: f64, last: f64, count: usize) -> Self {
+        let step = if count > 1 { (last - first) / (count - 1) as f64 } else { 0.0 };
+        let value = |i| if i + 1 == count { last } else { first + step * i as f64 };
+        Self {
+            name: name.to_owned(),
+            values: (0..count).map(|i| if count == 1 { first } else { value(i) }).collect(),
+        }
+    }
+}
+
+impl FactorGrid {
+    /// Number of images: the product of the sizes.
+    #[allow(clippy::len_without_is_empty)] // a grid is never empty
+    pub fn len(&self) -> usize {
+        self.factors.iter().map(|factor| factor.values.len()).product()
+    }
+
+    /// The class of every factor for image `index`, `[K]`.
+    pub fn classes(&self, mut index: usize) -> Vec<usize> {
+        let mut classes = vec![0; self.factors.len()];
+        for (class, factor) in classes.iter_mut().zip(&self.factors).rev() {
+            *class = index % factor.values.len();
+            index /= factor.values.len();
+        }
+        classes
+    }
+
+    /// The image whose factors have these classes; the inverse of [`FactorGrid::classes`].
+    pub fn index(&self, classes: &[usize]) -> usize {
+        assert_eq!(classes.len(), self.factors.len(), "one class per factor");
+        self.factors.iter().zip(classes).fold(0, |index, (factor, class)| {
+            assert!(*class < factor.values.len(), "{} has no class {class}", factor.name);
+            index * factor.values.len() + class
+        })
+    }
+}
+
+/// A set of images of one shape. Reading is a pure function of (index, epoch), so any number of
+/// threads may read at once and a resumed run sees the same pixels.
+pub trait Dataset: Send + Sync {
+    /// Name or path, as shown to the user.
+    fn name(&self) -> &str;
+
+    /// One line about the content.
+    fn description(&self) -> String;
+
+    /// Number of images N.
+    fn len(&self) -> usize;
+
+    /// Whether there are no images at all.
+    fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Shape [H, W, C] of every image.
+    fn shape(&self) -> ImageShape;
+
+    /// Writes image `index` to `pixels`, `[H * W * C]` channels-last, in [0, 1].
+    ///
+    /// `epoch` only matters to data sets whose images carry fresh noise at every visit.
+    fn read(&self, index: usize, epoch: u64, pixels: &mut [f32]) -> Result<()>;
+
+    /// The ground-truth factors, where they are known.
+    fn factors(&self) -> Option<&FactorGrid> {
+        None
+    }
+
+    /// The byte that stands for intensity 1 when images are written as integers: 255, or 1 for
+    /// binary sets, which are published as zeros and ones.
+    fn white(&self) -> u8 {
+        255
+    }
+
+    /// SHA-256 in hexadecimal that tells whether two runs saw the same data: over the content for
+    /// the user's files, over 1000 evenly spaced images for rendered sets.
+    fn fingerprint(&self) -> Result<String> {
+        let images = 1000.min(self.len());
+        let mut hash = Sha256::new();
+        let mut pixels = vec![0.0; self.shape().values()];
+        for i in 0..images {
+            self.read(i * self.len() / images, 0, &mut pixels)?;
+            hash.update(bytemuck::cast_slice(&pixels));
+        }
+        Ok(hex(&hash.finalize()))
+    }
+}
+
+/// Lower-case hexadecimal digits.
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Assembles images into one buffer `[B, H, W, C]`, in parallel.
+pub fn read_batch(data: &dyn Dataset, indices: &[usize], epoch: u64) -> Result<Vec<f32>> {
+    let values = data.shape().values();
+    let mut batch = vec![0.0; indices.len() * values];
+    batch
+        .par_chunks_mut(values)
+        .zip(indices)
+        .try_for_each(|(pixels, index)| data.read(*index, epoch, pixels))?;
+    Ok(batch)
+}
+
+/// Which images, and how the user's files become images of one shape: the `[data]` table.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DataConfig {
+    /// A rendered data set, one of [`NAMES`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// An `.npz` or `.npy` file, or a folder of images; excludes `name`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub path: Option<PathBuf>,
+    /// Resize the images of a folder to [height, width].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub size: Option<[usize; 2]>,
+    /// Cut this [height, width] out of the middle of each image of a folder before resizing;
+    /// default: the largest cut that has the aspect ratio of `size`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub crop: Option<[usize; 2]>,
+    /// Read the images of a folder as grey (1) or RGB (3); default: grey if every file is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub channels: Option<usize>,
+    /// Name of the array inside an `.npz` file; default: `imgs`, `images`, or the only candidate.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub key: Option<String>,
+    /// Order of the axes of a four-dimensional array; default: guessed from the channel count.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub layout: Option<Layout>,
+    /// How training walks through the images.
+    #[serde(default)]
+    pub order: order::Kind,
+}
+
+/// Order of the axes of an array of images.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Layout {
+    /// [N, H, W, C], as NumPy and TensorFlow users write it.
+    Nhwc,
+    /// [N, C, H, W], as PyTorch users write it.
+    Nchw,
+}
+
+/// The data sets that need no file, with one line about each.
+pub const NAMES: [(&str, &str); 5] = [
+    ("dsprites", "binary 64x64 sprites: 3 shapes, 6 scales, 40 orientations, 32x32 positions"),
+    ("dsprites-color", "dSprites, each image tinted with a random RGB colour"),
+    ("dsprites-noisy", "dSprites under uniform RGB noise"),
+    ("dsprites-texture", "dSprites inverting random crops of a generated texture"),
+    ("blobs", "a Gaussian blob on black at 64x64 positions"),
+];
+
+/// Opens the data set that `config` names. `seed` feeds the sets whose images carry noise.
+pub fn open(config: &DataConfig, seed: u64) -> Result<Arc<dyn Dataset>> {
+    match (&config.name, &config.path) {
+        (Some(name), None) => rendered(name, seed),
+        (None, Some(path)) if path.is_dir() => Ok(Arc::new(folder::Folder::open(path, config)?)),
+        (None, Some(path)) => Ok(Arc::new(arrays::Arrays::open(path, config)?)),
+        (Some(_), Some(_)) => Err(Error::config(
+            "data.name and data.path are both set",
+            "keep one: a name renders a data set, a path reads your own images",
+        )),
+        (None, None) => Err(Error::config(
+            "no data set: neither data.name nor data.path is set",
+            format!("set data.name to one of {}, or data.path to your images", names()),
+        )),
+    }
+}
+
+/// Opens a data set by one word: the name of a rendered set, or else a path.
+pub fn open_name_or_path(word: &str, seed: u64) -> Result<Arc<dyn Dataset>> {
+    let mut config = DataConfig::default();
+    if NAMES.iter().any(|(name, _)| *name == word) {
+        config.name = Some(word.to_owned());
+    } else if std::path::Path::new(word).exists() {
+        config.path = Some(word.into());
+    } else {
+        return Err(Error::config(
+            format!("`{word}` is neither a data set nor an existing file or folder"),
+            format!("the data sets are {}", names()),
+        ));
+    }
+    open(&config, seed)
+}
+
+fn rendered(name: &str, seed: u64) -> Result<Arc<dyn Dataset>> {
+    Ok(match name {
+        "dsprites" => Arc::new(dsprites::DSprites::new()),
+        "dsprites-color" => Arc::new(variants::Variant::color(seed)),
+        "dsprites-noisy" => Arc::new(variants::Variant::noisy(seed)),
+        "dsprites-texture" => Arc::new(variants::Variant::texture(seed)),
+        "blobs" => Arc::new(blobs::Blobs::new()),
+        _ => {
+            return Err(Error::config(
+                format!("unknown data set `{name}`: the names are {}", names()),
+                "to read your own images, set data.path instead of data.name",
+            ));
+        }
+    })
+}
+
+fn names() -> String {
+    NAMES.map(|(name, _)| format!("`{name}`")).join(", ")
+}

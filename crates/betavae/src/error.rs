@@ -1,0 +1,122 @@
+//! The library's one error type: what was being looked at, what was expected, what was found, and
+//! the likely fix as a separate hint that a program can print on its own line.
+
+use std::path::{Path, PathBuf};
+
+/// Result of every fallible function of this crate.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Everything that can go wrong, by what the user has to look at.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A file or folder could not be opened, read, written or renamed.
+    #[error("cannot {action} {}: {source}", path.display())]
+    Io {
+        /// What was attempted, as a verb: `read`, `write`, `create`...
+        action: &'static str,
+        /// The file or folder.
+        path: PathBuf,
+        /// The operating system's reason.
+        source: std::io::Error,
+    },
+
+    /// A file's content is not what its reader expects.
+    #[error("{}: {reason}", path.display())]
+    File {
+        /// The file or folder.
+        path: PathBuf,
+        /// What is wrong with it, with the expected and the actual value.
+        reason: String,
+        /// The likely fix; may be empty.
+        hint: String,
+    },
+
+    /// A configuration key or value is unknown, missing or impossible.
+    #[error("{message}")]
+    Config {
+        /// The key, the value found and what would be valid.
+        message: String,
+        /// The likely fix; may be empty.
+        hint: String,
+    },
+
+    /// Two things that must agree do not: a model and a data set, weights and a network.
+    #[error("{what}: expected {expected}, found {found}")]
+    Mismatch {
+        /// The thing that is wrong.
+        what: String,
+        /// What its user needs.
+        expected: String,
+        /// What it is.
+        found: String,
+        /// The likely fix; may be empty.
+        hint: String,
+    },
+
+    /// A loss term or a gradient became infinite or NaN; the parameters were left as they were
+    /// before the step.
+    #[error(
+        "{term} is {value} at step {step}: training stopped before the parameters were changed"
+    )]
+    NonFinite {
+        /// Optimisation step, counted from 1.
+        step: u64,
+        /// `reconstruction`, `kl`, or `the gradient of <parameter>`.
+        term: String,
+        /// The offending value as text.
+        value: String,
+        /// What usually helps.
+        hint: String,
+    },
+}
+
+impl Error {
+    /// The likely fix, for a `hint:` line of its own.
+    pub fn hint(&self) -> Option<&str> {
+        let hint = match self {
+            Error::Io { source, .. } => match source.kind() {
+                std::io::ErrorKind::StorageFull => {
+                    "free some space; every checkpoint that was complete is still valid"
+                }
+                std::io::ErrorKind::NotFound => "check the path",
+                _ => "",
+            },
+            Error::File { hint, .. }
+            | Error::Config { hint, .. }
+            | Error::Mismatch { hint, .. }
+            | Error::NonFinite { hint, .. } => hint,
+        };
+        (!hint.is_empty()).then_some(hint)
+    }
+
+    /// An [`Error::File`] without a hint.
+    pub(crate) fn file(path: impl AsRef<Path>, reason: impl Into<String>) -> Self {
+        Error::file_hint(path, reason, "")
+    }
+
+    /// An [`Error::File`] with a hint.
+    pub(crate) fn file_hint(
+        path: impl AsRef<Path>,
+        reason: impl Into<String>,
+        hint: impl Into<String>,
+    ) -> Self {
+        Error::File { path: path.as_ref().to_owned(), reason: reason.into(), hint: hint.into() }
+    }
+
+    /// An [`Error::Config`] with a hint, which may be empty.
+    pub(crate) fn config(message: impl Into<String>, hint: impl Into<String>) -> Self {
+        Error::Config { message: message.into(), hint: hint.into() }
+    }
+}
+
+/// Turns an [`std::io::Error`] into [`Error::Io`] by saying what was attempted on which path.
+pub(crate) trait IoContext<T> {
+    fn context(self, action: &'static str, path: impl AsRef<Path>) -> Result<T>;
+}
+
+impl<T> IoContext<T> for std::io::Result<T> {
+    fn context(self, action: &'static str, path: impl AsRef<Path>) -> Result<T> {
+        self.map_err(|source| Error::Io { action, path: path.as_ref().to_owned(), source })
+    }
+}

@@ -1,0 +1,202 @@
+//! The model over many images: codes, loss terms at z = mean and with noise, KL per latent.
+
+use burn::tensor::{Device, Tensor, TensorData};
+use serde::Serialize;
+
+use crate::checkpoint::Trained;
+use crate::data::{Dataset, read_batch};
+use crate::error::{Error, Result};
+use crate::model::weights::values;
+use crate::model::{BetaVae, Posterior};
+use crate::objective::ACTIVE_NATS;
+use crate::ops;
+use crate::random::Stream;
+
+/// Images per forward pass.
+const BATCH: usize = 128;
+
+/// Posterior parameters of many images.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Codes {
+    /// Number of latents D.
+    pub latents: usize,
+    /// Means, `[N * D]` row by row.
+    pub mean: Vec<f32>,
+    /// Log-variances, `[N * D]` row by row.
+    pub log_var: Vec<f32>,
+}
+
+/// Loss terms in nats per image, averaged over images.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Average {
+    /// -ln p(x | z).
+    pub reconstruction: f64,
+    /// KL(q(z | x) || N(0, 1)).
+    pub kl: f64,
+    /// The same for each latent, `[D]`.
+    pub kl_per_latent: Vec<f64>,
+    /// -(reconstruction + kl): a lower bound on ln p(x) where z is sampled.
+    pub elbo: f64,
+}
+
+/// The result of [`evaluate`].
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Evaluation {
+    /// Optimisation steps the model was trained for.
+    pub step: u64,
+    /// Data set.
+    pub data: String,
+    /// Number of images.
+    pub images: usize,
+    /// Latents with more than 0.01 nats of KL.
+    pub active_latents: usize,
+    /// With z = mean.
+    pub at_mean: Average,
+    /// With z drawn from the posterior, once per image.
+    pub sampled: Average,
+}
+
+/// `count` indices spread evenly over 0..len, all of them if there are fewer.
+pub fn spread(len: usize, count: usize) -> Vec<usize> {
+    let count = count.min(len);
+    (0..count).map(|i| (i as u128 * len as u128 / count as u128) as usize).collect()
+}
+
+/// Images of a data set as a tensor [B, H, W, C] in [0, 1].
+///
+/// # Errors
+/// If one cannot be read.
+pub fn load(data: &dyn Dataset, indices: &[usize], device: &Device) -> Result<Tensor<4>> {
+    let shape = data.shape();
+    let pixels = read_batch(data, indices, 0)?;
+    let shape = [indices.len(), shape.height, shape.width, shape.channels];
+    Ok(Tensor::from_data(TensorData::new(pixels, shape), device))
+}
+
+/// Checks that a data set has images of the shape a model takes.
+///
+/// # Errors
+/// If it does not.
+pub fn check_shape(model: &BetaVae, data: &dyn Dataset) -> Result<()> {
+    let (expected, found) = (model.network().image, data.shape());
+    if expected == found {
+        return Ok(());
+    }
+    Err(Error::Mismatch {
+        what: format!("the images of {} do not fit the model", data.name()),
+        expected: expected.to_string(),
+        found: found.to_string(),
+        hint: "the model takes images of the shape it was trained on".into(),
+    })
+}
+
+/// Encodes images in batches. `progress` hears the number of images done.
+///
+/// # Errors
+/// If the images have another shape or one cannot be read.
+pub fn encode(
+    model: &BetaVae,
+    data: &dyn Dataset,
+    indices: &[usize],
+    progress: &mut dyn FnMut(usize),
+) -> Result<Codes> {
+    check_shape(model, data)?;
+    let mut codes = Codes { latents: model.latents(), ..Codes::default() };
+    for batch in indices.chunks(BATCH) {
+        let posterior = model.encode(load(data, batch, &model.device())?);
+        codes.mean.extend(values(posterior.mean));
+        codes.log_var.extend(values(posterior.log_var));
+        progress(codes.mean.len() / codes.latents);
+    }
+    Ok(codes)
+}
+
+/// KL of each latent in nats over some images, `[D]`.
+///
+/// # Errors
+/// If the images have another shape or one cannot be read.
+pub fn kl_per_latent(model: &BetaVae, data: &dyn Dataset, indices: &[usize]) -> Result<Vec<f64>> {
+    let codes = encode(model, data, indices, &mut |_| ())?;
+    let mut sums = vec![0.0; codes.latents];
+    for (i, (mean, log_var)) in codes.mean.iter().zip(&codes.log_var).enumerate() {
+        let (mean, log_var) = (f64::from(*mean), f64::from(*log_var));
+        sums[i % codes.latents] += 0.5 * (mean * mean + log_var.exp() - 1.0 - log_var);
+    }
+    Ok(sums.iter().map(|sum| sum / indices.len() as f64).collect())
+}
+
+/// The loss terms over some images, at z = mean and with noise that depends on the model's seed and
+/// the image only.
+///
+/// # Errors
+/// If the images have another shape or one cannot be read.
+pub fn evaluate(
+    trained: &Trained,
+    data: &dyn Dataset,
+    indices: &[usize],
+    progress: &mut dyn FnMut(usize),
+) -> Result<Evaluation> {
+    let model = &trained.model;
+    check_shape(model, data)?;
+    let (device, latents) = (model.device(), model.latents());
+    let mut kl = vec![0.0; latents];
+    let mut reconstruction = [0.0; 2];
+    let mut done = 0;
+    for batch in indices.chunks(BATCH) {
+        let images = load(data, batch, &device)?;
+        let posterior = model.encode(images.clone());
+        let batch_kl =
+            values(ops::kl_per_latent(posterior.mean.clone(), posterior.log_var.clone()));
+        let count = batch.len() as f64;
+        kl.iter_mut().zip(batch_kl).for_each(|(sum, kl)| *sum += f64::from(kl) * count);
+        let noise = noise(trained.metadata.config.seed, batch, latents, &device);
+        let targets = model.to_network_scale(images);
+        let sampled = BetaVae::reparameterise(&posterior, noise);
+        let Posterior { mean, .. } = posterior;
+        for (sum, z) in reconstruction.iter_mut().zip([mean, sampled]) {
+            let output = model.decode_raw(z);
+            let nll = values(model.likelihood().nll(output, targets.clone()));
+            *sum += nll.iter().map(|nll| f64::from(*nll)).sum::<f64>();
+        }
+        done += batch.len();
+        progress(done);
+    }
+    let count = indices.len() as f64;
+    kl.iter_mut().for_each(|sum| *sum /= count);
+    let total: f64 = kl.iter().sum();
+    let average = |reconstruction: f64| Average {
+        reconstruction,
+        kl: total,
+        kl_per_latent: kl.clone(),
+        elbo: -(reconstruction + total),
+    };
+    Ok(Evaluation {
+        step: trained.metadata.step,
+        data: data.name().to_owned(),
+        images: indices.len(),
+        active_latents: kl.iter().filter(|kl| **kl > f64::from(ACTIVE_NATS)).count(),
+        at_mean: average(reconstruction[0] / count),
+        sampled: average(reconstruction[1] / count),
+    })
+}
+
+/// Standard normal noise [B, D] that follows the image, not its place in a batch.
+fn noise(seed: u64, indices: &[usize], latents: usize, device: &Device) -> Tensor<2> {
+    let row = |index: &usize| Stream::new(seed, "evaluation", *index as u64).normals(latents);
+    let values: Vec<f32> = indices.iter().flat_map(row).collect();
+    Tensor::from_data(TensorData::new(values, [indices.len(), latents]), device)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn spread_covers_the_range_without_repetition() {
+        assert_eq!(spread(10, 3), [0, 3, 6]);
+        assert_eq!(spread(3, 10), [0, 1, 2]);
+        assert_eq!(spread(0, 10), Vec::<usize>::new());
+        let indices = spread(737_280, 512);
+        assert!(indices.windows(2).all(|pair| pair[0] < pair[1]));
+    }
+}

@@ -1,0 +1,27 @@
+//! Beta-VAEs: train, measure, look at, compare and ship disentangled representations.
+//!
+//! Read the modules in the order of the data flow: [`data`], [`model`], [`objective`],
+//! [`optimizer`], [`config`], [`checkpoint`], [`evaluate`], [`figures`], [`train`]. Each imports
+//! only from those before it.
+//!
+//! Shape letters throughout: B batch, H, W, C image, D latents, K factors, N data set. Losses are
+//! in nats per image unless a name says otherwise.
+
+pub mod checkpoint;
+pub mod config;
+pub mod data;
+mod error;
+pub mod evaluate;
+pub mod figures;
+mod files;
+pub mod model;
+pub mod npz;
+pub mod objective;
+mod ops;
+pub mod optimizer;
+pub mod random;
+pub mod train;
+
+pub use burn::tensor::{Device, Tensor, TensorData};
+pub use error::{Error, Result};
+pub use ops::{Activation, Window};

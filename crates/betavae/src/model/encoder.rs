@@ -1,0 +1,80 @@
+//! Image to posterior.
+
+use burn::module::Module;
+use burn::tensor::Tensor;
+
+use super::Posterior;
+use super::layers::{BatchNorm, Conv2d, Initialiser, Linear, Pass};
+use super::network::{Network, Norm};
+use crate::ops::{self, Activation};
+
+/// The encoder q(z | x): convolutions, linear layers, and one linear head each for the mean and
+/// the log-variance.
+#[derive(Module, Debug)]
+pub struct Encoder {
+    /// Convolutions.
+    pub conv: Vec<Conv2d>,
+    /// One per convolution, or none.
+    pub norm: Vec<BatchNorm>,
+    /// Linear layers.
+    pub hidden: Vec<Linear>,
+    /// Head [D, F] of the posterior's mean.
+    pub mean: Linear,
+    /// Head [D, F] of the logarithm of the posterior's variance.
+    pub log_var: Linear,
+    #[module(skip)]
+    activation: Activation,
+}
+
+impl Encoder {
+    pub(super) fn new(init: &Initialiser<'_>, network: &Network) -> Self {
+        let spec = &network.encoder;
+        let mut channels = network.image.channels;
+        let (mut conv, mut norm) = (Vec::new(), Vec::new());
+        for (i, layer) in spec.convs.iter().enumerate() {
+            conv.push(Conv2d::new(init, &format!("encoder.conv.{i}"), channels, *layer));
+            if network.norm == Norm::Batch {
+                norm.push(BatchNorm::new(init, layer.filters));
+            }
+            channels = layer.filters;
+        }
+        let mut features = network.encoded().values();
+        let mut hidden = Vec::new();
+        for (i, width) in spec.hidden.iter().enumerate() {
+            hidden.push(Linear::new(init, &format!("encoder.hidden.{i}"), features, *width));
+            features = *width;
+        }
+        let head = |name: &str| Linear::new(init, name, features, network.latents);
+        Self {
+            conv,
+            norm,
+            hidden,
+            mean: head("encoder.mean"),
+            log_var: head("encoder.log_var"),
+            activation: spec.activation,
+        }
+    }
+
+    /// # Shapes
+    /// [B, H, W, C], scaled as the network wants it, to a posterior of [B, D].
+    pub fn forward(&self, images: Tensor<4>, pass: &mut Pass) -> Posterior {
+        let mut x = images;
+        for (i, conv) in self.conv.iter().enumerate() {
+            x = match self.norm.get(i) {
+                None => conv.forward(x, self.activation),
+                Some(norm) => {
+                    norm.forward(conv.forward(x, Activation::Identity), self.activation, pass)
+                }
+            };
+        }
+        // Weights after the flattening are ordered as PyTorch flattens: channel, row, column.
+        let mut features: Tensor<2> = ops::channels_first(x).flatten(1, 3);
+        for layer in &self.hidden {
+            features = layer.forward(features, self.activation);
+        }
+        Posterior {
+            mean: self.mean.forward(features.clone(), Activation::Identity),
+            log_var: self.log_var.forward(features, Activation::Identity),
+        }
+    }
+}

@@ -1,0 +1,208 @@
+//! The layers networks are made of: parameters with PyTorch's names, layouts and initial
+//! distributions, over the operators of [`crate::ops`].
+
+use burn::module::{Module, Param};
+use burn::tensor::{Device, Tensor, TensorData};
+
+use super::network::{Conv, ConvTranspose};
+use crate::ops::{self, Activation, Window};
+use crate::random::Stream;
+
+/// Draws initial parameters. Each has a random stream of its own, named after it, so its values
+/// depend neither on the device nor on the order of construction.
+pub(super) struct Initialiser<'a> {
+    pub(super) seed: u64,
+    pub(super) device: &'a Device,
+}
+
+impl Initialiser<'_> {
+    /// Uniform in [-bound, bound), bound = 1 / sqrt(fan_in): PyTorch's default for the weights and
+    /// biases of linear layers and convolutions.
+    fn uniform<const D: usize>(
+        &self,
+        name: &str,
+        shape: [usize; D],
+        fan_in: usize,
+    ) -> Param<Tensor<D>> {
+        let bound = (fan_in as f32).sqrt().recip();
+        let mut stream = Stream::new(self.seed, &format!("initialisation/{name}"), 0);
+        let values = stream.uniforms(shape.iter().product(), -bound, bound);
+        Param::from_tensor(Tensor::from_data(TensorData::new(values, shape), self.device))
+    }
+
+    fn constant(&self, value: f32, length: usize) -> Param<Tensor<1>> {
+        let data = TensorData::new(vec![value; length], [length]);
+        Param::from_tensor(Tensor::from_data(data, self.device))
+    }
+}
+
+/// Linear layer: `weight` [O, I], `bias` [O].
+#[derive(Module, Debug)]
+pub struct Linear {
+    /// [O, I]
+    pub weight: Param<Tensor<2>>,
+    /// \[O\]
+    pub bias: Param<Tensor<1>>,
+}
+
+impl Linear {
+    pub(super) fn new(init: &Initialiser<'_>, name: &str, inputs: usize, outputs: usize) -> Self {
+        Self {
+            weight: init.uniform(&format!("{name}.weight"), [outputs, inputs], inputs),
+            bias: init.uniform(&format!("{name}.bias"), [outputs], inputs),
+        }
+    }
+
+    /// [B, I] to [B, O].
+    pub fn forward(&self, x: Tensor<2>, activation: Activation) -> Tensor<2> {
+        ops::linear(x, self.weight.val(), self.bias.val(), activation)
+    }
+}
+
+/// Convolution: `weight` [O, I, K, K], `bias` [O].
+#[derive(Module, Debug)]
+pub struct Conv2d {
+    /// [O, I, K, K]
+    pub weight: Param<Tensor<4>>,
+    /// \[O\]
+    pub bias: Param<Tensor<1>>,
+    #[module(skip)]
+    window: Window,
+}
+
+impl Conv2d {
+    pub(super) fn new(init: &Initialiser<'_>, name: &str, channels: usize, spec: Conv) -> Self {
+        let Conv { filters, kernel, window } = spec;
+        let fan_in = channels * kernel * kernel;
+        let shape = [filters, channels, kernel, kernel];
+        Self {
+            weight: init.uniform(&format!("{name}.weight"), shape, fan_in),
+            bias: init.uniform(&format!("{name}.bias"), [filters], fan_in),
+            window,
+        }
+    }
+
+    /// [B, H, W, I] to [B, H', W', O].
+    pub fn forward(&self, x: Tensor<4>, activation: Activation) -> Tensor<4> {
+        ops::conv2d(x, self.weight.val(), self.bias.val(), self.window, activation)
+    }
+}
+
+/// Transposed convolution: `weight` [I, O, K, K], `bias` [O].
+#[derive(Module, Debug)]
+pub struct ConvTranspose2d {
+    /// [I, O, K, K]
+    pub weight: Param<Tensor<4>>,
+    /// \[O\]
+    pub bias: Param<Tensor<1>>,
+    #[module(skip)]
+    window: Window,
+    #[module(skip)]
+    output_padding: [usize; 2],
+}
+
+impl ConvTranspose2d {
+    pub(super) fn new(
+        init: &Initialiser<'_>,
+        name: &str,
+        channels: usize,
+        spec: ConvTranspose,
+    ) -> Self {
+        let ConvTranspose { filters, kernel, window, output_padding } = spec;
+        // PyTorch takes the fan-in from the second axis of the weight, here the output channels.
+        let fan_in = filters * kernel * kernel;
+        let shape = [channels, filters, kernel, kernel];
+        Self {
+            weight: init.uniform(&format!("{name}.weight"), shape, fan_in),
+            bias: init.uniform(&format!("{name}.bias"), [filters], fan_in),
+            window,
+            output_padding,
+        }
+    }
+
+    /// [B, H, W, I] to [B, H', W', O].
+    pub fn forward(&self, x: Tensor<4>, activation: Activation) -> Tensor<4> {
+        let (weight, bias) = (self.weight.val(), self.bias.val());
+        ops::conv_transpose2d(x, weight, bias, self.window, self.output_padding, activation)
+    }
+}
+
+/// Whether a forward pass is part of training.
+///
+/// In training, batch norm uses the statistics of the batch and leaves them here, in the order of
+/// the layers; they enter the running averages only when the step is taken
+/// ([`super::BetaVae::update_running_statistics`]).
+#[derive(Debug)]
+pub enum Pass {
+    /// Running averages are used; nothing is recorded.
+    Eval,
+    /// Batch statistics are used and recorded.
+    Train(Vec<BatchStatistics>),
+}
+
+impl Pass {
+    /// A training pass with nothing recorded yet.
+    pub fn train() -> Self {
+        Pass::Train(Vec::new())
+    }
+}
+
+/// Mean and unbiased variance `[C]` of one batch at one normalisation layer.
+#[derive(Clone, Debug)]
+pub struct BatchStatistics {
+    mean: Tensor<1>,
+    variance: Tensor<1>,
+}
+
+/// Share of the new batch in the running averages, as in PyTorch.
+const MOMENTUM: f64 = 0.1;
+
+/// Batch normalisation; all tensors are [C].
+#[derive(Module, Debug)]
+pub struct BatchNorm {
+    /// Scale.
+    pub weight: Param<Tensor<1>>,
+    /// Shift.
+    pub bias: Param<Tensor<1>>,
+    /// Running mean, not trained.
+    pub running_mean: Param<Tensor<1>>,
+    /// Running variance, not trained.
+    pub running_var: Param<Tensor<1>>,
+}
+
+impl BatchNorm {
+    pub(super) fn new(init: &Initialiser<'_>, channels: usize) -> Self {
+        Self {
+            weight: init.constant(1.0, channels),
+            bias: init.constant(0.0, channels),
+            running_mean: init.constant(0.0, channels).set_require_grad(false),
+            running_var: init.constant(1.0, channels).set_require_grad(false),
+        }
+    }
+
+    /// [B, H, W, C] to the same shape.
+    pub fn forward(&self, x: Tensor<4>, activation: Activation, pass: &mut Pass) -> Tensor<4> {
+        let (weight, bias) = (self.weight.val(), self.bias.val());
+        let Pass::Train(recorded) = pass else {
+            let (mean, variance) = (self.running_mean.val(), self.running_var.val());
+            return ops::batch_norm_eval(x, weight, bias, mean, variance, activation);
+        };
+        let [batch, height, width, _] = x.dims();
+        let count = (batch * height * width) as f64;
+        let (y, mean, variance) = ops::batch_norm_train(x, weight, bias, activation);
+        let variance = variance * (count / (count - 1.0).max(1.0));
+        recorded.push(BatchStatistics { mean: mean.inner(), variance: variance.inner() });
+        y
+    }
+
+    pub(super) fn update(&mut self, batch: BatchStatistics) {
+        let blend = |running: &mut Param<Tensor<1>>, new: Tensor<1>| {
+            let old = running.val();
+            let mixed = old.clone().inner() * (1.0 - MOMENTUM) + new * MOMENTUM;
+            let mixed = if old.is_autodiff() { mixed.autodiff() } else { mixed };
+            *running = running.clone().map(|_| mixed);
+        };
+        blend(&mut self.running_mean, batch.mean);
+        blend(&mut self.running_var, batch.variance);
+    }
+}

@@ -1,0 +1,215 @@
+//! The model: an encoder q(z | x), a decoder p(x | z), and the standard normal prior between them.
+
+mod decoder;
+mod encoder;
+mod layers;
+mod network;
+pub(crate) mod weights;
+
+pub use decoder::Decoder;
+pub use encoder::Encoder;
+pub use layers::{BatchNorm, BatchStatistics, Conv2d, ConvTranspose2d, Linear, Pass};
+pub use network::{
+    Architecture, Conv, ConvTranspose, DecoderSpec, EncoderSpec, ModelConfig, Network, Norm,
+};
+pub use weights::NamedTensor;
+
+use burn::module::Module;
+use burn::tensor::{Device, Tensor, TensorData};
+
+use crate::data::ImageShape;
+use crate::error::{Error, Result};
+use crate::objective::{Likelihood, Loss, Objective};
+use crate::random::Stream;
+use layers::Initialiser;
+
+/// The approximate posterior q(z | x) = N(mean, diag(exp(log_var))) of a batch.
+#[derive(Clone, Debug)]
+pub struct Posterior {
+    /// [B, D]
+    pub mean: Tensor<2>,
+    /// Logarithm of the variance, [B, D].
+    pub log_var: Tensor<2>,
+}
+
+/// What a forward pass computes.
+#[derive(Clone, Debug)]
+pub struct Forward {
+    /// q(z | x).
+    pub posterior: Posterior,
+    /// The sample z, [B, D].
+    pub z: Tensor<2>,
+    /// What the decoder made of it, [B, H, W, C]: logits (Bernoulli) or means (Gaussian).
+    pub output: Tensor<4>,
+}
+
+/// A beta-VAE: Kingma and Welling's variational autoencoder with a diagonal Gaussian posterior,
+/// trained with one of the objectives of [`crate::objective`].
+///
+/// Images go in and come out as [B, H, W, C] in [0, 1], whatever scale the network uses inside.
+///
+/// ```
+/// use betavae::{Device, data::ImageShape, model::{BetaVae, ModelConfig}, objective::Likelihood};
+/// # fn main() -> betavae::Result<()> {
+/// let device = Device::flex();
+/// let image = ImageShape::new(32, 32, 1);
+/// let model = BetaVae::new(&ModelConfig::default(), Likelihood::Bernoulli, image, 1, &device)?;
+/// assert_eq!(model.parameter_count(), 469_173);
+///
+/// let images = model.sample(4, 7); // four draws from the prior, decoded: [4, 32, 32, 1]
+/// let posterior = model.encode(images.clone());
+/// assert_eq!(posterior.mean.dims(), [4, 10]);
+/// let again = model.reconstruct(images);
+/// assert_eq!(again.dims(), [4, 32, 32, 1]);
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Module, Debug)]
+pub struct BetaVae {
+    /// q(z | x)
+    pub encoder: Encoder,
+    /// p(x | z)
+    pub decoder: Decoder,
+    #[module(skip)]
+    network: Network,
+    #[module(skip)]
+    likelihood: Likelihood,
+}
+
+impl BetaVae {
+    /// A network with fresh parameters: PyTorch's default distributions, drawn from `seed` alone,
+    /// so the same on every device.
+    ///
+    /// # Errors
+    /// If the network does not fit the image, or the likelihood does not fit the network.
+    pub fn new(
+        config: &ModelConfig,
+        likelihood: Likelihood,
+        image: ImageShape,
+        seed: u64,
+        device: &Device,
+    ) -> Result<Self> {
+        Self::from_network(Network::new(config, image)?, likelihood, seed, device)
+    }
+
+    /// Builds a network that is written out layer by layer.
+    ///
+    /// # Errors
+    /// If the likelihood does not fit the network.
+    pub fn from_network(
+        network: Network,
+        likelihood: Likelihood,
+        seed: u64,
+        device: &Device,
+    ) -> Result<Self> {
+        if network.signed_images() && likelihood == Likelihood::Bernoulli {
+            return Err(Error::config(
+                "a network that ends in tanh makes means in [-1, 1], not Bernoulli logits",
+                "use --set objective.likelihood=gaussian with this architecture",
+            ));
+        }
+        let init = Initialiser { seed, device };
+        Ok(Self {
+            encoder: Encoder::new(&init, &network),
+            decoder: Decoder::new(&init, &network),
+            network,
+            likelihood,
+        })
+    }
+
+    /// The layers, the image shape and the number of latents.
+    pub fn network(&self) -> &Network {
+        &self.network
+    }
+
+    /// How the decoder's output is to be read.
+    pub fn likelihood(&self) -> Likelihood {
+        self.likelihood
+    }
+
+    /// Number of latents D.
+    pub fn latents(&self) -> usize {
+        self.network.latents
+    }
+
+    /// Where the parameters are.
+    pub fn device(&self) -> Device {
+        self.encoder.mean.weight.val().device()
+    }
+
+    /// q(z | x) of images [B, H, W, C] in [0, 1].
+    pub fn encode(&self, images: Tensor<4>) -> Posterior {
+        self.encoder.forward(self.to_network_scale(images), &mut Pass::Eval)
+    }
+
+    /// z = mean + exp(log_var / 2) * noise, for standard normal noise [B, D] (Kingma and Welling
+    /// 2014, eq. 10).
+    pub fn reparameterise(posterior: &Posterior, noise: Tensor<2>) -> Tensor<2> {
+        posterior.mean.clone() + (posterior.log_var.clone() * 0.5).exp() * noise
+    }
+
+    /// The mean image [B, H, W, C] in [0, 1] of p(x | z) for latents [B, D].
+    pub fn decode(&self, z: Tensor<2>) -> Tensor<4> {
+        self.to_images(self.decode_raw(z))
+    }
+
+    /// The parameters of p(x | z) for latents [B, D]: logits or means [B, H, W, C].
+    pub fn decode_raw(&self, z: Tensor<2>) -> Tensor<4> {
+        self.decoder.forward(z, &mut Pass::Eval)
+    }
+
+    /// One pass through encoder, sampling and decoder, for standard normal noise [B, D].
+    pub fn forward(&self, images: Tensor<4>, noise: Tensor<2>, pass: &mut Pass) -> Forward {
+        let posterior = self.encoder.forward(self.to_network_scale(images), pass);
+        let z = Self::reparameterise(&posterior, noise);
+        let output = self.decoder.forward(z.clone(), pass);
+        Forward { posterior, z, output }
+    }
+
+    /// The objective on a batch at an optimisation step (counted from 1), with its terms.
+    pub fn loss(
+        &self,
+        objective: &Objective,
+        images: Tensor<4>,
+        noise: Tensor<2>,
+        step: u64,
+        pass: &mut Pass,
+    ) -> Loss {
+        let forward = self.forward(images.clone(), noise, pass);
+        objective.loss(self.likelihood, &forward, self.to_network_scale(images), step)
+    }
+
+    /// `count` images [count, H, W, C] decoded from the prior N(0, 1), a function of `seed`.
+    pub fn sample(&self, count: usize, seed: u64) -> Tensor<4> {
+        let z = Stream::new(seed, "sample", 0).normals(count * self.latents());
+        let data = TensorData::new(z, [count, self.latents()]);
+        self.decode(Tensor::from_data(data, &self.device()))
+    }
+
+    /// Images [B, H, W, C] encoded and decoded again at z = mean; the `generate` of PyTorch-VAE.
+    pub fn reconstruct(&self, images: Tensor<4>) -> Tensor<4> {
+        self.decode(self.encode(images).mean)
+    }
+
+    /// Moves the running averages of batch norm by the statistics that a training pass recorded.
+    pub fn update_running_statistics(&mut self, pass: Pass) {
+        if let Pass::Train(recorded) = pass {
+            let norms = self.encoder.norm.iter_mut().chain(&mut self.decoder.norm);
+            norms.zip(recorded).for_each(|(norm, batch)| norm.update(batch));
+        }
+    }
+
+    /// Images in [0, 1] as the network wants them: unchanged, or scaled to [-1, 1].
+    pub fn to_network_scale(&self, images: Tensor<4>) -> Tensor<4> {
+        if self.network.signed_images() { images * 2.0 - 1.0 } else { images }
+    }
+
+    /// Decoder output as images in [0, 1].
+    pub fn to_images(&self, output: Tensor<4>) -> Tensor<4> {
+        match self.likelihood {
+            Likelihood::Bernoulli => burn::tensor::activation::sigmoid(output),
+            Likelihood::Gaussian { .. } if self.network.signed_images() => output * 0.5 + 0.5,
+            Likelihood::Gaussian { .. } => output.clamp(0.0, 1.0),
+        }
+    }
+}

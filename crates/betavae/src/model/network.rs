@@ -1,0 +1,367 @@
+//! Networks as data: every architecture of the literature, written out layer by layer for one
+//! image shape. [`super::encoder`] and [`super::decoder`] build whatever is described here.
+
+use serde::{Deserialize, Serialize};
+
+use crate::data::ImageShape;
+use crate::error::{Error, Result};
+use crate::ops::{Activation, Window};
+
+/// The published networks, and `custom`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Architecture {
+    /// Burgess et al. 2018, A.1: 4x4 convolutions of 32 filters down to 4 pixels, two linear
+    /// layers of 256, ReLU; the decoder mirrors it.
+    #[default]
+    Burgess,
+    /// Higgins et al. 2017, Table 1, 2D shapes: linear layers of 1200, ReLU in the encoder and
+    /// tanh in the decoder.
+    HigginsFc,
+    /// Higgins et al. 2017, Table 1, chairs, faces and CelebA: four 4x4 convolutions of 32, 32, 64
+    /// and 64 filters, a linear layer of 256, ReLU.
+    HigginsConv,
+    /// disentanglement_lib's version of the same: kernels 4, 4, 2, 2 in the encoder.
+    Locatello,
+    /// The reference network of the PyTorch-VAE collection: 3x3 convolutions of 32 to 512 filters,
+    /// batch norm, LeakyReLU, and a decoder that ends in tanh (images are scaled to [-1, 1]).
+    PytorchVae,
+    /// Strided convolutions of the given widths, kernel, norm and activation.
+    Custom,
+}
+
+/// Normalisation after each convolution.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Norm {
+    /// None.
+    #[default]
+    None,
+    /// Batch normalisation (Ioffe and Szegedy 2015), epsilon 1e-5, momentum 0.1.
+    Batch,
+}
+
+/// The `[model]` table: an architecture and what may be chosen about it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ModelConfig {
+    /// Which network.
+    #[serde(default)]
+    pub architecture: Architecture,
+    /// Number of latents D.
+    #[serde(default = "default_latents")]
+    pub latents: usize,
+    /// Filters of each convolution (`pytorch-vae` and `custom`).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub widths: Option<Vec<usize>>,
+    /// Side of the convolution kernels (`custom`; default 4).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub kernel: Option<usize>,
+    /// Nonlinearity (`custom`; default `relu`).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub activation: Option<Activation>,
+    /// Normalisation after each convolution (`custom`; default `none`).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub norm: Option<Norm>,
+    /// Linear layers between the convolutions and the latents (`custom`; default [256]).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hidden: Option<Vec<usize>>,
+    /// Shape [H, W, C] of the images; taken from the data set.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub image: Option<ImageShape>,
+}
+
+fn default_latents() -> usize {
+    10
+}
+
+impl Default for ModelConfig {
+    fn default() -> Self {
+        Self {
+            architecture: Architecture::default(),
+            latents: default_latents(),
+            widths: None,
+            kernel: None,
+            activation: None,
+            norm: None,
+            hidden: None,
+            image: None,
+        }
+    }
+}
+
+/// One convolution of an encoder, or the last one of a decoder.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Conv {
+    /// Output channels.
+    pub filters: usize,
+    /// Side of the kernel.
+    pub kernel: usize,
+    /// Stride and padding.
+    pub window: Window,
+}
+
+/// One transposed convolution of a decoder.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ConvTranspose {
+    /// Output channels.
+    pub filters: usize,
+    /// Side of the kernel.
+    pub kernel: usize,
+    /// Stride and padding.
+    pub window: Window,
+    /// Rows and columns added at the end, so that the decoder's sizes mirror the encoder's.
+    pub output_padding: [usize; 2],
+}
+
+/// Image to posterior: convolutions, linear layers, and the two heads.
+#[derive(Clone, Debug, PartialEq)]
+pub struct EncoderSpec {
+    /// Convolutions, each followed by the norm and the activation.
+    pub convs: Vec<Conv>,
+    /// Widths of the linear layers, each followed by the activation.
+    pub hidden: Vec<usize>,
+    /// The nonlinearity.
+    pub activation: Activation,
+}
+
+/// Latents to image.
+#[derive(Clone, Debug, PartialEq)]
+pub struct DecoderSpec {
+    /// Widths of the linear layers, each followed by the activation.
+    pub hidden: Vec<usize>,
+    /// Shape of the map that a last linear layer, `project`, makes for the convolutions; the image
+    /// itself where there are none.
+    pub start: ImageShape,
+    /// What follows that layer.
+    pub project_activation: Activation,
+    /// Transposed convolutions, each followed by the norm and the activation, except that the last
+    /// has neither where it makes the image, that is, where `output` is absent.
+    pub convs: Vec<ConvTranspose>,
+    /// A convolution to the image's channels.
+    pub output: Option<Conv>,
+    /// The nonlinearity between layers.
+    pub activation: Activation,
+    /// The nonlinearity of the image: identity (logits or means), or tanh.
+    pub output_activation: Activation,
+}
+
+/// A whole network for images of one shape.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Network {
+    /// Shape of the images.
+    pub image: ImageShape,
+    /// Number of latents D.
+    pub latents: usize,
+    /// Normalisation after convolutions.
+    pub norm: Norm,
+    /// Image to posterior.
+    pub encoder: EncoderSpec,
+    /// Latents to image.
+    pub decoder: DecoderSpec,
+}
+
+impl Network {
+    /// Writes out `config` for images of shape `image`.
+    ///
+    /// # Errors
+    /// If an option does not belong to the architecture, a width is 0, or the image is too small.
+    pub fn new(config: &ModelConfig, image: ImageShape) -> Result<Self> {
+        check_options(config)?;
+        let mirrored = |convs, hidden| Self::mirrored(image, config, convs, hidden);
+        match config.architecture {
+            Architecture::Burgess => {
+                // Halve until the smaller side is 4 to 7 pixels: four layers for 64, three for 32.
+                let smaller = image.height.min(image.width);
+                let layers = (smaller / 4).checked_ilog2().unwrap_or(0) as usize;
+                if layers == 0 {
+                    return Err(too_small(image, "burgess", 8));
+                }
+                mirrored(vec![halving(32, 4); layers], vec![256, 256])
+            }
+            Architecture::HigginsConv => {
+                mirrored([32, 32, 64, 64].map(|filters| halving(filters, 4)).to_vec(), vec![256])
+            }
+            Architecture::Locatello => {
+                let kernels = [(32, 4), (32, 4), (64, 2), (64, 2)];
+                let mut network = mirrored(
+                    kernels.map(|(filters, kernel)| halving(filters, kernel)).to_vec(),
+                    vec![256],
+                )?;
+                // Its decoder has 4x4 kernels throughout, which give the same sizes.
+                for conv in &mut network.decoder.convs {
+                    (conv.kernel, conv.window) = (4, halving(1, 4).window);
+                }
+                Ok(network)
+            }
+            Architecture::HigginsFc => {
+                let mut network = mirrored(vec![], vec![1200, 1200])?;
+                network.decoder.hidden = vec![1200; 3];
+                network.decoder.activation = Activation::Tanh;
+                Ok(network)
+            }
+            Architecture::PytorchVae => {
+                let default = || vec![32, 64, 128, 256, 512];
+                let widths = config.widths.clone().unwrap_or_else(default);
+                let convs: Vec<_> = widths.iter().map(|width| halving(*width, 3)).collect();
+                let mut network = mirrored(convs, vec![])?;
+                network.norm = Norm::Batch;
+                network.encoder.activation = Activation::LeakyRelu;
+                let decoder = &mut network.decoder;
+                decoder.activation = Activation::LeakyRelu;
+                decoder.project_activation = Activation::Identity;
+                // One more transposed convolution at the first width, then a plain one.
+                if let Some(last) = decoder.convs.last_mut() {
+                    last.filters = widths[0];
+                }
+                let window = Window { stride: 1, padding: 1 };
+                decoder.output = Some(Conv { filters: image.channels, kernel: 3, window });
+                decoder.output_activation = Activation::Tanh;
+                Ok(network)
+            }
+            Architecture::Custom => {
+                let widths = config.widths.clone().unwrap_or_default();
+                let kernel = config.kernel.unwrap_or(4);
+                let hidden = config.hidden.clone().unwrap_or_else(|| vec![256]);
+                let convs = widths.iter().map(|width| halving(*width, kernel)).collect();
+                let mut network = mirrored(convs, hidden)?;
+                let activation = config.activation.unwrap_or(Activation::Relu);
+                network.norm = config.norm.unwrap_or_default();
+                network.encoder.activation = activation;
+                network.decoder.activation = activation;
+                if !network.decoder.convs.is_empty() {
+                    network.decoder.project_activation = activation;
+                }
+                Ok(network)
+            }
+        }
+    }
+
+    /// An encoder of convolutions and linear layers with ReLU, and the decoder that mirrors it.
+    fn mirrored(
+        image: ImageShape,
+        config: &ModelConfig,
+        convs: Vec<Conv>,
+        hidden: Vec<usize>,
+    ) -> Result<Self> {
+        let mut sizes = vec![image];
+        for conv in &convs {
+            sizes.push(
+                shrink(sizes[sizes.len() - 1], *conv)
+                    .ok_or_else(|| too_small(image, "this network", 1 << convs.len()))?,
+            );
+        }
+        let mirror = |i: usize| {
+            // Layer i made sizes[i + 1] from sizes[i]; its mirror goes back.
+            let (from, to, conv) = (sizes[i + 1], sizes[i], convs[i]);
+            let missing = |from: usize, to: usize| {
+                to + 2 * conv.window.padding - (from - 1) * conv.window.stride - conv.kernel
+            };
+            ConvTranspose {
+                filters: to.channels,
+                kernel: conv.kernel,
+                window: conv.window,
+                output_padding: [missing(from.height, to.height), missing(from.width, to.width)],
+            }
+        };
+        let start = sizes[sizes.len() - 1];
+        let projects_to_image = convs.is_empty();
+        Ok(Self {
+            image,
+            latents: config.latents,
+            norm: Norm::None,
+            decoder: DecoderSpec {
+                hidden: hidden.iter().rev().copied().collect(),
+                start,
+                project_activation: if projects_to_image {
+                    Activation::Identity
+                } else {
+                    Activation::Relu
+                },
+                convs: (0..convs.len()).rev().map(mirror).collect(),
+                output: None,
+                activation: Activation::Relu,
+                output_activation: Activation::Identity,
+            },
+            encoder: EncoderSpec { convs, hidden, activation: Activation::Relu },
+        })
+    }
+
+    /// Shape of the map that the encoder's convolutions leave.
+    pub fn encoded(&self) -> ImageShape {
+        self.decoder.start
+    }
+
+    /// Whether the network makes and takes images scaled to [-1, 1] instead of [0, 1].
+    pub fn signed_images(&self) -> bool {
+        self.decoder.output_activation == Activation::Tanh
+    }
+}
+
+/// A convolution that halves both sides: stride 2 and the padding that belongs to the kernel.
+fn halving(filters: usize, kernel: usize) -> Conv {
+    let padding = kernel.saturating_sub(1) / 2;
+    Conv { filters, kernel, window: Window { stride: 2, padding } }
+}
+
+/// The shape after `conv`, if the image is large enough for one application of the kernel.
+fn shrink(from: ImageShape, conv: Conv) -> Option<ImageShape> {
+    let Window { stride, padding } = conv.window;
+    let side = |n: usize| Some((n + 2 * padding).checked_sub(conv.kernel)? / stride + 1);
+    Some(ImageShape::new(side(from.height)?, side(from.width)?, conv.filters))
+}
+
+fn too_small(image: ImageShape, network: &str, side: usize) -> Error {
+    Error::Mismatch {
+        what: format!("the images are too small for {network}"),
+        expected: format!("at least {side} pixels on each side"),
+        found: image.to_string(),
+        hint: "use architecture `custom` with fewer widths, or `higgins-fc`".into(),
+    }
+}
+
+fn check_options(config: &ModelConfig) -> Result<()> {
+    use Architecture::{Custom, PytorchVae};
+    let options: [(&str, bool, &[Architecture]); 5] = [
+        ("widths", config.widths.is_some(), &[PytorchVae, Custom]),
+        ("kernel", config.kernel.is_some(), &[Custom]),
+        ("activation", config.activation.is_some(), &[Custom]),
+        ("norm", config.norm.is_some(), &[Custom]),
+        ("hidden", config.hidden.is_some(), &[Custom]),
+    ];
+    for (option, set, owners) in options {
+        if set && !owners.contains(&config.architecture) {
+            return Err(Error::config(
+                format!("model.{option} is fixed by this architecture"),
+                format!("remove model.{option}, or set model.architecture = \"custom\""),
+            ));
+        }
+    }
+    if config.architecture == Custom && config.widths.is_none() {
+        return Err(Error::config(
+            "architecture `custom` needs model.widths, the filters of each convolution",
+            "for example --set 'model.widths=[32,32,64,64]'",
+        ));
+    }
+    let widths = config.widths.iter().chain(&config.hidden).flatten();
+    let positive = [("latents", config.latents), ("kernel", config.kernel.unwrap_or(4))];
+    let numbers = positive.into_iter().chain(widths.map(|width| ("widths and hidden", *width)));
+    for (key, value) in numbers {
+        if !(1..=65_536).contains(&value) {
+            return Err(Error::config(
+                format!("model.{key}: expected numbers from 1 to 65536, found {value}"),
+                "",
+            ));
+        }
+    }
+    if config.kernel == Some(1) {
+        return Err(Error::config(
+            "model.kernel: expected at least 2, found 1",
+            "a stride-2 convolution with a 1x1 kernel skips three of four pixels",
+        ));
+    }
+    if config.architecture == PytorchVae && config.widths.as_ref().is_some_and(Vec::is_empty) {
+        return Err(Error::config("model.widths is empty", "name at least one width"));
+    }
+    Ok(())
+}

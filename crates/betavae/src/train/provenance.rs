@@ -1,0 +1,68 @@
+//! `provenance.toml`: on what and with what a run was made.
+
+use serde::Serialize;
+
+/// Facts beside the configuration that somebody who doubts a result will ask for.
+#[derive(Serialize)]
+pub(super) struct Provenance {
+    /// Version of this library.
+    pub(super) version: &'static str,
+    /// Commit it was built from, if known.
+    commit: &'static str,
+    /// Seconds since 1970 at which this part of the run began.
+    started_unix: u64,
+    /// Step at which it began.
+    from_step: u64,
+    /// Data set and its fingerprint.
+    data: String,
+    data_sha256: String,
+    images: usize,
+    parameters: usize,
+    device: String,
+    threads: usize,
+    machine: Machine,
+}
+
+#[derive(Serialize)]
+struct Machine {
+    os: String,
+    architecture: &'static str,
+    cpu: String,
+    cores: usize,
+    memory_gib: f64,
+}
+
+impl Provenance {
+    pub(super) fn new(trainer: &super::Trainer, data_sha256: &str) -> Self {
+        let system = sysinfo::System::new_with_specifics(
+            sysinfo::RefreshKind::nothing()
+                .with_cpu(sysinfo::CpuRefreshKind::nothing())
+                .with_memory(sysinfo::MemoryRefreshKind::nothing().with_ram()),
+        );
+        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+        // A machine that tells nothing about itself is described as unknown.
+        let system = system.ok();
+        let cpus = system.as_ref().map_or(&[][..], |system| system.cpus());
+        let memory = system.as_ref().map_or(0, |system| system.total_memory());
+        let cpu = cpus.first().map(|cpu| cpu.brand().trim().to_owned());
+        Self {
+            version: env!("CARGO_PKG_VERSION"),
+            commit: option_env!("BETAVAE_COMMIT").unwrap_or("unknown"),
+            started_unix: now.map_or(0, |since| since.as_secs()),
+            from_step: trainer.steps_taken(),
+            data: trainer.data().name().to_owned(),
+            data_sha256: data_sha256.to_owned(),
+            images: trainer.data().len(),
+            parameters: trainer.model().parameter_count(),
+            device: "cpu".into(),
+            threads: rayon::current_num_threads(),
+            machine: Machine {
+                os: sysinfo::System::long_os_version().unwrap_or_else(|_| "unknown".into()),
+                architecture: std::env::consts::ARCH,
+                cpu: cpu.unwrap_or_else(|| "unknown".into()),
+                cores: cpus.len(),
+                memory_gib: (memory as f64 / f64::from(1 << 30) * 10.0).round() / 10.0,
+            },
+        }
+    }
+}

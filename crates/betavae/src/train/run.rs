@@ -1,0 +1,310 @@
+//! A run folder: what is in it, how training fills it, and how it is entered again.
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Instant;
+
+use burn::module::Module;
+use burn::tensor::Device;
+
+use super::metrics::{Metrics, Timing};
+use super::provenance::Provenance;
+use super::{Trainer, preview};
+use crate::checkpoint::{self, Metadata, State, Trained, Window};
+use crate::config::Config;
+use crate::data::Dataset;
+use crate::error::{Error, IoContext, Result};
+use crate::evaluate;
+use crate::files;
+use crate::objective::Terms;
+
+/// Images over which a checkpoint states the KL of each latent.
+const KL_IMAGES: usize = 512;
+
+/// What a caller of [`Run::train`] can see and do meanwhile. All methods have empty bodies.
+pub trait Observer {
+    /// After every step, with the terms of that step.
+    fn stepped(&mut self, _step: u64, _terms: &Terms) {}
+    /// After every row of `metrics.csv`, with its values.
+    fn logged(&mut self, _step: u64, _mean: &Terms) {}
+    /// After every checkpoint.
+    fn saved(&mut self, _checkpoint: &Path) {}
+    /// Asked before every step; `true` saves and ends the run early.
+    fn should_stop(&mut self) -> bool {
+        false
+    }
+}
+
+/// Nothing is watched.
+impl Observer for () {}
+
+/// How [`Run::train`] ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// All steps are taken.
+    Finished,
+    /// The observer asked to stop; there is a checkpoint at the last step.
+    Stopped,
+}
+
+/// A run folder with its trainer.
+pub struct Run {
+    folder: PathBuf,
+    trainer: Trainer,
+    metrics: Metrics,
+    timing: Timing,
+    window: Window,
+    data_sha256: String,
+    /// Held while this process owns the folder.
+    _lock: File,
+    warnings: Vec<String>,
+}
+
+impl Run {
+    /// Starts a run in a new or empty folder.
+    ///
+    /// # Errors
+    /// If the folder holds something, or the configuration does not fit the data.
+    pub fn create(
+        folder: &Path,
+        config: Config,
+        data: Arc<dyn Dataset>,
+        device: &Device,
+    ) -> Result<Self> {
+        if folder.join("config.toml").exists() {
+            return Err(Error::file_hint(
+                folder,
+                "there is a run in this folder already",
+                format!("continue it with `betavae resume {}`", folder.display()),
+            ));
+        }
+        if !is_empty(folder)? {
+            return Err(Error::file_hint(
+                folder,
+                "this folder is not empty",
+                "choose another one with --out",
+            ));
+        }
+        // Everything that can be wrong with the configuration, before anything is written.
+        let trainer = Trainer::new(config, data, device)?;
+        let data_sha256 = trainer.data().fingerprint()?;
+        fs::create_dir_all(folder.join("checkpoints")).context("create", folder)?;
+        let lock = lock(folder)?;
+        let metrics = Metrics::create(folder.join("metrics.csv"))?;
+        let run = Self {
+            folder: folder.to_owned(),
+            timing: Timing::open(folder)?,
+            trainer,
+            metrics,
+            window: Window::default(),
+            data_sha256,
+            _lock: lock,
+            warnings: Vec::new(),
+        };
+        run.write_provenance("provenance.toml")?;
+        // Last, because a folder with a configuration is one that can be resumed.
+        run.write_config()?;
+        Ok(run)
+    }
+
+    /// Reads the configuration of a run folder.
+    ///
+    /// # Errors
+    /// If it is not one.
+    pub fn config(folder: &Path) -> Result<Config> {
+        let path = folder.join("config.toml");
+        if !path.exists() {
+            return Err(Error::file_hint(
+                folder,
+                "not a run folder: there is no config.toml in it",
+                "give the folder that `betavae train` printed",
+            ));
+        }
+        Config::from_toml(&fs::read_to_string(&path).context("read", &path)?)
+    }
+
+    /// Enters a run folder again, at its newest complete checkpoint, or at the beginning if it has
+    /// none. With the same data, version and number of threads the run ends with the same bytes as
+    /// if it had never stopped. `steps` changes the length of the run.
+    ///
+    /// # Errors
+    /// If the folder is not a run, or the data is not what it was trained on.
+    pub fn resume(
+        folder: &Path,
+        steps: Option<u64>,
+        data: Arc<dyn Dataset>,
+        device: &Device,
+    ) -> Result<Self> {
+        let mut config = Self::config(folder)?;
+        let lock = lock(folder)?;
+        let mut trainer = {
+            config.train.steps = steps.unwrap_or(config.train.steps);
+            Trainer::new(config, data, device)?
+        };
+        let data_sha256 = trainer.data().fingerprint()?;
+        let checkpoints = folder.join("checkpoints");
+        let (newest, warnings) = checkpoint::newest(&checkpoints)?;
+        let metrics_path = folder.join("metrics.csv");
+        let (metrics, window) = match newest {
+            None => (Metrics::create(metrics_path)?, Window::default()),
+            Some(path) => {
+                let (model, optimizer, state) = checkpoint::read(&path)?;
+                if state.data != data_sha256 {
+                    return Err(Error::Mismatch {
+                        what: "this is not the data the run was trained on".into(),
+                        expected: format!("SHA-256 {}", state.data),
+                        found: data_sha256,
+                        hint: "restore the original files, or start a new run".into(),
+                    });
+                }
+                let metrics = Metrics::reopen(metrics_path, state.metrics_bytes)?;
+                trainer.restore(model, optimizer, state.step)?;
+                (metrics, state.window)
+            }
+        };
+        let timing = Timing::open(folder)?;
+        let folder = folder.to_owned();
+        let run =
+            Self { folder, trainer, metrics, timing, window, data_sha256, _lock: lock, warnings };
+        if steps.is_some() {
+            run.write_config()?;
+        }
+        run.write_provenance(&format!("provenance-{}.toml", run.trainer.steps_taken()))?;
+        Ok(run)
+    }
+
+    /// Trains to the configured number of steps, or until the observer asks to stop.
+    ///
+    /// # Errors
+    /// If the disk is full, an image cannot be read, or a term is not finite; earlier checkpoints
+    /// stay valid.
+    pub fn train(&mut self, observer: &mut dyn Observer) -> Result<Outcome> {
+        let settings = self.trainer.config().train.clone();
+        let mut since = (Instant::now(), self.trainer.steps_taken());
+        let mut saved = None;
+        while self.trainer.steps_taken() < settings.steps {
+            if observer.should_stop() {
+                if saved != Some(self.trainer.steps_taken()) {
+                    self.save(observer)?;
+                }
+                return Ok(Outcome::Stopped);
+            }
+            let terms = self.trainer.step()?;
+            let step = self.trainer.steps_taken();
+            self.window.add(&terms);
+            observer.stepped(step, &terms);
+            if step.is_multiple_of(settings.log_every) {
+                let mean = self.window.take(terms.in_force);
+                self.metrics.append(step, &mean)?;
+                let rate = (step - since.1) as f64 / since.0.elapsed().as_secs_f64();
+                self.timing.append(step, rate)?;
+                since = (Instant::now(), step);
+                observer.logged(step, &mean);
+            }
+            if step.is_multiple_of(settings.checkpoint_every) || step == settings.steps {
+                self.save(observer)?;
+                saved = Some(step);
+            }
+        }
+        Ok(Outcome::Finished)
+    }
+
+    /// Writes a checkpoint, and pictures if they are wanted.
+    fn save(&mut self, observer: &mut dyn Observer) -> Result<()> {
+        let trained = self.trained()?;
+        let state = State {
+            step: self.trainer.steps_taken(),
+            metrics_bytes: self.metrics.sync()?,
+            window: self.window.clone(),
+            data: self.data_sha256.clone(),
+        };
+        let checkpoints = self.folder.join("checkpoints");
+        let optimizer = self.trainer.optimizer();
+        let path =
+            checkpoint::write(&checkpoints, &trained.model, optimizer, &state, &trained.metadata)?;
+        checkpoint::retain(&checkpoints, self.trainer.config().train.keep_checkpoints)?;
+        if self.trainer.config().train.previews {
+            let figures = self.folder.join("figures");
+            preview::write(&figures, &trained, &**self.trainer.data())?;
+        }
+        observer.saved(&path);
+        Ok(())
+    }
+
+    /// The model as it is now, without gradients, and its description.
+    ///
+    /// # Errors
+    /// If an image cannot be read.
+    pub fn trained(&self) -> Result<Trained> {
+        let model = self.trainer.model().valid();
+        let data = &**self.trainer.data();
+        let indices = evaluate::spread(data.len(), KL_IMAGES);
+        let metadata = Metadata {
+            version: env!("CARGO_PKG_VERSION").into(),
+            step: self.trainer.steps_taken(),
+            kl_per_latent: evaluate::kl_per_latent(&model, data, &indices)?,
+            config: self.trainer.config().clone(),
+        };
+        Ok(Trained { model, metadata, path: self.folder.clone() })
+    }
+
+    /// Where everything is written.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// The trainer, with the model, the configuration and the data.
+    pub fn trainer(&self) -> &Trainer {
+        &self.trainer
+    }
+
+    /// What was wrong with the folder but did not prevent resuming: damaged checkpoints.
+    pub fn warnings(&self) -> &[String] {
+        &self.warnings
+    }
+
+    fn write_config(&self) -> Result<()> {
+        let text = self.trainer.config().to_toml();
+        files::write_atomically(&self.folder.join("config.toml"), text.as_bytes())
+    }
+
+    fn write_provenance(&self, name: &str) -> Result<()> {
+        let provenance = Provenance::new(&self.trainer, &self.data_sha256);
+        let text = toml::to_string(&provenance)
+            .unwrap_or_else(|error| unreachable!("plain tables: {error}"));
+        files::write_atomically(&self.folder.join(name), text.as_bytes())
+    }
+}
+
+/// Whether a folder is absent or holds nothing but what an interrupted start left.
+fn is_empty(folder: &Path) -> Result<bool> {
+    if !folder.exists() {
+        return Ok(true);
+    }
+    let ours = ["checkpoints", "metrics.csv", "timing.csv", "provenance.toml", "run.lock"];
+    for entry in fs::read_dir(folder).context("read", folder)? {
+        let name = entry.context("read", folder)?.file_name();
+        let name = name.to_string_lossy();
+        if !ours.contains(&&*name) && !name.starts_with(".tmp-") {
+            return Ok(false);
+        }
+    }
+    Ok(checkpoint::list(&folder.join("checkpoints"))?.is_empty())
+}
+
+/// Makes this process the only one that writes into the folder.
+fn lock(folder: &Path) -> Result<File> {
+    let path = folder.join("run.lock");
+    let file = File::create(&path).context("create", &path)?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(fs::TryLockError::WouldBlock) => Err(Error::file_hint(
+            folder,
+            "another process is training in this folder",
+            "wait for it, or stop it with Ctrl-C",
+        )),
+        // Some network file systems have no locks; that is no reason not to train.
+        Err(fs::TryLockError::Error(_)) => Ok(file),
+    }
+}
