@@ -110,7 +110,7 @@ pub struct Encode {
     #[arg(long, value_name = "FILE.npz")]
     pub output: PathBuf,
 
-    /// Only this many images, spread evenly
+    /// Only this many images, chosen at random, but always the same
     #[arg(long, value_name = "N")]
     pub limit: Option<usize>,
 }
@@ -146,7 +146,7 @@ pub struct Reconstruct {
     #[arg(long, value_name = "INPUT")]
     pub input: Option<String>,
 
-    /// How many images, spread evenly over the input
+    /// How many images, chosen at random, but always the same
     #[arg(long, value_name = "N", default_value_t = 16)]
     pub count: usize,
 
@@ -222,7 +222,7 @@ pub struct Evaluate {
     #[arg(long, value_name = "INPUT")]
     pub data: Option<String>,
 
-    /// Only this many images, spread evenly
+    /// Only this many images, chosen at random, but always the same
     #[arg(long, value_name = "N")]
     pub limit: Option<usize>,
 

@@ -10,7 +10,7 @@ use crate::model::weights::values;
 use crate::model::{BetaVae, Posterior};
 use crate::objective::ACTIVE_NATS;
 use crate::ops;
-use crate::random::Stream;
+use crate::random::{Permutation, Stream};
 
 /// Images per forward pass.
 const BATCH: usize = 128;
@@ -56,10 +56,16 @@ pub struct Evaluation {
     pub sampled: Average,
 }
 
-/// `count` indices spread evenly over 0..len, all of them if there are fewer.
-pub fn spread(len: usize, count: usize) -> Vec<usize> {
-    let count = count.min(len);
-    (0..count).map(|i| (i as u128 * len as u128 / count as u128) as usize).collect()
+/// `count` different indices below `len` in rising order, all of them if there are fewer: always the
+/// same ones, and in no step with the factors of a grid, as evenly spaced ones would be.
+pub fn subset(len: usize, count: usize) -> Vec<usize> {
+    if count >= len {
+        return (0..len).collect();
+    }
+    let permutation = Permutation::new(len, &mut Stream::new(0, "subset", 0));
+    let mut indices: Vec<usize> = (0..count).map(|i| permutation.get(i)).collect();
+    indices.sort_unstable();
+    indices
 }
 
 /// Images of a data set as a tensor [B, H, W, C] in [0, 1].
@@ -192,11 +198,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn spread_covers_the_range_without_repetition() {
-        assert_eq!(spread(10, 3), [0, 3, 6]);
-        assert_eq!(spread(3, 10), [0, 1, 2]);
-        assert_eq!(spread(0, 10), Vec::<usize>::new());
-        let indices = spread(737_280, 512);
+    fn subsets_are_distinct_and_do_not_follow_the_grid() {
+        assert_eq!(subset(3, 10), [0, 1, 2]);
+        assert_eq!(subset(0, 10), Vec::<usize>::new());
+        let indices = subset(737_280, 512);
         assert!(indices.windows(2).all(|pair| pair[0] < pair[1]));
+        // Evenly spaced images of dSprites would all have posY 0.
+        let rows: std::collections::BTreeSet<_> = indices.iter().map(|i| i % 32).collect();
+        assert_eq!(rows.len(), 32);
     }
 }

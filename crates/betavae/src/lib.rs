@@ -22,6 +22,7 @@ pub mod optimizer;
 pub mod random;
 pub mod train;
 
+pub use burn;
 pub use burn::tensor::{Device, Tensor, TensorData};
 pub use error::{Error, Result};
 pub use ops::{Activation, Window};

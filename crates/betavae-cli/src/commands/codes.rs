@@ -1,7 +1,7 @@
 //! `encode` and `decode`.
 
 use betavae::checkpoint::Trained;
-use betavae::evaluate::{self, spread};
+use betavae::evaluate::{self, subset};
 use betavae::npz::{NpzWriter, read_f32};
 use betavae::{Device, Error, Tensor, TensorData};
 
@@ -17,7 +17,7 @@ pub fn encode(args: Encode, device: &Device) -> anyhow::Result<()> {
     }
     let trained = Trained::load(&args.model, device)?;
     let data = open_for(&trained, Some(&args.input))?;
-    let indices = spread(data.len(), args.limit.unwrap_or(data.len()));
+    let indices = subset(data.len(), args.limit.unwrap_or(data.len()));
     let (bar, mut progress) = progress::images(indices.len());
     let codes = evaluate::encode(&trained.model, &*data, &indices, &mut progress)?;
     bar.finish_and_clear();
@@ -25,6 +25,11 @@ pub fn encode(args: Encode, device: &Device) -> anyhow::Result<()> {
     let mut file = NpzWriter::create(&args.output)?;
     file.add("mean", &shape, &codes.mean)?;
     file.add("log_var", &shape, &codes.log_var)?;
+    if args.limit.is_some() {
+        // Which images these are.
+        let indices: Vec<i64> = indices.iter().map(|index| *index as i64).collect();
+        file.add("indices", &[indices.len()], &indices)?;
+    }
     file.finish()?;
     say(&format!("wrote mean and log_var {shape:?} to {}", args.output.display()));
     Ok(())

@@ -2,7 +2,7 @@
 
 use betavae::Device;
 use betavae::checkpoint::Trained;
-use betavae::evaluate::{self, Evaluation, spread};
+use betavae::evaluate::{self, Evaluation, subset};
 
 use super::open_for;
 use crate::args::Evaluate;
@@ -12,7 +12,7 @@ use crate::progress;
 pub fn evaluate(args: Evaluate, device: &Device) -> anyhow::Result<()> {
     let trained = Trained::load(&args.model, device)?;
     let data = open_for(&trained, args.data.as_deref())?;
-    let indices = spread(data.len(), args.limit.unwrap_or(data.len()));
+    let indices = subset(data.len(), args.limit.unwrap_or(data.len()));
     let (bar, mut progress) = progress::images(indices.len());
     let evaluation = evaluate::evaluate(&trained, &*data, &indices, &mut progress)?;
     bar.finish_and_clear();

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use anyhow::Context;
 use betavae::checkpoint::Trained;
-use betavae::evaluate::{load, spread};
+use betavae::evaluate::{load, subset};
 use betavae::figures::{self, Traversal, TraversalOptions};
 use betavae::npz::NpzWriter;
 use betavae::{Device, Error, Tensor};
@@ -21,7 +21,7 @@ pub fn reconstruct(args: Reconstruct, device: &Device) -> anyhow::Result<()> {
     let trained = Trained::load(&args.model, device)?;
     let data = open_for(&trained, args.input.as_deref())?;
     let output = figure_path(&args.model, args.output, "reconstructions.png")?;
-    let images = load(&*data, &spread(data.len(), args.count.max(1)), device)?;
+    let images = load(&*data, &subset(data.len(), args.count.max(1)), device)?;
     match extension(&output).as_str() {
         "npz" => {
             let copies = trained.model.reconstruct(images.clone());

@@ -7,7 +7,7 @@ use anyhow::Context;
 use betavae::Device;
 use betavae::config::Config;
 use betavae::data;
-use betavae::evaluate::{Evaluation, evaluate, spread};
+use betavae::evaluate::{Evaluation, evaluate, subset};
 use betavae::objective::{Constraint, Likelihood, Reduction, beta_norm};
 use betavae::train::{Outcome, Run};
 
@@ -84,7 +84,7 @@ fn go(mut run: Run) -> anyhow::Result<ExitCode> {
 fn summarise(run: &Run) -> anyhow::Result<Evaluation> {
     let trained = run.trained()?;
     let data = &**run.trainer().data();
-    let indices = spread(data.len(), FINAL_IMAGES);
+    let indices = subset(data.len(), FINAL_IMAGES);
     let evaluation = evaluate(&trained, data, &indices, &mut |_| ())?;
     let path = run.folder().join("evaluation.json");
     std::fs::write(&path, serde_json::to_string_pretty(&evaluation)?)

@@ -6,6 +6,7 @@ mod layers;
 mod network;
 pub(crate) mod weights;
 
+pub use crate::ops::Activation;
 pub use decoder::Decoder;
 pub use encoder::Encoder;
 pub use layers::{BatchNorm, BatchStatistics, Conv2d, ConvTranspose2d, Linear, Pass};

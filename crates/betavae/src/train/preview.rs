@@ -6,7 +6,7 @@ use std::path::Path;
 use crate::checkpoint::Trained;
 use crate::data::Dataset;
 use crate::error::{Error, IoContext, Result};
-use crate::evaluate::{load, spread};
+use crate::evaluate::{load, subset};
 use crate::figures::{self, Traversal, TraversalOptions};
 
 /// Pictures per figure of reconstructions.
@@ -17,7 +17,7 @@ pub(super) fn write(folder: &Path, trained: &Trained, data: &dyn Dataset) -> Res
     fs::create_dir_all(folder).context("create", folder)?;
     let model = &trained.model;
     let step = trained.metadata.step;
-    let images = load(data, &spread(data.len(), IMAGES), &model.device())?;
+    let images = load(data, &subset(data.len(), IMAGES), &model.device())?;
     let options = TraversalOptions { range: 3.0, frames: 11, centre: vec![0.0; model.latents()] };
     let traversal = Traversal::new(trained, &options);
     let title = format!("step {step}: traversals around the prior mean, in prior deviations");

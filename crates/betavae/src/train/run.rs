@@ -239,7 +239,7 @@ impl Run {
     pub fn trained(&self) -> Result<Trained> {
         let model = self.trainer.model().valid();
         let data = &**self.trainer.data();
-        let indices = evaluate::spread(data.len(), KL_IMAGES);
+        let indices = evaluate::subset(data.len(), KL_IMAGES);
         let metadata = Metadata {
             version: env!("CARGO_PKG_VERSION").into(),
             step: self.trainer.steps_taken(),

@@ -1,0 +1,167 @@
+//! A run that is killed anywhere and resumed ends with the same bytes as one that never stopped.
+
+mod common;
+
+use std::fs;
+use std::path::Path;
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use common::{TINY, betavae, path, refuse, run, succeed, train_tiny};
+
+const STEPS: &str = "60";
+const SETTINGS: [&str; 6] = [
+    "--set",
+    "train.checkpoint_every=7",
+    "--set",
+    "train.log_every=4",
+    "--set",
+    "optimizer.decay_every=10",
+];
+
+/// What must be equal at the end.
+fn result(folder: &Path) -> Vec<Vec<u8>> {
+    let checkpoint = folder.join("checkpoints/step-000000060");
+    let files = ["model.safetensors", "optimizer.safetensors", "state.toml", "DONE"];
+    let files = files.map(|name| checkpoint.join(name));
+    files.iter().chain([&folder.join("metrics.csv")]).map(|file| fs::read(file).unwrap()).collect()
+}
+
+fn train_arguments(folder: &Path) -> Vec<String> {
+    let arguments = ["train", "--out", path(folder), "--steps", STEPS];
+    arguments.iter().chain(&TINY).chain(&SETTINGS).map(|text| (*text).to_owned()).collect()
+}
+
+/// How often runs are killed: 20 times, or BETAVAE_KILLS times.
+fn kills_wanted() -> u32 {
+    std::env::var("BETAVAE_KILLS").map_or(20, |text| text.parse().unwrap())
+}
+
+#[test]
+fn killed_runs_end_in_the_same_bytes() {
+    let scratch = tempfile::tempdir().unwrap();
+    let straight = scratch.path().join("straight");
+    let started = Instant::now();
+    let output = betavae().args(train_arguments(&straight)).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let expected = result(&straight);
+    // Kills are spread over the length of a whole run, by a fixed sequence.
+    let length = started.elapsed().as_millis() as u64;
+    let (mut state, mut kills, mut runs) = (88_172_645_463_325_252_u64, 0, 0);
+    while kills < kills_wanted() {
+        runs += 1;
+        let folder = scratch.path().join(format!("killed-{runs}"));
+        loop {
+            // A run killed before its configuration was written is started again.
+            let arguments = match folder.join("config.toml").exists() {
+                true => vec!["resume".to_owned(), path(&folder).to_owned()],
+                false => train_arguments(&folder),
+            };
+            let mut child = betavae()
+                .args(arguments)
+                .stdout(Stdio::null())
+                .stderr(Stdio::piped())
+                .spawn()
+                .unwrap();
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            std::thread::sleep(Duration::from_millis(state % length.max(1)));
+            if child.try_wait().unwrap().is_none() {
+                child.kill().unwrap();
+            }
+            let output = child.wait_with_output().unwrap();
+            if output.status.success() {
+                break;
+            }
+            let killed = output.status.code().is_none();
+            assert!(killed, "{}", String::from_utf8_lossy(&output.stderr));
+            kills += 1;
+        }
+        assert!(result(&folder) == expected, "run {runs} ended in other bytes");
+    }
+    println!("{kills} kills in {runs} runs");
+}
+
+#[test]
+fn damaged_checkpoints_are_skipped_and_named() {
+    let scratch = tempfile::tempdir().unwrap();
+    let straight = scratch.path().join("straight");
+    train_tiny(&straight, 60, &SETTINGS);
+    let expected = result(&straight);
+    let damages: [fn(&Path); 4] = [
+        |checkpoint| fs::remove_file(checkpoint.join("DONE")).unwrap(),
+        |checkpoint| {
+            let file = checkpoint.join("model.safetensors");
+            let mut content = fs::read(&file).unwrap();
+            *content.last_mut().unwrap() ^= 1;
+            fs::write(file, content).unwrap();
+        },
+        |checkpoint| {
+            let file = checkpoint.join("optimizer.safetensors");
+            let content = fs::read(&file).unwrap();
+            fs::write(file, &content[..content.len() / 2]).unwrap();
+        },
+        |checkpoint| fs::remove_file(checkpoint.join("state.toml")).unwrap(),
+    ];
+    for damage in damages {
+        damage(&straight.join("checkpoints/step-000000060"));
+        let output = run(&["resume", path(&straight)]);
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        assert!(output.status.success(), "{stderr}");
+        assert!(stderr.contains("damaged checkpoint"), "{stderr}");
+        assert!(stderr.contains("step-000000060"), "{stderr}");
+        assert!(stderr.contains("resuming at step 56"), "{stderr}");
+        assert!(result(&straight) == expected);
+    }
+}
+
+#[test]
+fn a_signal_saves_and_says_how_to_resume() {
+    let scratch = tempfile::tempdir().unwrap();
+    let straight = scratch.path().join("straight");
+    train_tiny(&straight, 60, &SETTINGS);
+    for signal in ["INT", "TERM"] {
+        let folder = scratch.path().join(signal);
+        let mut arguments = train_arguments(&folder);
+        // Too long to end by itself before the signal.
+        arguments.extend(["--set", "train.steps=1000000"].map(str::to_owned));
+        let child =
+            betavae().args(arguments).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+        while !folder.join("checkpoints/step-000000007/DONE").exists() {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        let id = child.id().to_string();
+        let kill = std::process::Command::new("kill").args(["-s", signal, &id]).status();
+        assert!(kill.unwrap().success());
+        let output = child.wait_with_output().unwrap();
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(1), "{stderr}");
+        assert!(stderr.contains("continue with: betavae resume"), "{stderr}");
+        let saved = stderr.split("stopped at step ").nth(1).unwrap();
+        let step: u64 = saved.split(';').next().unwrap().parse().unwrap();
+        assert!(folder.join(format!("checkpoints/step-{step:09}/DONE")).exists());
+        if step < 60 {
+            succeed(&["resume", path(&folder), "--steps", "60"]);
+            assert!(result(&folder) == result(&straight), "stopped at {step}");
+        }
+    }
+}
+
+#[test]
+fn resuming_what_cannot_be_resumed_is_refused() {
+    let scratch = tempfile::tempdir().unwrap();
+    let folder = scratch.path().join("run");
+    assert!(refuse(1, &["resume", path(&folder)]).contains("not a run folder"));
+    train_tiny(&folder, 8, &[]);
+    let again = refuse(1, &["train", "--out", path(&folder), "--steps", "3"]);
+    assert!(again.contains("there is a run in this folder already"), "{again}");
+    // Other data under the same name.
+    let config = folder.join("config.toml");
+    let text = fs::read_to_string(&config).unwrap();
+    fs::write(&config, text.replace("blobs", "dsprites")).unwrap();
+    let other = refuse(1, &["resume", path(&folder)]);
+    assert!(other.contains("not the data the run was trained on"), "{other}");
+    fs::write(&config, text + "\n[nonsense]\n").unwrap();
+    assert!(refuse(2, &["resume", path(&folder)]).contains("nonsense"));
+}

@@ -1,0 +1,126 @@
+//! Writes one batch of a trained model with all values and gradients, for `golden/verify.py` to
+//! recompute in PyTorch.
+//!
+//! ```sh
+//! cargo run --release --example dump -- RUN dump.safetensors
+//! python golden/verify.py dump.safetensors
+//! ```
+
+use std::collections::HashMap;
+use std::path::Path;
+
+use betavae::burn::module::Module;
+use betavae::checkpoint::Trained;
+use betavae::data;
+use betavae::evaluate::{load, subset};
+use betavae::model::{Activation, Architecture, NamedTensor, Pass};
+use betavae::optimizer::NamedGradients;
+use betavae::random::Stream;
+use betavae::{Device, Tensor, TensorData};
+use safetensors::Dtype;
+use safetensors::tensor::TensorView;
+use serde_json::json;
+
+/// Images in the batch.
+const BATCH: usize = 6;
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let mut arguments = std::env::args().skip(1);
+    let (Some(run), Some(output)) = (arguments.next(), arguments.next()) else {
+        return Err("usage: dump RUN OUTPUT.safetensors".into());
+    };
+    let Trained { model, metadata, .. } = Trained::load(Path::new(&run), &Device::flex())?;
+    let model = model.train();
+    let config = &metadata.config;
+    let (objective, _) = config.objective()?;
+    let step = metadata.step.max(1);
+
+    let device = Device::flex().autodiff();
+    let data = data::open(&config.data, config.seed)?;
+    let images = load(&*data, &subset(data.len(), BATCH), &device)?;
+    let noise = Stream::new(config.seed, "dump", 0).normals(BATCH * model.latents());
+    let noise = TensorData::new(noise, [BATCH, model.latents()]);
+    let noise: Tensor<2> = Tensor::from_data(noise, &device);
+
+    let forward = model.forward(images.clone(), noise.clone(), &mut Pass::train());
+    let loss = model.loss(&objective, images.clone(), noise.clone(), step, &mut Pass::train());
+    let terms = loss.terms();
+    let gradients = NamedGradients::collect(&model, loss.total.backward()).values();
+
+    let mut tensors = vec![
+        named("images", model.to_network_scale(images).inner()),
+        named("noise", noise.inner()),
+        named("mean", forward.posterior.mean.inner()),
+        named("log_var", forward.posterior.log_var.inner()),
+        named("output", forward.output.inner()),
+        scalar("total", terms.total),
+        scalar("reconstruction", terms.reconstruction),
+        scalar("kl", terms.kl),
+        NamedTensor {
+            name: "kl_per_latent".into(),
+            shape: vec![model.latents()],
+            values: terms.kl_per_latent,
+        },
+    ];
+    let parameters = model.to_named_tensors();
+    for (name, values) in gradients {
+        let shape = parameters.iter().find(|p| p.name == name).map(|p| p.shape.clone());
+        let shape = shape.ok_or("a gradient without a parameter")?;
+        tensors.push(NamedTensor { name: format!("grad.{name}"), shape, values });
+    }
+    for NamedTensor { name, shape, values } in parameters {
+        tensors.push(NamedTensor { name: format!("param.{name}"), shape, values });
+    }
+
+    let (model, o) = (&config.model, &config.objective);
+    let custom = model.architecture == Architecture::Custom;
+    let in_force = objective.in_force(step).value();
+    let spec = json!({
+        "architecture": model.architecture,
+        "image": model.image,
+        "latents": model.latents,
+        "widths": model.widths.clone().unwrap_or_default(),
+        "hidden": model.hidden.clone().unwrap_or(if custom { vec![256] } else { vec![] }),
+        "kernel": model.kernel.unwrap_or(4),
+        "activation": model.activation.unwrap_or(Activation::Relu),
+        "norm": model.norm.unwrap_or_default(),
+        "objective": {
+            "kind": o.kind,
+            "beta": in_force,
+            "gamma": o.gamma.unwrap_or(0.0),
+            "capacity": in_force,
+            "likelihood": o.likelihood,
+            "sigma": o.sigma.unwrap_or(1.0),
+            "reduction": o.reduction,
+            "kl_weight": o.kl_weight.unwrap_or(1.0),
+        },
+    });
+    write(Path::new(&output), &tensors, spec.to_string())
+}
+
+fn named<const D: usize>(name: &str, tensor: Tensor<D>) -> NamedTensor {
+    let shape = tensor.dims().to_vec();
+    let values = tensor.into_data().try_into_vec().expect("all tensors are f32");
+    NamedTensor { name: name.into(), shape, values }
+}
+
+fn scalar(name: &str, value: f32) -> NamedTensor {
+    NamedTensor { name: name.into(), shape: vec![1], values: vec![value] }
+}
+
+fn write(
+    path: &Path,
+    tensors: &[NamedTensor],
+    spec: String,
+) -> Result<(), Box<dyn std::error::Error>> {
+    let bytes: Vec<Vec<u8>> = tensors
+        .iter()
+        .map(|tensor| tensor.values.iter().flat_map(|value| value.to_le_bytes()).collect())
+        .collect();
+    let mut views = Vec::new();
+    for (tensor, bytes) in tensors.iter().zip(&bytes) {
+        views.push((&tensor.name, TensorView::new(Dtype::F32, tensor.shape.clone(), bytes)?));
+    }
+    let metadata = HashMap::from([("spec".to_owned(), spec)]);
+    Ok(safetensors::serialize_to_file(views, Some(metadata), path)?)
+}
