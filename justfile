@@ -1,0 +1,31 @@
+# The same lines as .ci/run, one by one.
+
+# Everything
+ci:
+    .ci/run
+
+# Format and lint
+lint:
+    cargo fmt --all
+    cargo clippy --workspace --all-targets -- -D warnings
+
+# All tests
+test:
+    cargo test --workspace
+
+# The real binary, end to end
+smoke:
+    cargo build --release
+    scripts/smoke.sh
+
+# Kill a run 200 times instead of 20
+kill:
+    BETAVAE_KILLS=200 cargo test -p betavae-cli --test resume killed -- --nocapture
+
+# API documentation
+doc:
+    cargo doc --workspace --no-deps --open
+
+# Rewrite the oracle's fixtures in a throw-away Python environment
+golden:
+    cd golden && python3 -m venv /tmp/betavae-golden && /tmp/betavae-golden/bin/pip install -r requirements.txt && /tmp/betavae-golden/bin/python -B generate.py && sha256sum -c SHA256SUMS
