@@ -95,6 +95,21 @@ fn training_learns() {
 }
 
 #[test]
+fn a_diverging_run_stops_and_keeps_its_checkpoint() {
+    let scratch = tempfile::tempdir().unwrap();
+    let folder = scratch.path().join("run");
+    train_tiny(&folder, 10, &["--set", "train.checkpoint_every=5"]);
+    let config = folder.join("config.toml");
+    let text = fs::read_to_string(&config).unwrap();
+    fs::write(&config, text.replace("learning_rate = 0.0005", "learning_rate = 1e30")).unwrap();
+    let error = refuse(1, &["resume", path(&folder), "--steps", "50"]);
+    assert!(error.contains("at step 12") && error.contains("hint: lower"), "{error}");
+    succeed(&["evaluate", path(&folder), "--limit", "10"]);
+    let step = folder.join("checkpoints/step-000000010/DONE");
+    assert!(step.exists(), "the last good checkpoint is kept");
+}
+
+#[test]
 fn seeds_decide_everything() {
     let scratch = tempfile::tempdir().unwrap();
     let model = |name: &str, seed: &str| {

@@ -2,7 +2,7 @@
 //! recompute in PyTorch.
 //!
 //! ```sh
-//! cargo run --release --example dump -- RUN dump.safetensors
+//! cargo run --release -p betavae --example dump -- RUN dump.safetensors
 //! python golden/verify.py dump.safetensors
 //! ```
 

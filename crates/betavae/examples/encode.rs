@@ -2,7 +2,7 @@
 //!
 //! ```sh
 //! cargo run --release -- train --out run
-//! cargo run --release --example encode -- run
+//! cargo run --release -p betavae --example encode -- run
 //! ```
 
 use betavae::Device;

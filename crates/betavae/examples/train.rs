@@ -1,7 +1,7 @@
 //! Trains a small beta-VAE on Gaussian blobs with the library alone, and draws what it learned.
 //!
 //! ```sh
-//! cargo run --release --example train
+//! cargo run --release -p betavae --example train
 //! ```
 
 use betavae::Device;

@@ -106,14 +106,15 @@ pub fn batch_norm_train(
     bias: Tensor<1>,
     activation: Activation,
 ) -> (Tensor<4>, Tensor<1>, Tensor<1>) {
-    let [batch, height, width, channels] = x.dims();
-    let rows = x.reshape([batch * height * width, channels]);
-    let mean = rows.clone().mean_dim(0);
-    let centred = rows - mean.clone();
-    let variance = centred.clone().square().mean_dim(0);
+    let [.., channels] = x.dims();
+    // One axis after the other: a single sum over all positions would lose four digits in f32.
+    let mean_over_positions = |x: Tensor<4>| x.mean_dim(2).mean_dim(1).mean_dim(0);
+    let mean = mean_over_positions(x.clone());
+    let centred = x - mean.clone();
+    let variance = mean_over_positions(centred.clone().square());
     let scale = (variance.clone() + BATCH_NORM_EPSILON).sqrt().recip() * weight.unsqueeze();
-    let y = (centred * scale + bias.unsqueeze()).reshape([batch, height, width, channels]);
-    (activation.apply(y), mean.detach().reshape([channels]), variance.detach().reshape([channels]))
+    let y = activation.apply(centred * scale + bias.unsqueeze());
+    (y, mean.detach().reshape([channels]), variance.detach().reshape([channels]))
 }
 
 /// Batch normalisation with given statistics, then the activation.

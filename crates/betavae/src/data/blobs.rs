@@ -10,13 +10,14 @@ const SIDE: usize = 64;
 /// Positions along each axis.
 const POSITIONS: usize = 64;
 
-/// Standard deviation of the blob in pixels. The paper prints no number; 4 looks like its figure.
-const SIGMA: f64 = 4.0;
+/// Standard deviation of the blob in pixels. The paper prints no number. Under its beta of 150 a
+/// blob of 4 pixels is too small to be worth any information, one of 8 is encoded.
+const SIGMA: f64 = 8.0;
 
 /// Distance in pixels of the outermost centres from the edge of the image: two sigma.
 const MARGIN: f64 = 2.0 * SIGMA;
 
-/// 64 x 64 positions of a blob exp(-r^2 / (2 sigma^2)), sigma = 4 pixels, in 64 x 64 images.
+/// 64 x 64 positions of a blob exp(-r^2 / (2 sigma^2)), sigma = 8 pixels, in 64 x 64 images.
 pub struct Blobs {
     grid: FactorGrid,
 }
@@ -41,7 +42,7 @@ impl Dataset for Blobs {
     }
 
     fn description(&self) -> String {
-        format!("{} grey images of a Gaussian blob (sigma 4 pixels) on black", self.len())
+        format!("{} grey images of a Gaussian blob (sigma 8 pixels) on black", self.len())
     }
 
     fn len(&self) -> usize {
@@ -88,8 +89,9 @@ mod tests {
             let x = |i: usize| (i % SIDE) as f32 + 0.5;
             let mean_x = pixels.iter().enumerate().map(|(i, p)| p * x(i)).sum::<f32>() / mass;
             let class = blobs.grid.classes(index)[0];
+            // At the border 2.3 % of the blob is cut off, which moves the mean by 0.44 pixels.
             let expected = blobs.grid.factors[0].values[class] as f32;
-            assert!((mean_x - expected).abs() < 0.3, "{mean_x} for {expected}");
+            assert!((mean_x - expected).abs() < 0.6, "{mean_x} for {expected}");
         }
     }
 }

@@ -47,7 +47,7 @@ impl Provenance {
         let cpu = cpus.first().map(|cpu| cpu.brand().trim().to_owned());
         Self {
             version: env!("CARGO_PKG_VERSION"),
-            commit: option_env!("BETAVAE_COMMIT").unwrap_or("unknown"),
+            commit: env!("BETAVAE_COMMIT"),
             started_unix: now.map_or(0, |since| since.as_secs()),
             from_step: trainer.steps_taken(),
             data: trainer.data().name().to_owned(),
