@@ -28,13 +28,15 @@ pub fn catch_signals() -> anyhow::Result<()> {
 pub struct Progress {
     bar: Option<ProgressBar>,
     steps: u64,
+    /// H * W * C, for beta_norm.
+    image_values: usize,
     start: (Instant, u64),
     spoken: Option<Instant>,
 }
 
 impl Progress {
-    /// For a run that goes on from `step` to `steps`.
-    pub fn new(step: u64, steps: u64) -> Self {
+    /// For a run that goes on from `step` to `steps`, on images of `image_values` values.
+    pub fn new(step: u64, steps: u64, image_values: usize) -> Self {
         let bar = std::io::stderr().is_terminal().then(|| {
             let bar = ProgressBar::new(steps);
             let style = "{bar:24.cyan/dim} {pos}/{len}  {per_sec}  {msg}  {eta} left";
@@ -53,7 +55,7 @@ impl Progress {
             bar.reset_eta();
             bar
         });
-        Self { bar, steps, start: (Instant::now(), step), spoken: None }
+        Self { bar, steps, image_values, start: (Instant::now(), step), spoken: None }
     }
 
     /// Leaves the last line on the terminal.
@@ -68,7 +70,7 @@ impl Observer for Progress {
     fn stepped(&mut self, step: u64, terms: &Terms) {
         if let Some(bar) = &self.bar {
             bar.set_position(step);
-            bar.set_message(terms.to_string());
+            bar.set_message(terms.summary(self.image_values));
         }
     }
 
@@ -81,6 +83,7 @@ impl Observer for Progress {
         let rate = (step - self.start.1) as f64 / self.start.0.elapsed().as_secs_f64();
         let left = Duration::from_secs(((self.steps - step) as f64 / rate) as u64);
         let left = indicatif::HumanDuration(left);
+        let mean = mean.summary(self.image_values);
         say(&format!("step {step}/{}  {rate:.1} steps/s  {mean}  {left:#} left", self.steps));
     }
 

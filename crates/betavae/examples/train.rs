@@ -8,6 +8,7 @@ use betavae::Device;
 use betavae::burn::module::Module;
 use betavae::checkpoint::{Metadata, Trained};
 use betavae::config::Config;
+use betavae::data::Dataset;
 use betavae::data::blobs::Blobs;
 use betavae::evaluate::{kl_per_latent, subset};
 use betavae::figures::{Traversal, TraversalOptions};
@@ -40,7 +41,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     for step in 1..=trainer.config().train.steps {
         let terms = trainer.step()?;
         if step % 100 == 0 {
-            println!("{step:4}  {terms}");
+            println!("{step:4}  {}", terms.summary(data.shape().values()));
         }
     }
 

@@ -13,6 +13,7 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use betavae::checkpoint::Trained;
+use betavae::data::folder::Folder;
 use betavae::data::{DataConfig, Dataset, open, open_name_or_path};
 use betavae::evaluate::check_shape;
 
@@ -22,7 +23,7 @@ fn open_for(trained: &Trained, input: Option<&str>) -> anyhow::Result<Arc<dyn Da
     let config = &trained.metadata.config;
     let data = match input {
         None => open(&config.data, config.seed)?,
-        Some(word) if Path::new(word).is_dir() => {
+        Some(word) if Path::new(word).exists() && Folder::reads(Path::new(word)) => {
             let image = trained.model.network().image;
             let folder = DataConfig {
                 path: Some(word.into()),

@@ -35,6 +35,13 @@ pub fn train(args: Train, device: &Device) -> anyhow::Result<ExitCode> {
         *path = std::path::absolute(&*path)?;
     }
     let data = data::open(&config.data, config.seed)?;
+    let batch_is_given =
+        args.set.iter().any(|change| change.trim_start().starts_with("train.batch"));
+    if data.len() < config.train.batch && !batch_is_given {
+        let (images, batch) = (data.len(), config.train.batch);
+        say(&format!("note: there are only {images} images, so a batch has {images}, not {batch}"));
+        config.train.batch = images;
+    }
     let folder = args.out.clone().unwrap_or_else(|| free_folder(&title));
     let run = Run::create(&folder, config, data, device)?;
     go(run)
@@ -56,7 +63,8 @@ fn go(mut run: Run) -> anyhow::Result<ExitCode> {
     introduce(&run)?;
     catch_signals()?;
     let steps = run.trainer().config().train.steps;
-    let mut progress = Progress::new(run.trainer().steps_taken(), steps);
+    let mut progress =
+        Progress::new(run.trainer().steps_taken(), steps, run.trainer().data().shape().values());
     let outcome = run.train(&mut progress);
     progress.finish();
     let folder = run.folder().display().to_string();

@@ -14,7 +14,7 @@ use rayon::prelude::*;
 use super::arrays::content_hash;
 use super::{DataConfig, Dataset, ImageShape};
 use crate::error::{Error, Result};
-use files::{Header, decode, find_images, read_header};
+use files::{Header, decode, find_images, is_image, read_header};
 
 /// Largest side an image may be resized to.
 const MAX_SIDE: usize = 1 << 13;
@@ -34,18 +34,29 @@ pub struct Folder {
 }
 
 impl Folder {
-    /// Reads all images in and below the folder `path`; hidden files are skipped.
+    /// Whether [`Folder::open`] is the reader for `path`: a folder, or a single image file.
+    pub fn reads(path: &Path) -> bool {
+        path.is_dir() || is_image(path)
+    }
+
+    /// Reads all images in and below the folder `path`, where hidden files are skipped, or the one
+    /// image file `path`.
     pub fn open(path: &Path, config: &DataConfig) -> Result<Self> {
         let geometry = Geometry::new(path, config)?;
-        let files = find_images(path)?;
+        let (folder, files) = match (path.parent(), path.file_name()) {
+            (Some(parent), Some(name)) if is_image(path) && !path.is_dir() => {
+                (parent, vec![PathBuf::from(name)])
+            }
+            _ => (path, find_images(path)?),
+        };
         let headers = files
             .par_iter()
-            .map(|file| read_header(&path.join(file)))
+            .map(|file| read_header(&folder.join(file)))
             .collect::<Result<Vec<Header>>>()?;
 
         let mut first: Option<[usize; 2]> = None;
         for (file, header) in files.iter().zip(&headers) {
-            let size = geometry.target(&path.join(file), header.size)?;
+            let size = geometry.target(&folder.join(file), header.size)?;
             let expected = *first.get_or_insert(size);
             if size != expected {
                 let reason = format!(
@@ -67,7 +78,7 @@ impl Folder {
         let mut pixels = allocate(path, files.len(), shape)?;
         pixels.par_chunks_exact_mut(shape.values()).zip(&files).try_for_each(
             |(pixels, file)| {
-                let file = path.join(file);
+                let file = folder.join(file);
                 let bytes = geometry.apply(&file, decode(&file)?, shape)?;
                 if bytes.len() != pixels.len() {
                     return Err(Error::file(&file, "the file changed while it was read"));

@@ -192,7 +192,7 @@ pub struct DataConfig {
     /// A rendered data set, one of [`NAMES`].
     #[serde(skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
-    /// An `.npz` or `.npy` file, or a folder of images; excludes `name`.
+    /// An `.npz` or `.npy` file, a folder of images, or one image; excludes `name`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub path: Option<PathBuf>,
     /// Resize the images of a folder to [height, width].
@@ -239,7 +239,9 @@ pub const NAMES: [(&str, &str); 5] = [
 pub fn open(config: &DataConfig, seed: u64) -> Result<Arc<dyn Dataset>> {
     match (&config.name, &config.path) {
         (Some(name), None) => rendered(name, seed),
-        (None, Some(path)) if path.is_dir() => Ok(Arc::new(folder::Folder::open(path, config)?)),
+        (None, Some(path)) if folder::Folder::reads(path) => {
+            Ok(Arc::new(folder::Folder::open(path, config)?))
+        }
         (None, Some(path)) => Ok(Arc::new(arrays::Arrays::open(path, config)?)),
         (Some(_), Some(_)) => Err(Error::config(
             "data.name and data.path are both set",

@@ -51,7 +51,7 @@ pub struct ModelConfig {
     /// Number of latents D.
     #[serde(default = "default_latents")]
     pub latents: usize,
-    /// Filters of each convolution (`pytorch-vae` and `custom`).
+    /// Filters of each stride-2 convolution (`pytorch-vae`; `custom`, default [32, 32, 64, 64]).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub widths: Option<Vec<usize>>,
     /// Side of the convolution kernels (`custom`; default 4).
@@ -220,7 +220,8 @@ impl Network {
                 Ok(network)
             }
             Architecture::Custom => {
-                let widths = config.widths.clone().unwrap_or_default();
+                let default = || vec![32, 32, 64, 64];
+                let widths = config.widths.clone().unwrap_or_else(default);
                 let kernel = config.kernel.unwrap_or(4);
                 let hidden = config.hidden.clone().unwrap_or_else(|| vec![256]);
                 let convs = widths.iter().map(|width| halving(*width, kernel)).collect();
@@ -336,12 +337,6 @@ fn check_options(config: &ModelConfig) -> Result<()> {
                 format!("remove model.{option}, or set model.architecture = \"custom\""),
             ));
         }
-    }
-    if config.architecture == Custom && config.widths.is_none() {
-        return Err(Error::config(
-            "architecture `custom` needs model.widths, the filters of each convolution",
-            "for example --set 'model.widths=[32,32,64,64]'",
-        ));
     }
     let widths = config.widths.iter().chain(&config.hidden).flatten();
     let positive = [("latents", config.latents), ("kernel", config.kernel.unwrap_or(4))];

@@ -124,6 +124,24 @@ impl Terms {
     pub fn active(&self) -> usize {
         self.kl_per_latent.iter().filter(|kl| **kl > ACTIVE_NATS).count()
     }
+
+    /// One line for people; `values` is H * W * C, for beta_norm.
+    pub fn summary(&self, values: usize) -> String {
+        let latents = self.kl_per_latent.len();
+        let in_force = match self.in_force {
+            InForce::Beta(beta) => {
+                format!("beta {beta:.3} (norm {:.4})", beta_norm(beta, latents, values))
+            }
+            InForce::Capacity(c) => format!("C {c:.3} nats"),
+        };
+        format!(
+            "loss {:.2}  rec {:.2}  KL {:.2}  active {}/{latents}  {in_force}",
+            self.total,
+            self.reconstruction,
+            self.kl,
+            self.active(),
+        )
+    }
 }
 
 impl Objective {
@@ -142,6 +160,15 @@ impl Objective {
     }
 
     /// The loss of a forward pass.
+    ///
+    /// ```
+    /// use betavae::objective::{Constraint, InForce, Objective, Reduction};
+    /// // Burgess et al. 2018: C rises to 25 nats over 100,000 steps.
+    /// let constraint =
+    ///     Constraint::B { gamma: 1000.0, c_min: 0.0, c_max: 25.0, c_steps: 100_000 };
+    /// let objective = Objective { constraint, reduction: Reduction::Sum };
+    /// assert_eq!(objective.in_force(20_000), InForce::Capacity(5.0));
+    /// ```
     ///
     /// # Shapes
     /// - `target`: [B, H, W, C], in the scale of the network's output

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use crate::checkpoint::Window;
 use crate::error::{Error, IoContext, Result};
-use crate::objective::{InForce, Terms};
+use crate::objective::{InForce, Terms, beta_norm};
 
 const HEADER: &str = "step,term,value\n";
 
@@ -16,18 +16,20 @@ pub(super) struct Metrics {
     path: PathBuf,
     file: File,
     bytes: u64,
+    /// H * W * C, for beta_norm.
+    image_values: usize,
 }
 
 impl Metrics {
     /// A file with the header only.
-    pub(super) fn create(path: PathBuf) -> Result<Self> {
+    pub(super) fn create(path: PathBuf, image_values: usize) -> Result<Self> {
         let mut file = File::create(&path).context("create", &path)?;
         file.write_all(HEADER.as_bytes()).context("write", &path)?;
-        Ok(Self { path, file, bytes: HEADER.len() as u64 })
+        Ok(Self { path, file, bytes: HEADER.len() as u64, image_values })
     }
 
     /// Reopens a file as it was at a checkpoint and forgets what came after.
-    pub(super) fn reopen(path: PathBuf, bytes: u64) -> Result<Self> {
+    pub(super) fn reopen(path: PathBuf, bytes: u64, image_values: usize) -> Result<Self> {
         let mut file = OpenOptions::new().write(true).open(&path).context("open", &path)?;
         let found = file.metadata().context("read", &path)?.len();
         if found < bytes {
@@ -39,7 +41,7 @@ impl Metrics {
         }
         file.set_len(bytes).context("truncate", &path)?;
         file.seek(SeekFrom::End(0)).context("read", &path)?;
-        Ok(Self { path, file, bytes })
+        Ok(Self { path, file, bytes, image_values })
     }
 
     pub(super) fn append(&mut self, step: u64, terms: &Terms) -> Result<()> {
@@ -49,6 +51,10 @@ impl Metrics {
         row("reconstruction", terms.reconstruction.to_string());
         row("kl", terms.kl.to_string());
         row(terms.in_force.name(), terms.in_force.value().to_string());
+        if let InForce::Beta(beta) = terms.in_force {
+            let norm = beta_norm(beta, terms.kl_per_latent.len(), self.image_values);
+            row("beta_norm", norm.to_string());
+        }
         row("active_latents", terms.active().to_string());
         for (j, kl) in terms.kl_per_latent.iter().enumerate() {
             row(&format!("kl_{j}"), kl.to_string());
@@ -115,25 +121,6 @@ impl Timing {
     }
 }
 
-/// One line about a row, for people.
-impl std::fmt::Display for Terms {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let (symbol, value) = match self.in_force {
-            InForce::Beta(beta) => ("beta", beta),
-            InForce::Capacity(c) => ("C", c),
-        };
-        write!(
-            f,
-            "loss {:.2}  rec {:.2}  KL {:.2}  active {}/{}  {symbol} {value:.3}",
-            self.total,
-            self.reconstruction,
-            self.kl,
-            self.active(),
-            self.kl_per_latent.len(),
-        )
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -162,15 +149,15 @@ mod tests {
     fn reopening_forgets_what_came_after_the_checkpoint() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("metrics.csv");
-        let mut metrics = Metrics::create(path.clone()).unwrap();
+        let mut metrics = Metrics::create(path.clone(), 4096).unwrap();
         metrics.append(1, &terms(2.0, [1.0, 0.5])).unwrap();
         let bytes = metrics.sync().unwrap();
         let first = std::fs::read_to_string(&path).unwrap();
         metrics.append(2, &terms(3.0, [1.0, 0.5])).unwrap();
-        Metrics::reopen(path.clone(), bytes).unwrap();
+        Metrics::reopen(path.clone(), bytes, 4096).unwrap();
         assert_eq!(std::fs::read_to_string(&path).unwrap(), first);
         assert!(first.starts_with("step,term,value\n1,total,2\n1,reconstruction,1\n1,kl,1.5\n"));
-        let error = Metrics::reopen(path, bytes + 1).err().unwrap().to_string();
+        let error = Metrics::reopen(path, bytes + 1, 4096).err().unwrap().to_string();
         assert!(error.contains("metrics.csv") && error.contains("at least"), "{error}");
     }
 }

@@ -24,6 +24,23 @@ use crate::random::Stream;
 
 /// A model under training. Step t is a pure function of the parameters, the optimiser's state, t
 /// and the configuration: batch and noise are drawn from (seed, t), so there is no other state.
+///
+/// ```
+/// use std::sync::Arc;
+/// use betavae::{Device, config::Config, data::blobs::Blobs, train::Trainer};
+/// # fn main() -> betavae::Result<()> {
+/// let recipe = "
+///     model = { architecture = 'custom', widths = [4, 4, 8], latents = 2 }
+///     objective = { kind = 'h', beta = 4.0 }
+///     train = { batch = 8 }";
+/// let (config, _) = Config::from_recipe(recipe, &[])?;
+/// let mut trainer = Trainer::new(config, Arc::new(Blobs::new()), &Device::flex())?;
+/// let terms = trainer.step()?;
+/// assert_eq!(terms.total, terms.reconstruction + 4.0 * terms.kl);
+/// assert_eq!(trainer.steps_taken(), 1);
+/// # Ok(())
+/// # }
+/// ```
 pub struct Trainer {
     config: Config,
     data: Arc<dyn Dataset>,

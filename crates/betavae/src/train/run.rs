@@ -91,7 +91,7 @@ impl Run {
         let data_sha256 = trainer.data().fingerprint()?;
         fs::create_dir_all(folder.join("checkpoints")).context("create", folder)?;
         let lock = lock(folder)?;
-        let metrics = Metrics::create(folder.join("metrics.csv"))?;
+        let metrics = Metrics::create(folder.join("metrics.csv"), trainer.data().shape().values())?;
         let run = Self {
             folder: folder.to_owned(),
             timing: Timing::open(folder)?,
@@ -146,8 +146,9 @@ impl Run {
         let checkpoints = folder.join("checkpoints");
         let (newest, warnings) = checkpoint::newest(&checkpoints)?;
         let metrics_path = folder.join("metrics.csv");
+        let image_values = trainer.data().shape().values();
         let (metrics, window) = match newest {
-            None => (Metrics::create(metrics_path)?, Window::default()),
+            None => (Metrics::create(metrics_path, image_values)?, Window::default()),
             Some(path) => {
                 let (model, optimizer, state) = checkpoint::read(&path)?;
                 if state.data != data_sha256 {
@@ -158,7 +159,7 @@ impl Run {
                         hint: "restore the original files, or start a new run".into(),
                     });
                 }
-                let metrics = Metrics::reopen(metrics_path, state.metrics_bytes)?;
+                let metrics = Metrics::reopen(metrics_path, state.metrics_bytes, image_values)?;
                 trainer.restore(model, optimizer, state.step)?;
                 (metrics, state.window)
             }

@@ -14,12 +14,14 @@ use crate::error::{Error, IoContext, Result};
 /// Memory one file may use when it is decoded.
 const MAX_DECODED_BYTES: u64 = 512 << 20;
 
+/// Whether a file name is that of an image we read.
+pub(super) fn is_image(path: &Path) -> bool {
+    let extension = path.extension().unwrap_or_default().to_ascii_lowercase();
+    ["png", "jpg", "jpeg"].iter().any(|known| extension == *known)
+}
+
 /// All image files in and below `folder`, relative to it, in the order of their bytes.
 pub(super) fn find_images(folder: &Path) -> Result<Vec<PathBuf>> {
-    let is_image = |path: &Path| {
-        let extension = path.extension().unwrap_or_default().to_ascii_lowercase();
-        ["png", "jpg", "jpeg"].iter().any(|known| extension == *known)
-    };
     let mut files = Vec::new();
     // Links are followed, but no folder is visited twice.
     let mut visited = HashSet::new();
