@@ -6,6 +6,7 @@ use std::fs;
 use std::path::Path;
 
 use common::{path, refuse, run, succeed, train_tiny};
+use image::AnimationDecoder;
 
 #[test]
 fn a_trained_model_goes_through_every_command() {
@@ -50,6 +51,11 @@ fn a_trained_model_goes_through_every_command() {
     for name in ["reconstructions.png", "samples.png", "traversal.png"] {
         assert!(image::open(folder.join("figures").join(name)).unwrap().width() > 64, "{name}");
     }
+    let file = std::io::BufReader::new(fs::File::open(at("t.gif")).unwrap());
+    let frames = image::codecs::gif::GifDecoder::new(file).unwrap().into_frames();
+    let frames = frames.collect_frames().unwrap();
+    assert_eq!(frames.len(), 8, "five values, there and back");
+    assert!(frames.iter().all(|frame| frame.buffer().get_pixel(0, 0).0 == [255; 4]));
     let size = |name: &str| fs::metadata(at(name)).unwrap().len();
     assert!(size("t.gif") > 1000 && size("t.npz") > 1000 && size("images.npz") > 1000);
 

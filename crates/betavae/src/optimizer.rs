@@ -99,7 +99,7 @@ impl OptimizerConfig {
     }
 }
 
-/// The gradient of each trained parameter, flattened to [N], in the order of the layers.
+/// The gradient of each trained parameter, flattened to \[N\], in the order of the layers.
 pub struct NamedGradients(Vec<(String, Tensor<1>)>);
 
 impl NamedGradients {

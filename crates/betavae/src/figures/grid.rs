@@ -34,8 +34,22 @@ pub fn pictures(images: Tensor<4>) -> Vec<RgbImage> {
 #[derive(Default)]
 pub struct Grid {
     title: String,
-    columns: Vec<String>,
-    rows: Vec<(String, Vec<RgbImage>)>,
+    rows: Vec<Row>,
+}
+
+#[derive(Default)]
+struct Row {
+    label: String,
+    /// Above the pictures; none, or one each.
+    captions: Vec<String>,
+    pictures: Vec<RgbImage>,
+}
+
+impl Row {
+    /// Pixels above its pictures.
+    fn head(&self) -> u32 {
+        if self.captions.is_empty() { 0 } else { LINE }
+    }
 }
 
 impl Grid {
@@ -49,48 +63,53 @@ impl Grid {
         self.title = text.into();
     }
 
-    /// Labels above the columns.
-    pub fn columns(&mut self, labels: Vec<String>) {
-        self.columns = labels;
-    }
-
     /// Adds a row with a label on its left, which may be empty.
     pub fn row(&mut self, label: impl Into<String>, pictures: Vec<RgbImage>) {
-        self.rows.push((label.into(), pictures));
+        self.rows.push(Row { label: label.into(), pictures, ..Row::default() });
+    }
+
+    /// Writes a caption above each picture of the row that was added last.
+    pub fn captions(&mut self, captions: Vec<String>) {
+        if let Some(row) = self.rows.last_mut() {
+            row.captions = captions;
+        }
     }
 
     /// Draws the figure.
     pub fn render(&self) -> RgbImage {
-        let pictures = || self.rows.iter().flat_map(|(_, pictures)| pictures);
-        let (width, height) = pictures().next().map_or((1, 1), RgbImage::dimensions);
+        let widest = |texts: &mut dyn Iterator<Item = &String>| {
+            texts.map(|text| text_width(text)).max().unwrap_or(0)
+        };
+        let first = self.rows.iter().flat_map(|row| &row.pictures).next();
+        let (width, height) = first.map_or((1, 1), RgbImage::dimensions);
         let scale = SMALLEST.div_ceil(width.max(height)).max(1);
         let (width, height) = (width * scale, height * scale);
-        let columns = self.rows.iter().map(|(_, row)| row.len()).max().unwrap_or(0) as u32;
-        let margin = self.rows.iter().map(|(label, _)| text_width(label)).max().unwrap_or(0);
+        // Columns stand apart as far as the captions need.
+        let caption = widest(&mut self.rows.iter().flat_map(|row| &row.captions));
+        let step = (GAP + width).max(2 * GAP + caption);
+        let columns = self.rows.iter().map(|row| row.pictures.len()).max().unwrap_or(0) as u32;
+        let margin = widest(&mut self.rows.iter().map(|row| &row.label));
         let left = GAP + if margin > 0 { margin + 2 * GAP } else { 0 };
-        let mut top = GAP;
-        top += if self.title.is_empty() { 0 } else { LINE + GAP };
-        top += if self.columns.is_empty() { 0 } else { LINE };
-        let needed = left + columns * (width + GAP);
-        let mut canvas = RgbImage::from_pixel(
-            needed.max(2 * GAP + text_width(&self.title)),
-            top + self.rows.len() as u32 * (height + GAP),
-            PAPER,
-        );
+        let top = GAP + if self.title.is_empty() { 0 } else { LINE + GAP };
+        let tall: u32 = self.rows.iter().map(|row| row.head() + height + GAP).sum();
+        let wide = (left + columns * step).max(2 * GAP + text_width(&self.title));
+        let mut canvas = RgbImage::from_pixel(wide, top + tall, PAPER);
         write(&mut canvas, GAP, GAP, &self.title);
-        let x = |column: usize| left + column as u32 * (width + GAP);
-        for (i, label) in self.columns.iter().enumerate() {
-            let indent = width.saturating_sub(text_width(label)) / 2;
-            write(&mut canvas, x(i) + indent, top - LINE, label);
-        }
-        for (row, (label, pictures)) in self.rows.iter().enumerate() {
-            let y = top + row as u32 * (height + GAP);
-            write(&mut canvas, GAP, y + height.saturating_sub(LINE) / 2, label);
-            for (column, picture) in pictures.iter().enumerate() {
+        let mut y = top;
+        for row in &self.rows {
+            let x = |column: usize| left + column as u32 * step;
+            for (column, caption) in row.captions.iter().enumerate() {
+                let indent = width.saturating_sub(text_width(caption)) / 2;
+                write(&mut canvas, x(column) + indent, y, caption);
+            }
+            y += row.head();
+            write(&mut canvas, GAP, y + height.saturating_sub(LINE) / 2, &row.label);
+            for (column, picture) in row.pictures.iter().enumerate() {
                 let picture =
                     imageops::resize(picture, width, height, imageops::FilterType::Nearest);
                 imageops::replace(&mut canvas, &picture, x(column).into(), y.into());
             }
+            y += height + GAP;
         }
         canvas
     }
@@ -139,16 +158,14 @@ mod tests {
     fn a_grid_holds_every_row_and_label() {
         let picture = RgbImage::from_pixel(64, 32, Rgb([9, 8, 7]));
         let mut grid = Grid::new();
-        let bare = {
-            grid.row("", vec![picture.clone(); 3]);
-            grid.render().dimensions()
-        };
-        assert_eq!(bare, (GAP + 3 * (64 + GAP), GAP + 32 + GAP));
+        grid.row("", vec![picture.clone(); 3]);
+        let bare = grid.render();
+        assert_eq!(bare.dimensions(), (GAP + 3 * (64 + GAP), GAP + 32 + GAP));
         grid.title("a title");
-        grid.columns(vec!["-3".into(), "0".into(), "3".into()]);
+        grid.captions(vec!["-3".into(), "0".into(), "a wide caption".into()]);
         grid.row("z1 é", vec![picture; 2]);
         let drawn = grid.render();
-        assert!(drawn.width() > bare.0 && drawn.height() > bare.1 + 32);
+        assert!(drawn.width() > bare.width() + 64 && drawn.height() > bare.height() + 32 + LINE);
         let dark = drawn.pixels().filter(|p| p.0 == [9, 8, 7]).count();
         assert_eq!(dark, 5 * 64 * 32);
     }

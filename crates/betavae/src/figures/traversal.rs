@@ -59,25 +59,28 @@ impl Traversal {
     pub fn figure(&self, title: &str) -> RgbImage {
         let mut grid = Grid::new();
         grid.title(title);
-        grid.columns(self.values.iter().map(|value| short(*value)).collect());
         let pictures = pictures(self.images.clone());
         for (i, row) in pictures.chunks(self.values.len()).enumerate() {
             grid.row(self.label(i), row.to_vec());
+            if i == 0 {
+                grid.captions(self.values.iter().map(|value| short(*value)).collect());
+            }
         }
         grid.render()
     }
 
     /// The frames of an animation in which every latent swings there and back at once, each in a
-    /// picture of its own, `columns` to a line.
+    /// picture of its own with its label above, `columns` to a line.
     pub fn animation(&self, columns: usize) -> Vec<Frame> {
         let pictures = pictures(self.images.clone());
         let count = self.values.len();
         let back = (1..count.saturating_sub(1)).rev();
         let frame = |value: usize| {
             let mut grid = Grid::new();
-            for row in (0..self.latents.len()).collect::<Vec<_>>().chunks(columns) {
-                let cell = |latent: &usize| pictures[latent * count + value].clone();
-                grid.row("", row.iter().map(cell).collect());
+            for line in (0..self.latents.len()).collect::<Vec<_>>().chunks(columns) {
+                let cell = |row: &usize| pictures[row * count + value].clone();
+                grid.row("", line.iter().map(cell).collect());
+                grid.captions(line.iter().map(|row| self.label(*row)).collect());
             }
             let picture = image::DynamicImage::ImageRgb8(grid.render()).into_rgba8();
             Frame::from_parts(picture, 0, 0, Delay::from_numer_denom_ms(80, 1))

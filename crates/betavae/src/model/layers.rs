@@ -36,7 +36,7 @@ impl Initialiser<'_> {
     }
 }
 
-/// Linear layer: `weight` [O, I], `bias` [O].
+/// Linear layer: `weight` [O, I], `bias` \[O\].
 #[derive(Module, Debug)]
 pub struct Linear {
     /// [O, I]
@@ -59,7 +59,7 @@ impl Linear {
     }
 }
 
-/// Convolution: `weight` [O, I, K, K], `bias` [O].
+/// Convolution: `weight` [O, I, K, K], `bias` \[O\].
 #[derive(Module, Debug)]
 pub struct Conv2d {
     /// [O, I, K, K]
@@ -88,7 +88,7 @@ impl Conv2d {
     }
 }
 
-/// Transposed convolution: `weight` [I, O, K, K], `bias` [O].
+/// Transposed convolution: `weight` [I, O, K, K], `bias` \[O\].
 #[derive(Module, Debug)]
 pub struct ConvTranspose2d {
     /// [I, O, K, K]
@@ -157,7 +157,7 @@ pub struct BatchStatistics {
 /// Share of the new batch in the running averages, as in PyTorch.
 const MOMENTUM: f64 = 0.1;
 
-/// Batch normalisation; all tensors are [C].
+/// Batch normalisation; all tensors are \[C\].
 #[derive(Module, Debug)]
 pub struct BatchNorm {
     /// Scale.

@@ -63,7 +63,7 @@ pub struct ModelConfig {
     /// Normalisation after each convolution (`custom`; default `none`).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub norm: Option<Norm>,
-    /// Linear layers between the convolutions and the latents (`custom`; default [256]).
+    /// Linear layers between the convolutions and the latents (`custom`; default \[256\]).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub hidden: Option<Vec<usize>>,
     /// Shape [H, W, C] of the images; taken from the data set.
