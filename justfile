@@ -20,7 +20,7 @@ smoke:
 
 # Kill a run 200 times instead of 20
 kill:
-    BETAVAE_KILLS=200 cargo test -p betavae-cli --test resume killed -- --nocapture
+    BETAVAE_KILLS=200 cargo test --workspace --test resume killed -- --nocapture
 
 # API documentation
 doc:

@@ -39,7 +39,7 @@ impl Progress {
     pub fn new(step: u64, steps: u64, image_values: usize) -> Self {
         let bar = std::io::stderr().is_terminal().then(|| {
             let bar = ProgressBar::new(steps);
-            let style = "{bar:24.cyan/dim} {pos}/{len}  {per_sec}  {msg}  {eta} left";
+            let style = "{bar:12.cyan/dim} {pos}/{len}  {per_sec}  {eta} left  {wide_msg}";
             bar.set_style(
                 ProgressStyle::with_template(style)
                     .unwrap_or_else(|_| ProgressStyle::default_bar())
@@ -69,8 +69,8 @@ impl Progress {
 impl Observer for Progress {
     fn stepped(&mut self, step: u64, terms: &Terms) {
         if let Some(bar) = &self.bar {
-            bar.set_position(step);
             bar.set_message(terms.summary(self.image_values));
+            bar.set_position(step);
         }
     }
 
