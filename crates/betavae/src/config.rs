@@ -6,8 +6,8 @@ use toml::{Table, Value};
 
 use crate::data::{DataConfig, ImageShape};
 use crate::error::{Error, Result};
-use crate::model::{BetaVae, ModelConfig, Network};
-use crate::objective::{self, Likelihood, Objective, ObjectiveConfig};
+use crate::model::{BetaVae, Likelihood, ModelConfig, Network};
+use crate::objective::{self, Objective, ObjectiveConfig};
 use crate::optimizer::OptimizerConfig;
 
 /// Everything that determines a run, except the machine.

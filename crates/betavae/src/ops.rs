@@ -1,7 +1,9 @@
 //! The operators that a training step spends its time in, as narrow functions over tensors: the
 //! one place where a faster body replaces a readable one.
 //!
-//! Images and activations are channels-last `[B, H, W, C]`; weights have the layout of PyTorch.
+//! Images and activations are channels-last `[B, H, W, C]`; weights have the layout of PyTorch. Burn's
+//! convolutions want channels first: their bodies permute in and out, which between two layers
+//! cancels to nothing as long as what happens in between does not copy.
 
 use burn::tensor::module::{conv_transpose2d as burn_conv_transpose2d, conv2d as burn_conv2d};
 use burn::tensor::ops::{ConvOptions, ConvTransposeOptions};
@@ -57,7 +59,7 @@ pub fn conv2d(
 ) -> Tensor<4> {
     let Window { stride, padding } = window;
     let options = ConvOptions::new([stride; 2], [padding; 2], [1; 2], 1);
-    activation.apply(channels_last(burn_conv2d(channels_first(x), weight, Some(bias), options)))
+    channels_last(activation.apply(burn_conv2d(channels_first(x), weight, Some(bias), options)))
 }
 
 /// Transposed convolution with bias, then the activation.
@@ -76,7 +78,7 @@ pub fn conv_transpose2d(
     let Window { stride, padding } = window;
     let options = ConvTransposeOptions::new([stride; 2], [padding; 2], output_padding, [1; 2], 1);
     let x = burn_conv_transpose2d(channels_first(x), weight, Some(bias), options);
-    activation.apply(channels_last(x))
+    channels_last(activation.apply(x))
 }
 
 /// x weight^T + bias, then the activation.

@@ -6,9 +6,9 @@ use std::path::Path;
 use betavae::burn::module::Module;
 use betavae::data::ImageShape;
 use betavae::model::{
-    Activation, Architecture, BetaVae, ModelConfig, NamedTensor, Network, Norm, Pass,
+    Activation, Architecture, BetaVae, Likelihood, ModelConfig, NamedTensor, Network, Norm, Pass,
 };
-use betavae::objective::{Constraint, Likelihood, Objective, Reduction};
+use betavae::objective::{Constraint, Objective, Reduction};
 use betavae::optimizer::{Kind, NamedGradients, Optimizer, OptimizerConfig};
 use betavae::{Device, Tensor, TensorData};
 use safetensors::SafeTensors;

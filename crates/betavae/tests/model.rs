@@ -2,9 +2,8 @@
 
 use betavae::data::ImageShape;
 use betavae::model::{
-    Activation, Architecture, BetaVae, ModelConfig, NamedTensor, Network, Norm, Pass,
+    Activation, Architecture, BetaVae, Likelihood, ModelConfig, NamedTensor, Network, Norm, Pass,
 };
-use betavae::objective::Likelihood;
 use betavae::{Device, Error, Tensor};
 
 const GAUSSIAN: Likelihood = Likelihood::Gaussian { sigma: 1.0 };

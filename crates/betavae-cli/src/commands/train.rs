@@ -8,7 +8,8 @@ use betavae::Device;
 use betavae::config::Config;
 use betavae::data;
 use betavae::evaluate::{Evaluation, evaluate, subset};
-use betavae::objective::{Constraint, Likelihood, Reduction, beta_norm};
+use betavae::model::Likelihood;
+use betavae::objective::{Constraint, Reduction, beta_norm};
 use betavae::train::{Outcome, Run};
 
 use crate::args::{Resume, Train};

@@ -3,6 +3,7 @@
 mod decoder;
 mod encoder;
 mod layers;
+mod likelihood;
 mod network;
 pub(crate) mod weights;
 
@@ -10,6 +11,7 @@ pub use crate::ops::Activation;
 pub use decoder::Decoder;
 pub use encoder::Encoder;
 pub use layers::{BatchNorm, BatchStatistics, Conv2d, ConvTranspose2d, Linear, Pass};
+pub use likelihood::Likelihood;
 pub use network::{
     Architecture, Conv, ConvTranspose, DecoderSpec, EncoderSpec, ModelConfig, Network, Norm,
 };
@@ -20,7 +22,6 @@ use burn::tensor::{Device, Tensor, TensorData};
 
 use crate::data::ImageShape;
 use crate::error::{Error, Result};
-use crate::objective::{Likelihood, Loss, Objective};
 use crate::random::Stream;
 use layers::Initialiser;
 
@@ -50,7 +51,7 @@ pub struct Forward {
 /// Images go in and come out as [B, H, W, C] in [0, 1], whatever scale the network uses inside.
 ///
 /// ```
-/// use betavae::{Device, data::ImageShape, model::{BetaVae, ModelConfig}, objective::Likelihood};
+/// use betavae::{Device, data::ImageShape, model::{BetaVae, Likelihood, ModelConfig}};
 /// # fn main() -> betavae::Result<()> {
 /// let device = Device::flex();
 /// let image = ImageShape::new(32, 32, 1);
@@ -165,19 +166,6 @@ impl BetaVae {
         let z = Self::reparameterise(&posterior, noise);
         let output = self.decoder.forward(z.clone(), pass);
         Forward { posterior, z, output }
-    }
-
-    /// The objective on a batch at an optimisation step (counted from 1), with its terms.
-    pub fn loss(
-        &self,
-        objective: &Objective,
-        images: Tensor<4>,
-        noise: Tensor<2>,
-        step: u64,
-        pass: &mut Pass,
-    ) -> Loss {
-        let forward = self.forward(images.clone(), noise, pass);
-        objective.loss(self.likelihood, &forward, self.to_network_scale(images), step)
     }
 
     /// `count` images [count, H, W, C] decoded from the prior N(0, 1), a function of `seed`.

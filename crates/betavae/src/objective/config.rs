@@ -2,8 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Constraint, Likelihood, Objective, Reduction};
+use super::{Constraint, Objective, Reduction};
 use crate::error::{Error, Result};
+use crate::model::Likelihood;
 
 /// Which loss.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

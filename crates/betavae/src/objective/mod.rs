@@ -5,15 +5,13 @@
 //! PyTorch-VAE's other one (pixel means and a KL weight) is an explicit [`Reduction`].
 
 mod config;
-mod likelihood;
 
 pub(crate) use config::{B_KEYS, H_KEYS};
 pub use config::{Kind, LikelihoodKind, ObjectiveConfig, ReductionKind};
-pub use likelihood::Likelihood;
 
 use burn::tensor::Tensor;
 
-use crate::model::{Forward, weights};
+use crate::model::{BetaVae, Forward, Likelihood, Pass, weights};
 use crate::ops;
 
 /// Latents with a KL above this many nats carry information.
@@ -214,6 +212,24 @@ impl Objective {
             }
         };
         weight * scale
+    }
+}
+
+impl BetaVae {
+    /// The objective on a batch at an optimisation step (counted from 1), with its terms.
+    ///
+    /// # Shapes
+    /// - `images`: [B, H, W, C] in [0, 1], `noise`: standard normal [B, D]
+    pub fn loss(
+        &self,
+        objective: &Objective,
+        images: Tensor<4>,
+        noise: Tensor<2>,
+        step: u64,
+        pass: &mut Pass,
+    ) -> Loss {
+        let forward = self.forward(images.clone(), noise, pass);
+        objective.loss(self.likelihood(), &forward, self.to_network_scale(images), step)
     }
 }
 
