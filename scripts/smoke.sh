@@ -39,7 +39,7 @@ if mount -t tmpfs -o size=20m tmpfs "$disk" 2>/dev/null; then
         --set train.keep_checkpoints=0 --set train.previews=false 2>full.log || status=$?
     cat full.log
     test "$status" -eq 1
-    grep -q 'cannot write' full.log
+    grep -q 'No space left' full.log
     grep -q 'hint: free some space' full.log
     # What was complete before is still a model.
     "$binary" evaluate "$disk/run" --limit 64 >evaluation.txt

@@ -57,7 +57,7 @@ pub struct Train {
     #[arg(value_name = "RECIPE")]
     pub recipe: Option<String>,
 
-    /// Change one key of the recipe
+    /// Change one key of the recipe, such as objective.beta=8; may be repeated
     #[arg(long = "set", value_name = "KEY=VALUE")]
     pub set: Vec<String>,
 
@@ -99,6 +99,7 @@ pub struct Resume {
   betavae encode runs/default-1 --input photos/ --output codes.npz
   betavae encode runs/default-1 --input dsprites --limit 10000 --output codes.npz")]
 pub struct Encode {
+    /// A run folder, one of its checkpoints, or a .safetensors file
     #[arg(value_name = "MODEL")]
     pub model: PathBuf,
 
@@ -121,6 +122,7 @@ pub struct Encode {
   betavae decode runs/default-1 --input codes.npz --output images.npz
   betavae decode runs/default-1 --input codes.npz --output grid.png")]
 pub struct Decode {
+    /// A run folder, one of its checkpoints, or a .safetensors file
     #[arg(value_name = "MODEL")]
     pub model: PathBuf,
 
@@ -139,6 +141,7 @@ pub struct Decode {
   betavae reconstruct runs/default-1
   betavae reconstruct runs/default-1 --input photos/ --count 32 --output photos.png")]
 pub struct Reconstruct {
+    /// A run folder, one of its checkpoints, or a .safetensors file
     #[arg(value_name = "MODEL")]
     pub model: PathBuf,
 
@@ -161,6 +164,7 @@ pub struct Reconstruct {
   betavae sample runs/default-1 --count 64 --seed 3
   betavae sample runs/default-1 --count 1000 --output samples.npz")]
 pub struct Sample {
+    /// A run folder, one of its checkpoints, or a .safetensors file
     #[arg(value_name = "MODEL")]
     pub model: PathBuf,
 
@@ -184,6 +188,7 @@ pub struct Sample {
   betavae traverse runs/default-1 --output traversal.gif
   betavae traverse runs/default-1 --input dsprites --index 300000 --range 2 --frames 9")]
 pub struct Traverse {
+    /// A run folder, one of its checkpoints, or a .safetensors file
     #[arg(value_name = "MODEL")]
     pub model: PathBuf,
 
@@ -215,6 +220,7 @@ pub struct Traverse {
   betavae evaluate runs/default-1 --limit 10000
   betavae evaluate runs/default-1 --data photos/ --json")]
 pub struct Evaluate {
+    /// A run folder, one of its checkpoints, or a .safetensors file
     #[arg(value_name = "MODEL")]
     pub model: PathBuf,
 

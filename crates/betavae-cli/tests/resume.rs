@@ -154,6 +154,8 @@ fn resuming_what_cannot_be_resumed_is_refused() {
     let folder = scratch.path().join("run");
     assert!(refuse(1, &["resume", path(&folder)]).contains("not a run folder"));
     train_tiny(&folder, 8, &[]);
+    let shorter = refuse(2, &["resume", path(&folder), "--steps", "5"]);
+    assert!(shorter.contains("taken 8 steps already"), "{shorter}");
     let again = refuse(1, &["train", "--out", path(&folder), "--steps", "3"]);
     assert!(again.contains("there is a run in this folder already"), "{again}");
     // Other data under the same name.
@@ -162,6 +164,13 @@ fn resuming_what_cannot_be_resumed_is_refused() {
     fs::write(&config, text.replace("blobs", "dsprites")).unwrap();
     let other = refuse(1, &["resume", path(&folder)]);
     assert!(other.contains("not the data the run was trained on"), "{other}");
-    fs::write(&config, text + "\n[nonsense]\n").unwrap();
+    fs::write(&config, text.clone() + "\n[nonsense]\n").unwrap();
     assert!(refuse(2, &["resume", path(&folder)]).contains("nonsense"));
+    // All that is left is damaged: no silent start from the beginning.
+    fs::write(&config, text).unwrap();
+    let metrics = fs::read(folder.join("metrics.csv")).unwrap();
+    fs::remove_file(folder.join("checkpoints/step-000000008/DONE")).unwrap();
+    let damaged = refuse(1, &["resume", path(&folder)]);
+    assert!(damaged.contains("every checkpoint is damaged"), "{damaged}");
+    assert!(fs::read(folder.join("metrics.csv")).unwrap() == metrics);
 }

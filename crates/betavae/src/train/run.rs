@@ -138,16 +138,21 @@ impl Run {
     ) -> Result<Self> {
         let mut config = Self::config(folder)?;
         let lock = lock(folder)?;
-        let mut trainer = {
-            config.train.steps = steps.unwrap_or(config.train.steps);
-            Trainer::new(config, data, device)?
-        };
+        config.train.steps = steps.unwrap_or(config.train.steps);
+        let mut trainer = Trainer::new(config, data, device)?;
         let data_sha256 = trainer.data().fingerprint()?;
         let checkpoints = folder.join("checkpoints");
         let (newest, warnings) = checkpoint::newest(&checkpoints)?;
         let metrics_path = folder.join("metrics.csv");
         let image_values = trainer.data().shape().values();
         let (metrics, window) = match newest {
+            None if !warnings.is_empty() => {
+                return Err(Error::file_hint(
+                    &checkpoints,
+                    format!("every checkpoint is damaged: {}", warnings.join("; ")),
+                    "restore one from a copy, or start a new run in another folder",
+                ));
+            }
             None => (Metrics::create(metrics_path, image_values)?, Window::default()),
             Some(path) => {
                 let (model, optimizer, state) = checkpoint::read(&path)?;
@@ -159,8 +164,9 @@ impl Run {
                         hint: "restore the original files, or start a new run".into(),
                     });
                 }
-                let metrics = Metrics::reopen(metrics_path, state.metrics_bytes, image_values)?;
+                check_length(steps, state.step)?;
                 trainer.restore(model, optimizer, state.step)?;
+                let metrics = Metrics::reopen(metrics_path, state.metrics_bytes, image_values)?;
                 (metrics, state.window)
             }
         };
@@ -275,6 +281,17 @@ impl Run {
         let text = toml::to_string(&provenance)
             .unwrap_or_else(|error| unreachable!("plain tables: {error}"));
         files::write_atomically(&self.folder.join(name), text.as_bytes())
+    }
+}
+
+/// Refuses to make a run shorter than it is.
+fn check_length(steps: Option<u64>, taken: u64) -> Result<()> {
+    match steps.filter(|steps| *steps < taken) {
+        Some(steps) => Err(Error::config(
+            format!("the run has taken {taken} steps already, more than the {steps} asked for"),
+            format!("ask for more than {taken}, the length of the whole run"),
+        )),
+        None => Ok(()),
     }
 }
 
