@@ -27,7 +27,7 @@ say "figures and codes"
 "$binary" decode run --input codes.npz --output grid.png
 test -s traversal.gif && test -s grid.png
 
-say "dSprites by its published hashes"
+say "export and describe"
 "$binary" data export dsprites --indices 0..1000 --output first.npz
 "$binary" data info first.npz
 

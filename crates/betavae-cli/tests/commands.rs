@@ -7,6 +7,7 @@ use std::path::Path;
 
 use common::{path, refuse, run, succeed, train_tiny};
 use image::AnimationDecoder;
+use sha2::{Digest, Sha256};
 
 #[test]
 fn a_trained_model_goes_through_every_command() {
@@ -132,6 +133,14 @@ fn dsprites_is_exported_with_the_published_keys() {
     let scratch = tempfile::tempdir().unwrap();
     let file = scratch.path().join("first.npz");
     succeed(&["data", "export", "dsprites", "--indices", "0..1000", "--output", path(&file)]);
+    // The bits of the first thousand images, as two independent renderers have them.
+    let data = betavae::data::open_name_or_path(path(&file), 1).unwrap();
+    let indices: Vec<usize> = (0..1000).collect();
+    let pixels = betavae::data::read_batch(&*data, &indices, 0).unwrap();
+    let pack = |bits: &[f32]| bits.iter().fold(0_u8, |byte, bit| byte << 1 | *bit as u8);
+    let packed: Vec<u8> = pixels.chunks(8).map(pack).collect();
+    let hash: String = Sha256::digest(packed).iter().map(|byte| format!("{byte:02x}")).collect();
+    assert_eq!(hash, "b8e0595b8b8af03c2b0b8470d5e628efac877e697cef3a2a828c967228a99a91");
     let info = succeed(&["data", "info", path(&file), "--json"]);
     let info: serde_json::Value = serde_json::from_str(&info).unwrap();
     assert_eq!(info["images"], 1000);
