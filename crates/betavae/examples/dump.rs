@@ -13,7 +13,7 @@ use betavae::burn::module::Module;
 use betavae::checkpoint::Trained;
 use betavae::data;
 use betavae::evaluate::{load, subset};
-use betavae::model::{Activation, Architecture, NamedTensor, Pass};
+use betavae::model::{Activation, Architecture, NamedTensor, Pass, values};
 use betavae::optimizer::NamedGradients;
 use betavae::random::Stream;
 use betavae::{Device, Tensor, TensorData};
@@ -100,8 +100,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 
 fn named<const D: usize>(name: &str, tensor: Tensor<D>) -> NamedTensor {
     let shape = tensor.dims().to_vec();
-    let values = tensor.into_data().try_into_vec().expect("all tensors are f32");
-    NamedTensor { name: name.into(), shape, values }
+    NamedTensor { name: name.into(), shape, values: values(tensor) }
 }
 
 fn scalar(name: &str, value: f32) -> NamedTensor {

@@ -5,6 +5,7 @@
 //! them). It is written under another name and renamed when complete; without a valid `DONE` it
 //! does not count.
 
+use std::error::Error as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -133,7 +134,10 @@ pub fn newest(checkpoints: &Path) -> Result<(Option<PathBuf>, Vec<String>)> {
     for (_, path) in list(checkpoints)?.into_iter().rev() {
         match verify(&path) {
             Ok(()) => return Ok((Some(path), damaged)),
-            Err(error) => damaged.push(error.to_string()),
+            Err(error) => damaged.push(match error.source() {
+                Some(cause) => format!("{error}: {cause}"),
+                None => error.to_string(),
+            }),
         }
     }
     Ok((None, damaged))

@@ -7,6 +7,7 @@ use betavae::burn::module::Module;
 use betavae::data::ImageShape;
 use betavae::model::{
     Activation, Architecture, BetaVae, Likelihood, ModelConfig, NamedTensor, Network, Norm, Pass,
+    values,
 };
 use betavae::objective::{Constraint, Objective, Reduction};
 use betavae::optimizer::{Kind, NamedGradients, Optimizer, OptimizerConfig};
@@ -68,10 +69,6 @@ fn assert_close(what: &str, found: &[f32], expected: &[f32], tolerance: f32) {
     let scale = largest(expected).max(1e-12);
     let worst = found.iter().zip(expected).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
     assert!(worst / scale < tolerance, "{what}: off by {worst}, scale {scale}");
-}
-
-fn values<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
-    tensor.into_data().try_into_vec().unwrap()
 }
 
 /// A published network with other widths, so that its fixture stays small.

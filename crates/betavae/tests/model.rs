@@ -3,6 +3,7 @@
 use betavae::data::ImageShape;
 use betavae::model::{
     Activation, Architecture, BetaVae, Likelihood, ModelConfig, NamedTensor, Network, Norm, Pass,
+    values,
 };
 use betavae::{Device, Error, Tensor};
 
@@ -34,10 +35,6 @@ fn configs() -> [ModelConfig; 7] {
 
 fn build(config: &ModelConfig, shape: [usize; 3], seed: u64) -> BetaVae {
     BetaVae::new(config, GAUSSIAN, ImageShape::from(shape), seed, &Device::flex()).unwrap()
-}
-
-fn values<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
-    tensor.into_data().try_into_vec().unwrap()
 }
 
 #[test]

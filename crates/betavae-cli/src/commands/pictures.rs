@@ -8,6 +8,7 @@ use anyhow::Context;
 use betavae::checkpoint::Trained;
 use betavae::evaluate::{load, subset};
 use betavae::figures::{self, Traversal, TraversalOptions};
+use betavae::model::values;
 use betavae::npz::NpzWriter;
 use betavae::{Device, Error, Tensor};
 use image::codecs::gif::{GifEncoder, Repeat};
@@ -57,7 +58,7 @@ pub fn traverse(args: Traverse, device: &Device) -> anyhow::Result<()> {
             let latents: Vec<i64> = traversal.latents.iter().map(|latent| *latent as i64).collect();
             let shape = [rows, columns, height, width, channels];
             let mut file = NpzWriter::create(&output)?;
-            file.add("images", &shape, &floats(traversal.images))?;
+            file.add("images", &shape, &values(traversal.images))?;
             file.add("values", &[columns], &traversal.values)?;
             file.add("latents", &[rows], &latents)?;
             file.finish()?;
@@ -87,7 +88,7 @@ fn centre(
         .into());
     }
     let image = load(&*data, &[args.index], device)?;
-    let code = floats(trained.model.encode(image).mean);
+    let code = values(trained.model.encode(image).mean);
     Ok((code, format!("image {} of {input}", args.index)))
 }
 
@@ -104,7 +105,7 @@ pub fn save_images(
             let arrays = [("images", Some(images)), ("originals", originals)];
             for (name, tensor) in arrays {
                 if let Some(tensor) = tensor {
-                    file.add(name, &tensor.dims(), &floats(tensor))?;
+                    file.add(name, &tensor.dims(), &values(tensor))?;
                 }
             }
             file.finish()?;
@@ -112,13 +113,6 @@ pub fn save_images(
         }
         _ => Err(unknown_format(path, ".png or .npz")),
     }
-}
-
-fn floats<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
-    tensor
-        .into_data()
-        .try_into_vec()
-        .unwrap_or_else(|error| unreachable!("all tensors are f32: {error:?}"))
 }
 
 fn save_png(path: &Path, picture: &RgbImage) -> anyhow::Result<()> {

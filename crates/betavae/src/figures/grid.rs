@@ -4,7 +4,7 @@ use burn::tensor::Tensor;
 use image::{Rgb, RgbImage, imageops};
 use noto_sans_mono_bitmap::{FontWeight, RasterHeight, get_raster, get_raster_width};
 
-use crate::model::weights::values;
+use crate::model::values;
 
 /// Pixels between pictures and around the whole.
 const GAP: u32 = 4;

@@ -15,7 +15,7 @@ pub use likelihood::Likelihood;
 pub use network::{
     Architecture, Conv, ConvTranspose, DecoderSpec, EncoderSpec, ModelConfig, Network, Norm,
 };
-pub use weights::NamedTensor;
+pub use weights::{NamedTensor, values};
 
 use burn::module::Module;
 use burn::tensor::{Device, Tensor, TensorData};

@@ -28,7 +28,7 @@ impl NamedTensor {
 }
 
 /// The values of a tensor in row-major order.
-pub(crate) fn values<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
+pub fn values<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
     let data = tensor.into_data();
     data.try_into_vec().unwrap_or_else(|error| unreachable!("all our tensors are f32: {error:?}"))
 }
