@@ -1,0 +1,257 @@
+//! The one inner loop behind convolutions, transposed convolutions, their gradients, and linear
+//! layers:
+//!
+//! out\[position\]\[n\] = sum over steps k of x\[position + k\] * w\[k\]\[n\]
+//!
+//! where steps form three nested strided loops. `n` runs over contiguous lanes, positions are
+//! arbitrary offsets. A forward convolution broadcasts pixels (positions) against packed weights; a
+//! weight gradient broadcasts one factor of the sum over pixels (steps) against vectors of the
+//! other. A register tile holds up to 8 positions by 2 vectors of sums.
+
+use crate::activation::Activation;
+use crate::math;
+use crate::simd::{Kernel, Level, Simd, dispatch};
+
+/// Three nested loops over the terms of a sum, outermost first: how many, and how far (in floats)
+/// `x` and `w` move with each.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Steps {
+    pub(crate) count: [usize; 3],
+    pub(crate) x: [usize; 3],
+    pub(crate) w: [usize; 3],
+}
+
+impl Steps {
+    /// The largest offsets into `x` and `w`; none if there is no term.
+    fn reach(&self) -> Option<[usize; 2]> {
+        let last = |strides: [usize; 3]| {
+            self.count.iter().zip(strides).map(|(n, stride)| (n - 1) * stride).sum()
+        };
+        (!self.count.contains(&0)).then(|| [last(self.x), last(self.w)])
+    }
+}
+
+/// Pairs of offsets, into `x` and into the output.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Positions {
+    offsets: Vec<[u32; 2]>,
+    reach: [usize; 2],
+}
+
+impl FromIterator<[usize; 2]> for Positions {
+    fn from_iter<I: IntoIterator<Item = [usize; 2]>>(pairs: I) -> Self {
+        let mut positions = Positions::default();
+        for pair in pairs {
+            let narrow = |offset| u32::try_from(offset).unwrap_or_else(|_| panic!("map too large"));
+            positions.offsets.push(pair.map(narrow));
+            positions.reach = [0, 1].map(|i| positions.reach[i].max(pair[i]));
+        }
+        positions
+    }
+}
+
+impl Positions {
+    pub(crate) fn len(&self) -> usize {
+        self.offsets.len()
+    }
+}
+
+/// What becomes of a sum.
+#[derive(Clone, Copy)]
+pub(crate) enum Finish<'a> {
+    /// It is stored.
+    Store,
+    /// It is added to what is there.
+    Add,
+    /// activation(sum + bias\[n\]) is stored.
+    Activate { bias: &'a [f32], activation: Activation },
+    /// sum * activation'(..) is stored, where `at` has the activation's outputs at the offsets of
+    /// the output: the way back through the activation of the layer before.
+    Slope { at: &'a [f32], activation: Activation },
+}
+
+/// One call of the inner loop.
+#[derive(Clone, Copy)]
+pub(crate) struct Contract<'a> {
+    pub(crate) x: &'a [f32],
+    pub(crate) w: &'a [f32],
+    pub(crate) positions: &'a Positions,
+    /// The positions are repeated this many times, `x` and the output moved by these strides.
+    pub(crate) samples: usize,
+    pub(crate) sample_stride: [usize; 2],
+    pub(crate) steps: Steps,
+    /// Lanes of the output per position.
+    pub(crate) n: usize,
+    /// Distances in `w` and in the output between panels of [`Simd::PANEL`] lanes.
+    pub(crate) panel_stride: [usize; 2],
+    pub(crate) finish: Finish<'a>,
+    /// `x` and `w` hold pairs of bf16.
+    pub(crate) pairs: bool,
+}
+
+/// Runs `job` on an instruction set.
+///
+/// # Panics
+/// If any offset lies outside its slice. `w` needs a whole panel of readable lanes at its last
+/// step, even where fewer are used.
+pub(crate) fn contract(level: Level, job: &Contract<'_>, out: &mut [f32]) {
+    struct Run<'a>(&'a Contract<'a>, &'a mut [f32]);
+    impl Kernel for Run<'_> {
+        type Output = ();
+        #[inline(always)]
+        fn run<S: Simd>(self, simd: S) {
+            simd.contract(self.0, self.1);
+        }
+    }
+    dispatch(level, Run(job, out));
+}
+
+/// Runs `job` with register tiles of `P` positions, `H` for the rest.
+#[inline(always)]
+pub(crate) fn contract_tiled<S: Simd, const P: usize, const H: usize>(
+    simd: S,
+    job: &Contract<'_>,
+    out: &mut [f32],
+) {
+    if job.samples == 0 || job.positions.len() == 0 || job.n == 0 {
+        return;
+    }
+    let panels = job.n.div_ceil(S::PANEL);
+    let sample = |i: usize| (job.samples - 1) * job.sample_stride[i];
+    if let Some([x, w]) = job.steps.reach() {
+        assert!(x + job.positions.reach[0] + sample(0) < job.x.len(), "x is too short");
+        let lanes = w + (panels - 1) * job.panel_stride[0] + S::PANEL;
+        assert!(lanes <= job.w.len(), "w is too short");
+    }
+    let lanes = (panels - 1) * job.panel_stride[1] + job.n - (panels - 1) * S::PANEL;
+    let end = job.positions.reach[1] + sample(1) + lanes;
+    assert!(end <= out.len(), "the output is too short");
+    match job.finish {
+        Finish::Activate { bias, .. } => assert!(bias.len() >= job.n, "bias is too short"),
+        Finish::Slope { at, .. } => assert!(end <= at.len(), "`at` is too short"),
+        Finish::Store | Finish::Add => {}
+    }
+    // SAFETY: all offsets were checked against the slices above.
+    unsafe {
+        for panel in 0..panels {
+            let lanes = (job.n - panel * S::PANEL).min(S::PANEL);
+            match (lanes > S::LANES, job.pairs) {
+                (true, false) => one_panel::<S, P, H, 2, false>(simd, job, out, panel, lanes),
+                (false, false) => one_panel::<S, P, H, 1, false>(simd, job, out, panel, lanes),
+                (true, true) => one_panel::<S, P, H, 2, true>(simd, job, out, panel, lanes),
+                (false, true) => one_panel::<S, P, H, 1, true>(simd, job, out, panel, lanes),
+            }
+        }
+    }
+}
+
+/// # Safety
+/// All offsets of the job lie inside its slices.
+#[inline(always)]
+unsafe fn one_panel<S: Simd, const P: usize, const H: usize, const N: usize, const PAIRS: bool>(
+    simd: S,
+    job: &Contract<'_>,
+    out: &mut [f32],
+    panel: usize,
+    lanes: usize,
+) {
+    let per_sample = job.positions.len();
+    let total = per_sample * job.samples;
+    let (mut sample, mut index) = (0, 0);
+    let mut next = || {
+        let pair = job.positions.offsets[index];
+        let offset = |i: usize| pair[i] as usize + sample * job.sample_stride[i];
+        let offsets = [offset(0), offset(1)];
+        index += 1;
+        if index == per_sample {
+            (sample, index) = (sample + 1, 0);
+        }
+        offsets
+    };
+    let mut done = 0;
+    while done < total {
+        let count = P.min(total - done);
+        let mut offsets = [[0; 2]; P];
+        for i in 0..P {
+            // The places of a tile that has fewer positions repeat its last one.
+            offsets[i] = if i < count { next() } else { offsets[i.saturating_sub(1)] };
+        }
+        // SAFETY: as the caller promises.
+        unsafe {
+            if count > H {
+                tile::<S, P, N, PAIRS>(simd, job, &offsets, count, out, panel, lanes);
+            } else {
+                let offsets = &std::array::from_fn::<_, H, _>(|i| offsets[i]);
+                tile::<S, H, N, PAIRS>(simd, job, offsets, count, out, panel, lanes);
+            }
+        }
+        done += count;
+    }
+}
+
+/// # Safety
+/// As [`one_panel`]; `count` is between 1 and `P`.
+#[inline(always)]
+unsafe fn tile<S: Simd, const P: usize, const N: usize, const PAIRS: bool>(
+    simd: S,
+    job: &Contract<'_>,
+    offsets: &[[usize; 2]; P],
+    count: usize,
+    out: &mut [f32],
+    panel: usize,
+    lanes: usize,
+) {
+    let Steps { count: [outer, middle, inner], x: x_strides, w: w_strides } = job.steps;
+    let mut sums = [[simd.splat(0.0); N]; P];
+    // SAFETY: the caller promises that positions and steps stay inside the slices.
+    unsafe {
+        let x: [*const f32; P] = std::array::from_fn(|p| job.x.as_ptr().add(offsets[p][0]));
+        let w = job.w.as_ptr().add(panel * job.panel_stride[0]);
+        for i in 0..outer {
+            for j in 0..middle {
+                let mut k = i * x_strides[0] + j * x_strides[1];
+                let mut w = w.add(i * w_strides[0] + j * w_strides[1]);
+                for _ in 0..inner {
+                    let vectors: [S::V; N] = std::array::from_fn(|v| simd.load(w.add(v * S::LANES)));
+                    for p in 0..P {
+                        let value = simd.splat(*x[p].add(k));
+                        for v in 0..N {
+                            sums[p][v] = if PAIRS {
+                                simd.dot_pairs(value, vectors[v], sums[p][v])
+                            } else {
+                                simd.fma(value, vectors[v], sums[p][v])
+                            };
+                        }
+                    }
+                    k += x_strides[2];
+                    w = w.wrapping_add(w_strides[2]);
+                }
+            }
+        }
+        for p in 0..P {
+            if p < count {
+                let offset = offsets[p][1] + panel * job.panel_stride[1];
+                let channel = panel * S::PANEL;
+                for v in 0..N {
+                    let (first, count) = (v * S::LANES, lanes.saturating_sub(v * S::LANES));
+                    let at = offset + first;
+                    let to = out.as_mut_ptr().add(at);
+                    let value = sums[p][v];
+                    let value = match job.finish {
+                        Finish::Store => value,
+                        Finish::Add => simd.add(simd.load_first(to, count), value),
+                        Finish::Activate { bias, activation } => {
+                            let bias = simd.load_first(bias.as_ptr().add(channel + first), count);
+                            math::activate(simd, activation, simd.add(value, bias))
+                        }
+                        Finish::Slope { at: outputs, activation } => {
+                            let output = simd.load_first(outputs.as_ptr().add(at), count);
+                            math::multiply_slope(simd, activation, output, value)
+                        }
+                    };
+                    simd.store_first(to, value, count);
+                }
+            }
+        }
+    }
+}

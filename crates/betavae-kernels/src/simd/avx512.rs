@@ -1,0 +1,130 @@
+//! AVX-512 F, with the dot products of AVX-512 BF16 where the processor has them.
+
+use std::arch::x86_64::*;
+
+use super::{Kernel, Simd, contract_with_tile};
+
+/// Proof that the processor has AVX-512 F.
+#[derive(Clone, Copy)]
+pub(crate) struct Avx512 {
+    bf16: bool,
+}
+
+impl Avx512 {
+    pub(crate) fn new() -> Option<Self> {
+        let bf16 = is_x86_feature_detected!("avx512bf16");
+        is_x86_feature_detected!("avx512f").then_some(Self { bf16 })
+    }
+}
+
+/// # Safety
+/// The processor has AVX-512 F, which the token proves; BF16 instructions are behind its flag.
+#[target_feature(enable = "avx512f")]
+pub(super) unsafe fn run<K: Kernel>(simd: Avx512, kernel: K) -> K::Output {
+    kernel.run(simd)
+}
+
+/// # Safety
+/// The processor has AVX-512 BF16.
+#[target_feature(enable = "avx512bf16,avx512f")]
+#[inline]
+unsafe fn dot_bf16(a: __m512, b: __m512, c: __m512) -> __m512 {
+    // SAFETY: the three types are 512 bits without invalid patterns.
+    unsafe { _mm512_dpbf16_ps(c, std::mem::transmute(a), std::mem::transmute(b)) }
+}
+
+// SAFETY of every block below: the token exists only on processors with AVX-512 F; pointers are as
+// the trait's callers promise.
+#[allow(clippy::undocumented_unsafe_blocks)]
+impl Simd for Avx512 {
+    type V = __m512;
+    const LANES: usize = 16;
+
+    #[inline(always)]
+    fn splat(self, x: f32) -> __m512 {
+        unsafe { _mm512_set1_ps(x) }
+    }
+    #[inline(always)]
+    unsafe fn load(self, from: *const f32) -> __m512 {
+        unsafe { _mm512_loadu_ps(from) }
+    }
+    #[inline(always)]
+    unsafe fn store(self, to: *mut f32, v: __m512) {
+        unsafe { _mm512_storeu_ps(to, v) }
+    }
+    #[inline(always)]
+    fn add(self, a: __m512, b: __m512) -> __m512 {
+        unsafe { _mm512_add_ps(a, b) }
+    }
+    #[inline(always)]
+    fn sub(self, a: __m512, b: __m512) -> __m512 {
+        unsafe { _mm512_sub_ps(a, b) }
+    }
+    #[inline(always)]
+    fn mul(self, a: __m512, b: __m512) -> __m512 {
+        unsafe { _mm512_mul_ps(a, b) }
+    }
+    #[inline(always)]
+    fn div(self, a: __m512, b: __m512) -> __m512 {
+        unsafe { _mm512_div_ps(a, b) }
+    }
+    #[inline(always)]
+    fn max(self, a: __m512, b: __m512) -> __m512 {
+        unsafe { _mm512_max_ps(a, b) }
+    }
+    #[inline(always)]
+    fn min(self, a: __m512, b: __m512) -> __m512 {
+        unsafe { _mm512_min_ps(a, b) }
+    }
+    #[inline(always)]
+    fn sqrt(self, a: __m512) -> __m512 {
+        unsafe { _mm512_sqrt_ps(a) }
+    }
+    #[inline(always)]
+    fn fma(self, a: __m512, b: __m512, c: __m512) -> __m512 {
+        unsafe { _mm512_fmadd_ps(a, b, c) }
+    }
+    #[inline(always)]
+    fn round(self, a: __m512) -> __m512 {
+        unsafe { _mm512_roundscale_ps::<0>(a) }
+    }
+    #[inline(always)]
+    fn pow2(self, n: __m512) -> __m512 {
+        unsafe { _mm512_scalef_ps(_mm512_set1_ps(1.0), n) }
+    }
+    #[inline(always)]
+    fn where_positive(self, c: __m512, a: __m512, b: __m512) -> __m512 {
+        unsafe {
+            let positive = _mm512_cmp_ps_mask::<_CMP_GT_OQ>(c, _mm512_setzero_ps());
+            _mm512_mask_blend_ps(positive, b, a)
+        }
+    }
+    #[inline(always)]
+    fn dot_pairs(self, a: __m512, b: __m512, c: __m512) -> __m512 {
+        unsafe {
+            if self.bf16 {
+                return dot_bf16(a, b, c);
+            }
+            let (a, b) = (_mm512_castps_si512(a), _mm512_castps_si512(b));
+            let low = |v| _mm512_castsi512_ps(_mm512_slli_epi32::<16>(v));
+            let mask = _mm512_set1_epi32(0xffff_0000_u32 as i32);
+            let high = |v| _mm512_castsi512_ps(_mm512_and_si512(v, mask));
+            _mm512_fmadd_ps(low(a), low(b), _mm512_fmadd_ps(high(a), high(b), c))
+        }
+    }
+    #[inline(always)]
+    unsafe fn load_first(self, from: *const f32, count: usize) -> __m512 {
+        unsafe { _mm512_maskz_loadu_ps(first(count), from) }
+    }
+    #[inline(always)]
+    unsafe fn store_first(self, to: *mut f32, v: __m512, count: usize) {
+        unsafe { _mm512_mask_storeu_ps(to, first(count), v) }
+    }
+
+    contract_with_tile!(8, 4);
+}
+
+#[inline(always)]
+fn first(count: usize) -> __mmask16 {
+    if count >= 16 { 0xffff } else { (1 << count) - 1 }
+}

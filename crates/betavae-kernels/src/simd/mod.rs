@@ -1,0 +1,237 @@
+//! What the kernels need of a processor, as a trait over its vectors, and the choice of an
+//! instruction set at run time.
+//!
+//! Kernels are written once, generic over [`Simd`]. Each instruction set is a token that can only
+//! be had where the processor supports it, so its arithmetic is safe to call; only loads and stores
+//! through pointers are not. [`dispatch`] compiles a kernel once per instruction set, inside a
+//! function that enables it.
+
+#[cfg(target_arch = "x86_64")]
+mod avx2;
+#[cfg(target_arch = "x86_64")]
+mod avx512;
+mod portable;
+
+use std::sync::OnceLock;
+
+#[cfg(target_arch = "x86_64")]
+pub(crate) use avx2::Avx2;
+#[cfg(target_arch = "x86_64")]
+pub(crate) use avx512::Avx512;
+pub(crate) use portable::Portable;
+
+use crate::contract::Contract;
+
+/// Vectors of f32 and the operations on them. All operations are lane by lane.
+pub(crate) trait Simd: Copy + Send + Sync + 'static {
+    /// A vector.
+    type V: Copy;
+    /// Its number of f32.
+    const LANES: usize;
+    /// Output channels that one register tile covers; the width of packed weights.
+    const PANEL: usize = 2 * Self::LANES;
+
+    fn splat(self, x: f32) -> Self::V;
+
+    /// # Safety
+    /// `LANES` floats are readable at `from`.
+    unsafe fn load(self, from: *const f32) -> Self::V;
+
+    /// # Safety
+    /// `LANES` floats are writable at `to`.
+    unsafe fn store(self, to: *mut f32, v: Self::V);
+
+    fn add(self, a: Self::V, b: Self::V) -> Self::V;
+    fn sub(self, a: Self::V, b: Self::V) -> Self::V;
+    fn mul(self, a: Self::V, b: Self::V) -> Self::V;
+    fn div(self, a: Self::V, b: Self::V) -> Self::V;
+    fn max(self, a: Self::V, b: Self::V) -> Self::V;
+    fn min(self, a: Self::V, b: Self::V) -> Self::V;
+    fn sqrt(self, a: Self::V) -> Self::V;
+    /// a * b + c, rounded once where the processor can.
+    fn fma(self, a: Self::V, b: Self::V, c: Self::V) -> Self::V;
+    /// To the nearest integer.
+    fn round(self, a: Self::V) -> Self::V;
+    /// 2^n for integers from -126 to 127.
+    fn pow2(self, n: Self::V) -> Self::V;
+    /// `a` where `c` > 0, else `b` (also where `c` is NaN).
+    fn where_positive(self, c: Self::V, a: Self::V, b: Self::V) -> Self::V;
+    /// Lanes are pairs of bf16: low half times low half plus high half times high half plus `c`.
+    fn dot_pairs(self, a: Self::V, b: Self::V, c: Self::V) -> Self::V;
+
+    /// The sum of all lanes, in an order that depends on nothing.
+    fn sum(self, v: Self::V) -> f32 {
+        let mut lanes = [0.0; 16];
+        // SAFETY: no instruction set here has more than 16 lanes.
+        unsafe { self.store(lanes.as_mut_ptr(), v) };
+        let mut width = Self::LANES;
+        while width > 1 {
+            width /= 2;
+            for i in 0..width {
+                lanes[i] += lanes[i + width];
+            }
+        }
+        lanes[0]
+    }
+
+    /// The first `count` lanes from memory, the others 0.
+    ///
+    /// # Safety
+    /// `count.min(LANES)` floats are readable at `from`.
+    #[inline(always)]
+    unsafe fn load_first(self, from: *const f32, count: usize) -> Self::V {
+        // SAFETY: as the caller promises; the copy holds 16 floats, at least LANES.
+        unsafe {
+            if count >= Self::LANES {
+                return self.load(from);
+            }
+            let mut lanes = [0.0f32; 16];
+            std::ptr::copy_nonoverlapping(from, lanes.as_mut_ptr(), count);
+            self.load(lanes.as_ptr())
+        }
+    }
+
+    /// Writes the first `count` lanes.
+    ///
+    /// # Safety
+    /// `count.min(LANES)` floats are writable at `to`.
+    #[inline(always)]
+    unsafe fn store_first(self, to: *mut f32, v: Self::V, count: usize) {
+        // SAFETY: as the caller promises; the copy holds 16 floats, at least LANES.
+        unsafe {
+            if count >= Self::LANES {
+                return self.store(to, v);
+            }
+            let mut lanes = [0.0f32; 16];
+            self.store(lanes.as_mut_ptr(), v);
+            std::ptr::copy_nonoverlapping(lanes.as_ptr(), to, count);
+        }
+    }
+
+    /// Runs a [`Contract`] with the register tile that suits the number of registers.
+    fn contract(self, job: &Contract<'_>, out: &mut [f32]);
+}
+
+/// A computation generic over the instruction set.
+pub(crate) trait Kernel {
+    type Output;
+    /// Implementations are `#[inline(always)]`, so that their code is compiled for the instruction
+    /// set of the function that calls them.
+    fn run<S: Simd>(self, simd: S) -> Self::Output;
+}
+
+/// An instruction set that kernels can run on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Level {
+    /// Plain Rust over arrays of eight; the compiler makes SSE2, NEON or WASM vectors of it.
+    Portable,
+    /// AVX2 and FMA: 8 lanes.
+    Avx2,
+    /// AVX-512 F: 16 lanes.
+    Avx512,
+}
+
+impl Level {
+    /// `portable`, `avx2` or `avx512`, as in the environment variable `BETAVAE_SIMD`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Level::Portable => "portable",
+            Level::Avx2 => "avx2",
+            Level::Avx512 => "avx512",
+        }
+    }
+
+    /// Width of packed weights: the output channels that one register tile covers.
+    pub(crate) fn panel(self) -> usize {
+        match self {
+            Level::Portable => Portable::PANEL,
+            #[cfg(target_arch = "x86_64")]
+            Level::Avx2 => Avx2::PANEL,
+            #[cfg(target_arch = "x86_64")]
+            Level::Avx512 => Avx512::PANEL,
+            #[cfg(not(target_arch = "x86_64"))]
+            _ => Portable::PANEL,
+        }
+    }
+
+    /// All levels this processor supports, the fastest last.
+    pub fn supported() -> Vec<Level> {
+        let mut levels = vec![Level::Portable];
+        #[cfg(target_arch = "x86_64")]
+        {
+            levels.extend(Avx2::new().map(|_| Level::Avx2));
+            levels.extend(Avx512::new().map(|_| Level::Avx512));
+        }
+        levels
+    }
+}
+
+/// The level that `BETAVAE_SIMD` names, else the fastest; read once.
+///
+/// # Errors
+/// If the variable names no level, or one that this processor lacks.
+pub fn checked_level() -> Result<Level, String> {
+    static LEVEL: OnceLock<Result<Level, String>> = OnceLock::new();
+    LEVEL.get_or_init(|| choose(std::env::var("BETAVAE_SIMD").ok().as_deref())).clone()
+}
+
+/// [`checked_level`], where a wrong `BETAVAE_SIMD` counts as unset.
+pub fn level() -> Level {
+    checked_level().unwrap_or_else(|_| choose(None).unwrap_or(Level::Portable))
+}
+
+fn choose(wanted: Option<&str>) -> Result<Level, String> {
+    let supported = Level::supported();
+    let wanted = match wanted {
+        None | Some("") => return Ok(supported[supported.len() - 1]),
+        Some(wanted) => wanted,
+    };
+    supported.iter().copied().find(|level| level.name() == wanted).ok_or_else(|| {
+        let names: Vec<_> = supported.iter().map(|level| level.name()).collect();
+        format!("BETAVAE_SIMD: expected one of {}, found {wanted:?}", names.join(", "))
+    })
+}
+
+/// Runs a kernel compiled for `level`. (On a processor without it, which [`Level::supported`] does not
+/// list, the portable one.)
+pub(crate) fn dispatch<K: Kernel>(level: Level, kernel: K) -> K::Output {
+    match level {
+        #[cfg(target_arch = "x86_64")]
+        Level::Avx512 => match Avx512::new() {
+            // SAFETY: the token proves that the processor has the features `run` enables.
+            Some(simd) => unsafe { avx512::run(simd, kernel) },
+            None => kernel.run(Portable),
+        },
+        #[cfg(target_arch = "x86_64")]
+        Level::Avx2 => match Avx2::new() {
+            // SAFETY: as above.
+            Some(simd) => unsafe { avx2::run(simd, kernel) },
+            None => kernel.run(Portable),
+        },
+        _ => kernel.run(Portable),
+    }
+}
+
+/// A [`Contract`] over the tile of an instruction set: `P` positions by 2 vectors.
+macro_rules! contract_with_tile {
+    ($positions:literal, $half:literal) => {
+        #[inline(always)]
+        fn contract(self, job: &$crate::contract::Contract<'_>, out: &mut [f32]) {
+            $crate::contract::contract_tiled::<Self, $positions, $half>(self, job, out);
+        }
+    };
+}
+use contract_with_tile;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_unknown_level_is_refused_with_the_choices() {
+        let message = choose(Some("sse9")).unwrap_err();
+        assert!(message.contains("sse9") && message.contains("portable"), "{message}");
+        assert_eq!(choose(Some("portable")), Ok(Level::Portable));
+        assert_eq!(choose(None), Ok(*Level::supported().last().unwrap()));
+    }
+}

@@ -1,0 +1,131 @@
+//! The gradient of a convolution's weights: for each weight, the sum over pixels of the small map's
+//! value times the large map's value that it sees. Which of the two is an activation and which a
+//! gradient differs between convolutions and transposed ones; the sum does not.
+
+use crate::contract::{Contract, Finish, Positions, Steps, contract};
+use crate::geometry::{Conv, Layout};
+use crate::simd::Level;
+
+/// Prepared for the layouts of both maps and an instruction set.
+#[derive(Debug)]
+pub(crate) struct WeightGradient {
+    level: Level,
+    conv: Conv,
+    small: Layout,
+    large: Layout,
+    lanes: Lanes,
+    /// Offsets of what is broadcast, and of its row of lanes in the sums.
+    positions: Positions,
+}
+
+/// What runs along the lanes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Lanes {
+    /// Channels of the small map; every (tap, large channel) is broadcast.
+    Small,
+    /// For few small channels: a row of taps by large channels; small channels are broadcast.
+    Large,
+}
+
+impl WeightGradient {
+    /// `large` needs the border of [`Conv::large_layout`].
+    pub(crate) fn new(level: Level, conv: Conv, small: Layout, large: Layout) -> Self {
+        let kernel = conv.kernel;
+        let (lanes, positions) = if conv.small[2] > 4 {
+            let row = kernel * large.shape[2];
+            let offset = |j: usize| (j / row) * large.row() + j % row;
+            let positions = (0..kernel * row).map(|j| [offset(j), j * level.panel()]);
+            (Lanes::Small, positions.collect())
+        } else {
+            let positions = (0..conv.small[2]).map(|c| [c, c * level.panel()]);
+            (Lanes::Large, positions.collect())
+        };
+        Self { level, conv, small, large, lanes, positions }
+    }
+
+    /// Number of lanes of a row of sums.
+    fn width(&self) -> usize {
+        match self.lanes {
+            Lanes::Small => self.conv.small[2],
+            Lanes::Large => self.conv.kernel * self.conv.large[2],
+        }
+    }
+
+    /// Floats of one block of sums: all panels of all positions.
+    fn block(&self) -> usize {
+        let panel = self.level.panel();
+        self.width().div_ceil(panel) * panel * self.positions.len()
+    }
+
+    /// Fresh sums, to be added to.
+    pub(crate) fn zeros(&self) -> Vec<f32> {
+        let blocks = if self.lanes == Lanes::Small { 1 } else { self.conv.kernel };
+        vec![0.0; blocks * self.block()]
+    }
+
+    /// Adds the sums over `samples` maps. Both slices need a panel of readable floats after the
+    /// last map.
+    pub(crate) fn add(&self, samples: usize, small: &[f32], large: &[f32], sums: &mut [f32]) {
+        let (stride, padding) = (self.conv.window.stride, self.conv.window.padding as isize);
+        let [height, width, channels] = self.small.shape;
+        let panel = self.level.panel();
+        let corner = self.large.offset(-padding, -padding);
+        let counts = [samples, height, width];
+        let small_strides = [self.small.len(), self.small.row(), channels];
+        let large_strides =
+            [self.large.len(), stride * self.large.row(), stride * self.large.shape[2]];
+        let small = &small[self.small.offset(0, 0)..];
+        let block = self.block();
+        let job = Contract {
+            x: &[],
+            w: &[],
+            positions: &self.positions,
+            samples: 1,
+            sample_stride: [0; 2],
+            steps: Steps { count: counts, x: [0; 3], w: [0; 3] },
+            n: self.width(),
+            panel_stride: [panel, self.positions.len() * panel],
+            finish: Finish::Add,
+            pairs: false,
+        };
+        match self.lanes {
+            Lanes::Small => {
+                let steps = Steps { count: counts, x: large_strides, w: small_strides };
+                contract(self.level, &Contract { x: &large[corner..], w: small, steps, ..job }, sums);
+            }
+            Lanes::Large => {
+                let steps = Steps { count: counts, x: small_strides, w: large_strides };
+                for (ky, sums) in sums.chunks_exact_mut(block).enumerate() {
+                    let w = &large[corner + ky * self.large.row()..];
+                    contract(self.level, &Contract { x: small, w, steps, ..job }, sums);
+                }
+            }
+        }
+    }
+
+    /// Sums in PyTorch's layout.
+    pub(crate) fn unpack(&self, sums: &[f32]) -> Vec<f32> {
+        let (kernel, panel) = (self.conv.kernel, self.level.panel());
+        let (small, large) = (self.conv.small[2], self.conv.large[2]);
+        let rows = self.positions.len();
+        let mut gradient = vec![0.0; self.conv.weights()];
+        for s in 0..small {
+            for l in 0..large {
+                for ky in 0..kernel {
+                    for kx in 0..kernel {
+                        let column = kx * large + l;
+                        let (block, row, lane) = match self.lanes {
+                            Lanes::Small => (0, ky * kernel * large + column, s),
+                            Lanes::Large => (ky, s, column),
+                        };
+                        let at = block * self.block()
+                            + ((lane / panel) * rows + row) * panel
+                            + lane % panel;
+                        gradient[self.conv.weight(s, l, [ky, kx])] = sums[at];
+                    }
+                }
+            }
+        }
+        gradient
+    }
+}
