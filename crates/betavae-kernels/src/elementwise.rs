@@ -1,5 +1,7 @@
 //! Passes over contiguous floats: activations and their slopes, sums per channel, likelihoods.
 
+use rayon::prelude::*;
+
 use crate::activation::Activation;
 use crate::contract::Finish;
 use crate::geometry::Layout;
@@ -123,23 +125,12 @@ pub(crate) fn add_channel_sums(
 pub enum Nll {
     /// Output: logits. softplus(logit) - target * logit.
     Bernoulli,
-    /// Output: means. ((target - mean) / sigma)^2 / 2 + ln(sigma) + ln(2 pi) / 2.
+    /// Output: means. ((target - mean) / sigma)^2 / 2, without the constant
+    /// ln(sigma) + ln(2 pi) / 2.
     Gaussian {
         /// Standard deviation of every value.
         sigma: f32,
     },
-}
-
-impl Nll {
-    /// The part of every value that depends on neither output nor target.
-    pub(crate) fn constant(self) -> f64 {
-        match self {
-            Nll::Bernoulli => 0.0,
-            Nll::Gaussian { sigma } => {
-                f64::from(sigma).ln() + 0.5 * (2.0 * std::f64::consts::PI).ln()
-            }
-        }
-    }
 }
 
 /// The negative log-likelihood of a row of values, without its constant. The gradient by the
@@ -206,4 +197,37 @@ fn mask<S: Simd>(simd: S, value: S::V, lanes: usize) -> S::V {
         simd.store(copy.as_mut_ptr(), value);
         simd.load_first(copy.as_ptr(), lanes)
     }
+}
+
+/// [`nll_and_gradient`] of every image of `size` values, without scale.
+pub(crate) fn nll_per_image(
+    level: Level,
+    nll: Nll,
+    output: &mut [f32],
+    target: &[f32],
+    size: usize,
+) -> Vec<f32> {
+    output
+        .par_chunks_mut(size)
+        .zip(target.par_chunks(size))
+        .map(|(output, target)| {
+            // In rows, so that a sum of many values in f32 keeps its digits.
+            let rows = output.chunks_mut(ROW).zip(target.chunks(ROW));
+            let rows = rows.map(|(output, target)| {
+                f64::from(nll_and_gradient(level, nll, output, target, 1.0))
+            });
+            rows.sum::<f64>() as f32
+        })
+        .collect()
+}
+
+/// Values added up in f32 before the sum goes on in f64.
+const ROW: usize = 256;
+
+/// Whether no value is infinite or NaN.
+pub(crate) fn all_finite(values: &[f32]) -> bool {
+    values.par_chunks(1 << 16).all(|values| {
+        // Without a branch per value, so that it runs in vectors.
+        values.iter().fold(0u32, |bad, x| bad | u32::from(!x.is_finite())) == 0
+    })
 }

@@ -69,16 +69,6 @@ impl Layout {
             to[row].copy_from_slice(from);
         }
     }
-
-    /// Zeroes the border, whatever was there.
-    pub(crate) fn clear_border(&self, map: &mut [f32]) {
-        let mut end = 0;
-        for row in self.rows() {
-            map[end..row.start].fill(0.0);
-            end = row.end;
-        }
-        map[end..self.len()].fill(0.0);
-    }
 }
 
 /// Which pixels of the small map see which of the large one.

@@ -1,14 +1,30 @@
-//! Fused CPU operators for convolutional variational autoencoders.
+//! Fused CPU operators for convolutional variational autoencoders, as functions over Burn's tensors.
+//!
+//! [`ops`] is what to call. Below it, `function` connects slices with Burn's tape; `stack` runs
+//! convolutional layers depth first, `linear`, `norm`, `elementwise` and `optimizer` are the other
+//! operators; `reduce` and `weight_gradient` describe convolutions to `contract`, the one inner loop;
+//! `simd` is what that needs of a processor. [`mod@reference`] has the readable twins.
+//!
+//! This is the only crate of the workspace with `unsafe`: loads and stores behind checked lengths,
+//! and calls of functions compiled for an instruction set that was detected.
 #![allow(unsafe_code)]
 #![warn(clippy::undocumented_unsafe_blocks)]
 
 mod activation;
 mod contract;
 mod elementwise;
+mod function;
 mod geometry;
+mod linear;
 mod math;
+mod norm;
+pub mod ops;
+mod optimizer;
 mod reduce;
+pub mod reference;
 mod simd;
+#[cfg(test)]
+mod speed;
 mod stack;
 #[cfg(test)]
 mod tests;
@@ -18,5 +34,7 @@ mod weight_gradient;
 
 pub use activation::{Activation, Window};
 pub use elementwise::Nll;
+pub use norm::BATCH_NORM_EPSILON;
+pub use optimizer::AdamStep;
 pub use simd::{Level, checked_level, level};
 pub use stack::Layer;

@@ -64,7 +64,6 @@ pub(crate) struct Stack {
 
 #[derive(Debug)]
 struct Prepared {
-    conv: Conv,
     transposed: bool,
     activation: Activation,
     forward: Reduction,
@@ -137,7 +136,6 @@ impl Stack {
                 if transposed { (maps[i], maps[i + 1]) } else { (maps[i + 1], maps[i]) };
             let before = if i == 0 { Layout::plain(input) } else { maps[i] };
             Prepared {
-                conv,
                 transposed,
                 activation: layers[i].activation,
                 forward: Reduction::new(level, conv, forward, maps[i], maps[i + 1]),
@@ -251,7 +249,6 @@ impl Stack {
         wanted: bool,
     ) -> (Option<Vec<f32>>, ParameterGradients) {
         let packed = self.pack(parameters, |layer| &layer.backward);
-        let last = self.layers.len();
         let [input, output] = [self.maps[0].shape, self.output()].map(|s| s.iter().product::<usize>());
         let images = y.len() / output;
         let mut dx = vec![0.0; if wanted { images * input } else { 0 }];
@@ -291,12 +288,11 @@ impl Stack {
                 },
             )
             .collect();
-        let _ = last;
         (wanted.then_some(dx), self.total(sums))
     }
 
     /// The mean over images of the negative log-likelihood of `target` given the output as logits
-    /// or means. With `differentiate`, also its gradients by the input and the parameters.
+    /// or means, without its constant. With `differentiate`, also its gradients by the input and the parameters.
     #[allow(clippy::type_complexity)]
     pub(crate) fn nll(
         &self,
@@ -365,8 +361,7 @@ impl Stack {
             )
             .collect();
         let (totals, sums): (Vec<f64>, Vec<_>) = results.into_iter().unzip();
-        let constant = nll.constant() * output as f64;
-        let value = totals.iter().sum::<f64>() / images as f64 + constant;
+        let value = totals.iter().sum::<f64>() / images as f64;
         (value as f32, differentiate.then(|| (dx, self.total(sums))))
     }
 

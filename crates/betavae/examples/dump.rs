@@ -52,7 +52,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         named("noise", noise.inner()),
         named("mean", forward.posterior.mean.inner()),
         named("log_var", forward.posterior.log_var.inner()),
-        named("output", forward.output.inner()),
+        named("output", model.decoder.forward(forward.z.clone(), &mut Pass::train()).inner()),
         scalar("total", terms.total),
         scalar("reconstruction", terms.reconstruction),
         scalar("kl", terms.kl),

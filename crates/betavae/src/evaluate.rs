@@ -8,7 +8,6 @@ use crate::data::{Dataset, read_batch};
 use crate::error::{Error, Result};
 use crate::model::{BetaVae, Posterior, values};
 use crate::objective::ACTIVE_NATS;
-use crate::ops;
 use crate::random::{Permutation, Stream};
 
 /// Images per forward pass.
@@ -151,7 +150,7 @@ pub fn evaluate(
         let images = load(data, batch, &device)?;
         let posterior = model.encode(images.clone());
         let batch_kl =
-            values(ops::kl_per_latent(posterior.mean.clone(), posterior.log_var.clone()));
+            values(posterior.kl_per_latent());
         let count = batch.len() as f64;
         kl.iter_mut().zip(batch_kl).for_each(|(sum, kl)| *sum += f64::from(kl) * count);
         let noise = noise(trained.metadata.config.seed, batch, latents, &device);

@@ -2,13 +2,13 @@
 
 use std::collections::BTreeMap;
 
+use betavae_kernels::{AdamStep, ops};
 use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
 use burn::tensor::{Gradients, Tensor, TensorData};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 use crate::model::{BetaVae, NamedTensor, weights};
-use crate::ops::{self, AdamStep};
 
 /// Which update rule.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -150,8 +150,10 @@ fn check_network(name: &str) {
         };
         close("mean", values(forward.posterior.mean.inner()), VALUES);
         close("log_var", values(forward.posterior.log_var.inner()), VALUES);
-        close("z", values(forward.z.inner()), VALUES);
-        close("output", values(forward.output.inner()), VALUES);
+        close("z", values(forward.z.clone().inner()), VALUES);
+        let z = forward.z.clone();
+        let output = model.decoder.forward(z, &mut Pass::train());
+        close("output", values(output.inner()), VALUES);
         for (constraint_name, constraint) in constraints {
             for (reduction_name, reduction) in reductions {
                 let case = format!("{constraint_name}_{likelihood_name}_{reduction_name}");

@@ -1,11 +1,14 @@
 //! Latents to image.
 
+use betavae_kernels::{Activation, ops};
 use burn::module::Module;
 use burn::tensor::Tensor;
 
-use super::layers::{BatchNorm, Conv2d, ConvTranspose2d, Initialiser, Linear, Pass};
+use super::Likelihood;
+use super::layers::{
+    BatchNorm, Conv2d, ConvLayer, ConvTranspose2d, Initialiser, Linear, Pass, conv_stack,
+};
 use super::network::{DecoderSpec, Network, Norm};
-use crate::ops::{self, Activation};
 
 /// The decoder p(x | z): linear layers, a projection to a small map, transposed convolutions.
 #[derive(Module, Debug)]
@@ -52,6 +55,30 @@ impl Decoder {
     /// # Shapes
     /// [B, D] to [B, H, W, C]: logits or means, as the likelihood has it.
     pub fn forward(&self, z: Tensor<2>, pass: &mut Pass) -> Tensor<4> {
+        let (x, last) = self.until_last(z, pass);
+        conv_stack(x, last)
+    }
+
+    /// The negative log-likelihood of `target` [B, H, W, C] at `z` [B, D] without its constant,
+    /// averaged over the batch, \[1\]: as from [`Decoder::forward`], but in one pass that neither
+    /// writes the image nor keeps activations.
+    pub fn nll(
+        &self,
+        z: Tensor<2>,
+        target: Tensor<4>,
+        likelihood: Likelihood,
+        pass: &mut Pass,
+    ) -> Tensor<1> {
+        let (x, last) = self.until_last(z, pass);
+        if last.is_empty() {
+            return ops::nll(x, target, likelihood.kernel()).mean();
+        }
+        let (layers, parameters): (Vec<_>, Vec<_>) = last.into_iter().unzip();
+        ops::conv_stack_nll(x, &layers, parameters, target, likelihood.kernel())
+    }
+
+    /// Everything up to the last normalisation, and the layers that follow.
+    fn until_last(&self, z: Tensor<2>, pass: &mut Pass) -> (Tensor<4>, Vec<ConvLayer>) {
         let spec = &self.spec;
         let mut features = z;
         for layer in &self.hidden {
@@ -61,20 +88,19 @@ impl Decoder {
         let [batch, _] = features.dims();
         // As in the encoder, the flat order is channel, row, column.
         let start = [batch, spec.start.channels, spec.start.height, spec.start.width];
-        let mut x = ops::channels_last(features.reshape(start));
-        for (i, conv) in self.conv_transpose.iter().enumerate() {
-            let makes_image = i + 1 == self.conv_transpose.len() && self.output.is_none();
-            x = match self.norm.get(i) {
-                Some(norm) => {
-                    norm.forward(conv.forward(x, Activation::Identity), spec.activation, pass)
-                }
-                None if makes_image => conv.forward(x, spec.output_activation),
-                None => conv.forward(x, spec.activation),
-            };
+        let mut x = features.reshape(start).permute([0, 2, 3, 1]);
+        for (conv, norm) in self.conv_transpose.iter().zip(&self.norm) {
+            x = conv_stack(x, vec![conv.prepared(Activation::Identity)]);
+            x = norm.forward(x, spec.activation, pass);
         }
-        match &self.output {
-            Some(conv) => conv.forward(x, spec.output_activation),
-            None => x,
+        let mut last: Vec<_> = self.conv_transpose[self.norm.len()..]
+            .iter()
+            .map(|conv| conv.prepared(spec.activation))
+            .chain(self.output.iter().map(|conv| conv.prepared(spec.activation)))
+            .collect();
+        if let Some((layer, _)) = last.last_mut() {
+            layer.activation = spec.output_activation;
         }
+        (x, last)
     }
 }

@@ -1,12 +1,12 @@
 //! Image to posterior.
 
+use betavae_kernels::Activation;
 use burn::module::Module;
 use burn::tensor::Tensor;
 
 use super::Posterior;
-use super::layers::{BatchNorm, Conv2d, Initialiser, Linear, Pass};
+use super::layers::{BatchNorm, Conv2d, Initialiser, Linear, Pass, conv_stack};
 use super::network::{Network, Norm};
-use crate::ops::{self, Activation};
 
 /// The encoder q(z | x): convolutions, linear layers, and one linear head each for the mean and
 /// the log-variance.
@@ -59,16 +59,15 @@ impl Encoder {
     /// [B, H, W, C], scaled as the network wants it, to a posterior of [B, D].
     pub fn forward(&self, images: Tensor<4>, pass: &mut Pass) -> Posterior {
         let mut x = images;
-        for (i, conv) in self.conv.iter().enumerate() {
-            x = match self.norm.get(i) {
-                None => conv.forward(x, self.activation),
-                Some(norm) => {
-                    norm.forward(conv.forward(x, Activation::Identity), self.activation, pass)
-                }
-            };
+        if self.norm.is_empty() {
+            x = conv_stack(x, self.conv.iter().map(|conv| conv.prepared(self.activation)).collect());
+        }
+        for (conv, norm) in self.conv.iter().zip(&self.norm) {
+            x = conv_stack(x, vec![conv.prepared(Activation::Identity)]);
+            x = norm.forward(x, self.activation, pass);
         }
         // Weights after the flattening are ordered as PyTorch flattens: channel, row, column.
-        let mut features: Tensor<2> = ops::channels_first(x).flatten(1, 3);
+        let mut features: Tensor<2> = x.permute([0, 3, 1, 2]).flatten(1, 3);
         for layer in &self.hidden {
             features = layer.forward(features, self.activation);
         }

@@ -1,11 +1,11 @@
 //! The layers networks are made of: parameters with PyTorch's names, layouts and initial
-//! distributions, over the operators of [`crate::ops`].
+//! distributions, over the operators of [`betavae_kernels`].
 
+use betavae_kernels::{Activation, Layer, Window, ops};
 use burn::module::{Module, Param};
 use burn::tensor::{Device, Tensor, TensorData};
 
 use super::network::{Conv, ConvTranspose};
-use crate::ops::{self, Activation, Window};
 use crate::random::Stream;
 
 /// Draws initial parameters. Each has a random stream of its own, named after it, so its values
@@ -59,6 +59,18 @@ impl Linear {
     }
 }
 
+/// A convolutional layer and its weight and bias.
+pub(super) type ConvLayer = (Layer, (Tensor<4>, Tensor<1>));
+
+/// Layers without normalisation between them run as one operator.
+///
+/// # Shapes
+/// [B, H, W, I] to [B, H', W', O]
+pub(super) fn conv_stack(x: Tensor<4>, layers: Vec<ConvLayer>) -> Tensor<4> {
+    let (layers, parameters): (Vec<_>, Vec<_>) = layers.into_iter().unzip();
+    if layers.is_empty() { x } else { ops::conv_stack(x, &layers, parameters) }
+}
+
 /// Convolution: `weight` [O, I, K, K], `bias` \[O\].
 #[derive(Module, Debug)]
 pub struct Conv2d {
@@ -82,9 +94,12 @@ impl Conv2d {
         }
     }
 
-    /// [B, H, W, I] to [B, H', W', O].
-    pub fn forward(&self, x: Tensor<4>, activation: Activation) -> Tensor<4> {
-        ops::conv2d(x, self.weight.val(), self.bias.val(), self.window, activation)
+    /// The layer and its parameters, as [`conv_stack`] wants them.
+    pub(super) fn prepared(&self, activation: Activation) -> ConvLayer {
+        let (weight, bias) = (self.weight.val(), self.bias.val());
+        let [filters, _, kernel, _] = weight.dims();
+        let layer = Layer { transposed: None, filters, kernel, window: self.window, activation };
+        (layer, (weight, bias))
     }
 }
 
@@ -120,10 +135,13 @@ impl ConvTranspose2d {
         }
     }
 
-    /// [B, H, W, I] to [B, H', W', O].
-    pub fn forward(&self, x: Tensor<4>, activation: Activation) -> Tensor<4> {
+    /// The layer and its parameters, as [`conv_stack`] wants them.
+    pub(super) fn prepared(&self, activation: Activation) -> ConvLayer {
         let (weight, bias) = (self.weight.val(), self.bias.val());
-        ops::conv_transpose2d(x, weight, bias, self.window, self.output_padding, activation)
+        let [_, filters, kernel, _] = weight.dims();
+        let transposed = Some(self.output_padding);
+        let layer = Layer { transposed, filters, kernel, window: self.window, activation };
+        (layer, (weight, bias))
     }
 }
 
@@ -191,7 +209,7 @@ impl BatchNorm {
         let count = (batch * height * width) as f64;
         let (y, mean, variance) = ops::batch_norm_train(x, weight, bias, activation);
         let variance = variance * (count / (count - 1.0).max(1.0));
-        recorded.push(BatchStatistics { mean: mean.inner(), variance: variance.inner() });
+        recorded.push(BatchStatistics { mean, variance });
         y
     }
 

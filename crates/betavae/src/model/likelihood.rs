@@ -2,9 +2,8 @@
 
 use std::f64::consts::TAU;
 
+use betavae_kernels::{Nll, ops};
 use burn::tensor::Tensor;
-
-use crate::ops;
 
 /// The distribution of a pixel given the decoder's output.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -28,25 +27,32 @@ impl Likelihood {
     /// - `output`, `target`: [B, H, W, C]
     pub fn nll(self, output: Tensor<4>, target: Tensor<4>) -> Tensor<1> {
         let [_, height, width, channels] = target.dims();
-        let values = (height * width * channels) as f64;
+        ops::nll(output, target, self.kernel()) + self.constant(height * width * channels)
+    }
+
+    /// The part of -ln p(x | z) that depends on neither image nor output, for `values` = H * W * C.
+    pub(crate) fn constant(self, values: usize) -> f64 {
         match self {
-            Likelihood::Bernoulli => ops::bernoulli_nll(output, target),
-            Likelihood::Gaussian { sigma } => {
-                let constant = values * (sigma.ln() + 0.5 * TAU.ln());
-                ops::squared_error(output, target) / (2.0 * sigma * sigma) + constant
-            }
+            Likelihood::Bernoulli => 0.0,
+            Likelihood::Gaussian { sigma } => values as f64 * (sigma.ln() + 0.5 * TAU.ln()),
         }
     }
 
-    /// The error of PyTorch-VAE's convention, a mean over H, W and C for each image, `[B]`: squared
-    /// error for the Gaussian (without the half and without sigma), cross-entropy for the
-    /// Bernoulli.
-    pub fn mean_error(self, output: Tensor<4>, target: Tensor<4>) -> Tensor<1> {
-        let [_, height, width, channels] = target.dims();
-        let values = (height * width * channels) as f64;
+    /// What turns -ln p(x | z) without its constant into the error of PyTorch-VAE's convention, a
+    /// mean over H, W and C: squared error for the Gaussian (without the half and without sigma),
+    /// cross-entropy for the Bernoulli.
+    pub(crate) fn mean_error_per_nat(self, values: usize) -> f64 {
         match self {
-            Likelihood::Bernoulli => ops::bernoulli_nll(output, target) / values,
-            Likelihood::Gaussian { .. } => ops::squared_error(output, target) / values,
+            Likelihood::Bernoulli => 1.0 / values as f64,
+            Likelihood::Gaussian { sigma } => 2.0 * sigma * sigma / values as f64,
+        }
+    }
+
+    /// The kernels' name for it.
+    pub(super) fn kernel(self) -> Nll {
+        match self {
+            Likelihood::Bernoulli => Nll::Bernoulli,
+            Likelihood::Gaussian { sigma } => Nll::Gaussian { sigma: sigma as f32 },
         }
     }
 }

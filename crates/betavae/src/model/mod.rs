@@ -7,7 +7,7 @@ mod likelihood;
 mod network;
 pub(crate) mod weights;
 
-pub use crate::ops::Activation;
+pub use betavae_kernels::Activation;
 pub use decoder::Decoder;
 pub use encoder::Encoder;
 pub use layers::{BatchNorm, BatchStatistics, Conv2d, ConvTranspose2d, Linear, Pass};
@@ -17,6 +17,7 @@ pub use network::{
 };
 pub use weights::{NamedTensor, values};
 
+use betavae_kernels::ops;
 use burn::module::Module;
 use burn::tensor::{Device, Tensor, TensorData};
 
@@ -34,15 +35,22 @@ pub struct Posterior {
     pub log_var: Tensor<2>,
 }
 
-/// What a forward pass computes.
+impl Posterior {
+    /// KL(q(z | x) || N(0, 1)) of each latent in nats, averaged over the batch, `[D]`.
+    pub fn kl_per_latent(&self) -> Tensor<1> {
+        ops::kl_per_latent(self.mean.clone(), self.log_var.clone())
+    }
+}
+
+/// What a training pass computes.
 #[derive(Clone, Debug)]
 pub struct Forward {
     /// q(z | x).
     pub posterior: Posterior,
     /// The sample z, [B, D].
     pub z: Tensor<2>,
-    /// What the decoder made of it, [B, H, W, C]: logits (Bernoulli) or means (Gaussian).
-    pub output: Tensor<4>,
+    /// -ln p(x | z) in nats, without the constant of the likelihood, averaged over the batch, \[1\].
+    pub nll: Tensor<1>,
 }
 
 /// A beta-VAE: Kingma and Welling's variational autoencoder with a diagonal Gaussian posterior,
@@ -147,7 +155,7 @@ impl BetaVae {
     /// z = mean + exp(log_var / 2) * noise, for standard normal noise [B, D] (Kingma and Welling
     /// 2014, eq. 10).
     pub fn reparameterise(posterior: &Posterior, noise: Tensor<2>) -> Tensor<2> {
-        posterior.mean.clone() + (posterior.log_var.clone() * 0.5).exp() * noise
+        ops::reparameterise(posterior.mean.clone(), posterior.log_var.clone(), noise)
     }
 
     /// The mean image [B, H, W, C] in [0, 1] of p(x | z) for latents [B, D].
@@ -160,12 +168,14 @@ impl BetaVae {
         self.decoder.forward(z, &mut Pass::Eval)
     }
 
-    /// One pass through encoder, sampling and decoder, for standard normal noise [B, D].
+    /// One pass through encoder, sampling and decoder, for images [B, H, W, C] in [0, 1] and
+    /// standard normal noise [B, D].
     pub fn forward(&self, images: Tensor<4>, noise: Tensor<2>, pass: &mut Pass) -> Forward {
-        let posterior = self.encoder.forward(self.to_network_scale(images), pass);
+        let images = self.to_network_scale(images);
+        let posterior = self.encoder.forward(images.clone(), pass);
         let z = Self::reparameterise(&posterior, noise);
-        let output = self.decoder.forward(z.clone(), pass);
-        Forward { posterior, z, output }
+        let nll = self.decoder.nll(z.clone(), images, self.likelihood, pass);
+        Forward { posterior, z, nll }
     }
 
     /// `count` images [count, H, W, C] decoded from the prior N(0, 1), a function of `seed`.

@@ -1,11 +1,11 @@
 //! Networks as data: every architecture of the literature, written out layer by layer for one
 //! image shape. [`super::encoder`] and [`super::decoder`] build whatever is described here.
 
+use betavae_kernels::{Activation, Window};
 use serde::{Deserialize, Serialize};
 
 use crate::data::ImageShape;
 use crate::error::{Error, Result};
-use crate::ops::{Activation, Window};
 
 /// The published networks, and `custom`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -12,7 +12,6 @@ pub use config::{Kind, LikelihoodKind, ObjectiveConfig, ReductionKind};
 use burn::tensor::Tensor;
 
 use crate::model::{BetaVae, Forward, Likelihood, Pass, weights};
-use crate::ops;
 
 /// Latents with a KL above this many nats carry information.
 pub const ACTIVE_NATS: f32 = 0.01;
@@ -56,7 +55,7 @@ pub enum Reduction {
     /// Nats per image: -ln p(x | z) summed over the image, as both papers have it.
     Sum,
     /// The PyTorch-VAE convention: the error averaged over all values of the image
-    /// ([`Likelihood::mean_error`]), and the constraint multiplied by `kl_weight`.
+    /// (squared error, or cross-entropy), and the constraint multiplied by `kl_weight`.
     Mean {
         /// That project's `kld_weight` or `M_N`.
         kl_weight: f64,
@@ -168,19 +167,18 @@ impl Objective {
     /// assert_eq!(objective.in_force(20_000), InForce::Capacity(5.0));
     /// ```
     ///
-    /// # Shapes
-    /// - `target`: [B, H, W, C], in the scale of the network's output
+    /// `values` is H * W * C.
     pub fn loss(
         &self,
         likelihood: Likelihood,
         forward: &Forward,
-        target: Tensor<4>,
+        values: usize,
         step: u64,
     ) -> Loss {
         let posterior = &forward.posterior;
-        let kl_per_latent = ops::kl_per_latent(posterior.mean.clone(), posterior.log_var.clone());
+        let kl_per_latent = posterior.kl_per_latent();
         let kl = kl_per_latent.clone().sum();
-        let reconstruction = likelihood.nll(forward.output.clone(), target.clone()).mean();
+        let reconstruction = forward.nll.clone() + likelihood.constant(values);
         let in_force = self.in_force(step);
         let constraint = match (self.constraint, in_force) {
             (Constraint::B { gamma, .. }, InForce::Capacity(c)) => (kl - c).abs() * gamma,
@@ -189,8 +187,7 @@ impl Objective {
         let total = match self.reduction {
             Reduction::Sum => reconstruction.clone() + constraint,
             Reduction::Mean { kl_weight } => {
-                likelihood.mean_error(forward.output.clone(), target).mean()
-                    + constraint * kl_weight
+                forward.nll.clone() * likelihood.mean_error_per_nat(values) + constraint * kl_weight
             }
         };
         Loss { total, reconstruction, kl_per_latent, in_force }
@@ -228,8 +225,8 @@ impl BetaVae {
         step: u64,
         pass: &mut Pass,
     ) -> Loss {
-        let forward = self.forward(images.clone(), noise, pass);
-        objective.loss(self.likelihood(), &forward, self.to_network_scale(images), step)
+        let values = self.network().image.values();
+        objective.loss(self.likelihood(), &self.forward(images, noise, pass), values, step)
     }
 }
 
