@@ -54,6 +54,15 @@ impl Positions {
     pub(crate) fn len(&self) -> usize {
         self.offsets.len()
     }
+
+    /// The largest offset of each kind.
+    pub(crate) fn reach(&self) -> [usize; 2] {
+        self.reach
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = [usize; 2]> {
+        self.offsets.iter().map(|pair| pair.map(|offset| offset as usize))
+    }
 }
 
 /// What becomes of a sum.
@@ -68,6 +77,50 @@ pub(crate) enum Finish<'a> {
     /// sum * activation'(..) is stored, where `at` has the activation's outputs at the offsets of
     /// the output: the way back through the activation of the layer before.
     Slope { at: &'a [f32], activation: Activation },
+}
+
+impl Finish<'_> {
+    /// Finishes `count` lanes of sums of the channels from `channel` on, which go to `to`, at
+    /// offset `at` of the output.
+    ///
+    /// # Safety
+    /// `count` floats lie at `to`, in `bias` from `channel` on, and in `at`'s slice at the offset.
+    #[inline(always)]
+    pub(crate) unsafe fn apply<S: Simd>(
+        self,
+        simd: S,
+        sum: S::V,
+        to: *const f32,
+        at: usize,
+        channel: usize,
+        count: usize,
+    ) -> S::V {
+        // SAFETY: as the caller promises.
+        unsafe {
+            match self {
+                Finish::Store => sum,
+                Finish::Add => simd.add(simd.load_first(to, count), sum),
+                Finish::Activate { bias, activation } => {
+                    let bias = simd.load_first(bias.as_ptr().add(channel), count);
+                    math::activate(simd, activation, simd.add(sum, bias))
+                }
+                Finish::Slope { at: outputs, activation } => {
+                    let output = simd.load_first(outputs.as_ptr().add(at), count);
+                    math::multiply_slope(simd, activation, output, sum)
+                }
+            }
+        }
+    }
+
+    /// # Panics
+    /// If what the finish reads is shorter than an output of `n` channels that ends at `end`.
+    pub(crate) fn check(self, n: usize, end: usize) {
+        match self {
+            Finish::Activate { bias, .. } => assert!(bias.len() >= n, "bias is too short"),
+            Finish::Slope { at, .. } => assert!(end <= at.len(), "`at` is too short"),
+            Finish::Store | Finish::Add => {}
+        }
+    }
 }
 
 /// One call of the inner loop.
@@ -126,11 +179,7 @@ pub(crate) fn contract_tiled<S: Simd, const P: usize, const H: usize>(
     let lanes = (panels - 1) * job.panel_stride[1] + job.n - (panels - 1) * S::PANEL;
     let end = job.positions.reach[1] + sample(1) + lanes;
     assert!(end <= out.len(), "the output is too short");
-    match job.finish {
-        Finish::Activate { bias, .. } => assert!(bias.len() >= job.n, "bias is too short"),
-        Finish::Slope { at, .. } => assert!(end <= at.len(), "`at` is too short"),
-        Finish::Store | Finish::Add => {}
-    }
+    job.finish.check(job.n, end);
     // SAFETY: all offsets were checked against the slices above.
     unsafe {
         for panel in 0..panels {
@@ -237,18 +286,7 @@ unsafe fn tile<S: Simd, const P: usize, const N: usize, const PAIRS: bool>(
                     let at = offset + first;
                     let to = out.as_mut_ptr().add(at);
                     let value = sums[p][v];
-                    let value = match job.finish {
-                        Finish::Store => value,
-                        Finish::Add => simd.add(simd.load_first(to, count), value),
-                        Finish::Activate { bias, activation } => {
-                            let bias = simd.load_first(bias.as_ptr().add(channel + first), count);
-                            math::activate(simd, activation, simd.add(value, bias))
-                        }
-                        Finish::Slope { at: outputs, activation } => {
-                            let output = simd.load_first(outputs.as_ptr().add(at), count);
-                            math::multiply_slope(simd, activation, output, value)
-                        }
-                    };
+                    let value = job.finish.apply(simd, value, to, at, channel + first, count);
                     simd.store_first(to, value, count);
                 }
             }

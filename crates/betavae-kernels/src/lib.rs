@@ -31,6 +31,7 @@ mod tests;
 #[cfg(test)]
 mod twin;
 mod weight_gradient;
+mod winograd;
 
 pub use activation::{Activation, Window};
 pub use elementwise::Nll;

@@ -3,6 +3,7 @@
 use crate::contract::{Contract, Finish, Positions, Steps, contract};
 use crate::geometry::{Conv, Layout};
 use crate::simd::Level;
+use crate::winograd::{self, Winograd};
 
 /// Which way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,6 +33,8 @@ enum Method {
     /// For few output channels, which would leave most lanes empty: first every input pixel's
     /// contribution through every tap, then the sum of those.
     Fold(Positions),
+    /// 9 multiplications in place of 16, for 4x4 kernels of stride 2.
+    Winograd(Winograd),
 }
 
 #[derive(Debug)]
@@ -42,6 +45,13 @@ struct Pass {
     columns: Vec<usize>,
 }
 
+/// Buffers that calls reuse.
+#[derive(Debug, Default)]
+pub(crate) struct Scratch {
+    parts: Vec<f32>,
+    pub(crate) winograd: winograd::Scratch,
+}
+
 /// Up to this many output channels, [`Method::Fold`].
 const NARROW: usize = 4;
 
@@ -49,7 +59,9 @@ impl Reduction {
     /// `output` may be any layout of the output map; `input` needs the border of
     /// [`Conv::large_layout`] (down) or [`Conv::small_layout`] (up).
     pub(crate) fn new(level: Level, conv: Conv, way: Way, input: Layout, output: Layout) -> Self {
-        let method = if output.shape[2] <= NARROW {
+        let method = if winograd::suits(&conv) {
+            Method::Winograd(Winograd::new(level, conv, way, input, output))
+        } else if output.shape[2] <= NARROW {
             let [height, width, channels] = input.shape;
             let taps = conv.kernel * conv.kernel * output.shape[2];
             let pixels = (0..height).flat_map(|y| (0..width).map(move |x| (y, x)));
@@ -105,6 +117,7 @@ impl Reduction {
                     }
                 }
             }
+            Method::Winograd(winograd) => return winograd.pack(weight),
             Method::Fold(_) => {
                 let lanes = kernel * kernel * outputs;
                 packed.resize(lanes.div_ceil(panel) * panel * inputs, 0.0);
@@ -128,7 +141,7 @@ impl Reduction {
         from: &[f32],
         to: &mut [f32],
         finish: Finish<'_>,
-        scratch: &mut Vec<f32>,
+        scratch: &mut Scratch,
     ) {
         let [inputs, outputs] = self.channels();
         let panel = self.level.panel();
@@ -158,7 +171,11 @@ impl Reduction {
                     packed = &packed[outputs.div_ceil(panel) * rows * run * panel..];
                 }
             }
+            Method::Winograd(winograd) => {
+                winograd.run(samples, packed, from, to, finish, &mut scratch.winograd);
+            }
             Method::Fold(positions) => {
+                let scratch = &mut scratch.parts;
                 let lanes = self.conv.kernel * self.conv.kernel * outputs;
                 scratch.resize(positions.len() * lanes, 0.0);
                 for sample in 0..samples {

@@ -10,7 +10,7 @@ use crate::activation::{Activation, Window};
 use crate::contract::Finish;
 use crate::elementwise::{self, Nll};
 use crate::geometry::{Conv, Layout};
-use crate::reduce::{Reduction, Way};
+use crate::reduce::{Reduction, Scratch, Way};
 use crate::simd::Level;
 use crate::weight_gradient::WeightGradient;
 
@@ -85,7 +85,7 @@ struct Workspace {
     /// For a block of images: the maps, and their gradients.
     maps: Vec<Vec<f32>>,
     gradients: Vec<Vec<f32>>,
-    scratch: Vec<f32>,
+    scratch: Scratch,
     row: Vec<f32>,
 }
 
@@ -163,7 +163,7 @@ impl Stack {
         let maps = self.maps.iter().map(map).collect();
         let gradients = if with_gradients { &self.maps[1..] } else { &[] };
         let gradients = std::iter::once(Vec::new()).chain(gradients.iter().map(map)).collect();
-        Workspace { maps, gradients, scratch: Vec::new(), row: Vec::new() }
+        Workspace { maps, gradients, scratch: Scratch::default(), row: Vec::new() }
     }
 
     fn sums(&self) -> Sums {
@@ -430,8 +430,8 @@ impl Stack {
                 elementwise::add_channel_sums(self.level, layout, image, sums, &mut work.row);
             }
             let (small, large) = if layer.transposed { (map, gradient) } else { (gradient, map) };
-            layer.weight.add(block, small, large, &mut sums.weights[i]);
             let scratch = &mut work.scratch;
+            layer.weight.add(block, small, large, &mut sums.weights[i], &mut scratch.winograd);
             if i > 0 {
                 let activation = self.layers[i - 1].activation;
                 let finish = Finish::Slope { at: map, activation };

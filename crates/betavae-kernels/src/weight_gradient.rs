@@ -5,10 +5,63 @@
 use crate::contract::{Contract, Finish, Positions, Steps, contract};
 use crate::geometry::{Conv, Layout};
 use crate::simd::Level;
+use crate::winograd::{self, WinogradGradient};
 
 /// Prepared for the layouts of both maps and an instruction set.
 #[derive(Debug)]
-pub(crate) struct WeightGradient {
+pub(crate) enum WeightGradient {
+    /// The sum as it is defined.
+    Direct(Direct),
+    /// With fewer multiplications, for 4x4 kernels of stride 2.
+    Winograd(WinogradGradient),
+}
+
+impl WeightGradient {
+    /// `large` needs the border of [`Conv::large_layout`].
+    pub(crate) fn new(level: Level, conv: Conv, small: Layout, large: Layout) -> Self {
+        if winograd::suits(&conv) {
+            Self::Winograd(WinogradGradient::new(level, conv, small, large))
+        } else {
+            Self::Direct(Direct::new(level, conv, small, large))
+        }
+    }
+
+    /// Fresh sums, to be added to.
+    pub(crate) fn zeros(&self) -> Vec<f32> {
+        match self {
+            Self::Direct(direct) => direct.zeros(),
+            Self::Winograd(winograd) => winograd.zeros(),
+        }
+    }
+
+    /// Adds the sums over `samples` maps. Both slices need a panel of readable floats after the
+    /// last map.
+    pub(crate) fn add(
+        &self,
+        samples: usize,
+        small: &[f32],
+        large: &[f32],
+        sums: &mut [f32],
+        scratch: &mut winograd::Scratch,
+    ) {
+        match self {
+            Self::Direct(direct) => direct.add(samples, small, large, sums),
+            Self::Winograd(winograd) => winograd.add(samples, small, large, sums, scratch),
+        }
+    }
+
+    /// Sums in PyTorch's layout.
+    pub(crate) fn unpack(&self, sums: &[f32]) -> Vec<f32> {
+        match self {
+            Self::Direct(direct) => direct.unpack(sums),
+            Self::Winograd(winograd) => winograd.unpack(sums),
+        }
+    }
+}
+
+/// The direct sum.
+#[derive(Debug)]
+pub(crate) struct Direct {
     level: Level,
     conv: Conv,
     small: Layout,
@@ -27,9 +80,8 @@ enum Lanes {
     Large,
 }
 
-impl WeightGradient {
-    /// `large` needs the border of [`Conv::large_layout`].
-    pub(crate) fn new(level: Level, conv: Conv, small: Layout, large: Layout) -> Self {
+impl Direct {
+    fn new(level: Level, conv: Conv, small: Layout, large: Layout) -> Self {
         let kernel = conv.kernel;
         let (lanes, positions) = if conv.small[2] > 4 {
             let row = kernel * large.shape[2];
@@ -57,15 +109,12 @@ impl WeightGradient {
         self.width().div_ceil(panel) * panel * self.positions.len()
     }
 
-    /// Fresh sums, to be added to.
-    pub(crate) fn zeros(&self) -> Vec<f32> {
+    fn zeros(&self) -> Vec<f32> {
         let blocks = if self.lanes == Lanes::Small { 1 } else { self.conv.kernel };
         vec![0.0; blocks * self.block()]
     }
 
-    /// Adds the sums over `samples` maps. Both slices need a panel of readable floats after the
-    /// last map.
-    pub(crate) fn add(&self, samples: usize, small: &[f32], large: &[f32], sums: &mut [f32]) {
+    fn add(&self, samples: usize, small: &[f32], large: &[f32], sums: &mut [f32]) {
         let (stride, padding) = (self.conv.window.stride, self.conv.window.padding as isize);
         let [height, width, channels] = self.small.shape;
         let panel = self.level.panel();
@@ -103,8 +152,7 @@ impl WeightGradient {
         }
     }
 
-    /// Sums in PyTorch's layout.
-    pub(crate) fn unpack(&self, sums: &[f32]) -> Vec<f32> {
+    fn unpack(&self, sums: &[f32]) -> Vec<f32> {
         let (kernel, panel) = (self.conv.kernel, self.level.panel());
         let (small, large) = (self.conv.small[2], self.conv.large[2]);
         let rows = self.positions.len();

@@ -1,0 +1,538 @@
+//! Winograd's minimal filtering for 4x4 convolutions of stride 2: 9 multiplications in place of 16.
+//!
+//! Such a convolution is the sum of four 2x2 convolutions of stride 1, one for each remainder
+//! ("phase") of the large map's coordinates. In one dimension, two outputs of a filter (g0, g1) over
+//! (d0, d1, d2) take three products in place of four, all with factors that only add:
+//!
+//! m0 = (d0 - d1) g0, m1 = d1 (g0 + g1), m2 = (d2 - d1) g1; y0 = m0 + m1, y1 = m1 + m2.
+//!
+//! In two dimensions that is F(2x2, 2x2): 3x3 windows become 9 numbers, and each of the 9 is a
+//! matrix product over channels (Lavin and Gray 2016). The gradient of the weights is the transpose
+//! of the same algorithm.
+
+use crate::contract::{Contract, Finish, Positions, Steps, contract};
+use crate::geometry::{Conv, Layout};
+use crate::reduce::Way;
+use crate::simd::{Kernel, Level, Simd, dispatch};
+
+/// Products per 2x2 outputs.
+const PRODUCTS: usize = 9;
+
+/// Distance between the products of `n` floats each: not a power of two, so that the nine do not
+/// compete for the same places in the cache.
+fn plane(n: usize) -> usize {
+    n + 16
+}
+
+/// The phases of the large map's coordinates.
+const PHASES: [[usize; 2]; 4] = [[0, 0], [0, 1], [1, 0], [1, 1]];
+
+/// Where Winograd's algorithm applies and pays.
+pub(crate) fn suits(conv: &Conv) -> bool {
+    let halved = (0..2).all(|axis| {
+        conv.large[axis] == 2 * conv.small[axis] && conv.small[axis].is_multiple_of(2)
+    });
+    let window = conv.window;
+    let enough = conv.small[2] >= 16 && conv.large[2] >= 16 && conv.small[0] * conv.small[1] >= 64;
+    conv.kernel == 4 && window.stride == 2 && window.padding == 1 && halved && enough
+}
+
+/// 3x3 windows of a map, one for each 2x2 outputs, and the places of those outputs.
+#[derive(Debug)]
+struct Tiles {
+    /// Offsets of a window's corner, and of its first output.
+    corners: Positions,
+    /// Distances between the rows and columns of a window, and of the 2x2 outputs.
+    window: [usize; 2],
+    outputs: [usize; 2],
+}
+
+impl Tiles {
+    fn count(&self) -> usize {
+        self.corners.len()
+    }
+}
+
+/// The coordinates of the tiles of the small map.
+fn tiles(conv: &Conv) -> impl Iterator<Item = [isize; 2]> + use<> {
+    let [height, width, _] = conv.small;
+    (0..height / 2).flat_map(move |y| (0..width / 2).map(move |x| [y as isize, x as isize]))
+}
+
+/// For each phase, the windows of the large map over which small outputs sum.
+fn down(conv: &Conv, large: Layout, small: Layout) -> Vec<Tiles> {
+    let phase = |[a, b]: [usize; 2]| Tiles {
+        corners: tiles(conv)
+            .map(|[y, x]| {
+                let corner = large.offset(4 * y - 1 + a as isize, 4 * x - 1 + b as isize);
+                [corner, small.offset(2 * y, 2 * x)]
+            })
+            .collect(),
+        window: [2 * large.row(), 2 * large.shape[2]],
+        outputs: [small.row(), small.shape[2]],
+    };
+    PHASES.map(phase).into()
+}
+
+/// For each phase of the large map's outputs, the windows of the small map over which they sum.
+fn up(conv: &Conv, small: Layout, large: Layout) -> Vec<Tiles> {
+    let phase = |[a, b]: [usize; 2]| Tiles {
+        corners: tiles(conv)
+            .map(|[y, x]| {
+                let (a, b) = (a as isize, b as isize);
+                let corner = small.offset(2 * y - a, 2 * x - b);
+                [corner, large.offset(4 * y + 1 - a, 4 * x + 1 - b)]
+            })
+            .collect(),
+        window: [small.row(), small.shape[2]],
+        outputs: [2 * large.row(), 2 * large.shape[2]],
+    };
+    PHASES.map(phase).into()
+}
+
+/// Transforms 3x3 windows of `samples` maps: `to` is [product, sample, tile, `stride` floats], of
+/// which this fills `channels` from `first` on.
+struct Spread<'a> {
+    tiles: &'a Tiles,
+    samples: usize,
+    sample_stride: usize,
+    channels: usize,
+    from: &'a [f32],
+    to: &'a mut [f32],
+    stride: usize,
+    first: usize,
+}
+
+impl Kernel for Spread<'_> {
+    type Output = ();
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) {
+        let Spread { tiles, samples, sample_stride, channels, from, to, stride, first } = self;
+        let [row, column] = tiles.window;
+        let total = samples * tiles.count();
+        let reach = (samples - 1) * sample_stride + tiles.corners.reach()[0];
+        assert!(reach + 2 * row + 2 * column + channels <= from.len());
+        let plane = plane(total * stride);
+        assert!(PRODUCTS * plane <= to.len() && first + channels <= stride);
+        let mut out = first;
+        for sample in 0..samples {
+            for [corner, _] in tiles.corners.iter() {
+                for c in (0..channels).step_by(S::LANES) {
+                    let lanes = (channels - c).min(S::LANES);
+                    // SAFETY: checked above; c + lanes <= channels.
+                    unsafe {
+                        let from = from.as_ptr().add(sample * sample_stride + corner + c);
+                        let to = to.as_mut_ptr().add(out + c);
+                        let line = |i: usize| -> [S::V; 3] {
+                            let d: [S::V; 3] = std::array::from_fn(|j| {
+                                simd.load_first(from.add(i * row + j * column), lanes)
+                            });
+                            [simd.sub(d[0], d[1]), d[1], simd.sub(d[2], d[1])]
+                        };
+                        let lines = [line(0), line(1), line(2)];
+                        for j in 0..3 {
+                            let d = [lines[0][j], lines[1][j], lines[2][j]];
+                            let d = [simd.sub(d[0], d[1]), d[1], simd.sub(d[2], d[1])];
+                            for i in 0..3 {
+                                let to = to.add((i * 3 + j) * plane);
+                                simd.store_first(to, d[i], lanes);
+                            }
+                        }
+                    }
+                }
+                out += stride;
+            }
+        }
+    }
+}
+
+/// From products [product, sample, tile, channel] to 2x2 outputs.
+struct Collect<'a> {
+    tiles: &'a Tiles,
+    samples: usize,
+    sample_stride: usize,
+    channels: usize,
+    products: &'a [f32],
+    to: &'a mut [f32],
+    finish: Finish<'a>,
+}
+
+impl Kernel for Collect<'_> {
+    type Output = ();
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) {
+        let Collect { tiles, samples, sample_stride, channels, products, to, finish } = self;
+        let [row, column] = tiles.outputs;
+        let total = samples * tiles.count();
+        let reach = (samples - 1) * sample_stride + tiles.corners.reach()[1];
+        let end = reach + row + column + channels;
+        let plane = plane(total * channels);
+        assert!(end <= to.len() && PRODUCTS * plane <= products.len());
+        finish.check(channels, end);
+        let mut tile = 0;
+        for sample in 0..samples {
+            for [_, corner] in tiles.corners.iter() {
+                for c in (0..channels).step_by(S::LANES) {
+                    let lanes = (channels - c).min(S::LANES);
+                    // SAFETY: checked above; c + lanes <= channels.
+                    unsafe {
+                        let from = products.as_ptr().add(tile * channels + c);
+                        let line = |i: usize| -> [S::V; 2] {
+                            let m: [S::V; 3] = std::array::from_fn(|j| {
+                                simd.load_first(from.add((i * 3 + j) * plane), lanes)
+                            });
+                            [simd.add(m[0], m[1]), simd.add(m[1], m[2])]
+                        };
+                        let lines = [line(0), line(1), line(2)];
+                        for j in 0..2 {
+                            let values = [
+                                simd.add(lines[0][j], lines[1][j]),
+                                simd.add(lines[1][j], lines[2][j]),
+                            ];
+                            for i in 0..2 {
+                                let at = sample * sample_stride + corner + i * row + j * column + c;
+                                let to = to.as_mut_ptr().add(at);
+                                let value = finish.apply(simd, values[i], to, at, c, lanes);
+                                simd.store_first(to, value, lanes);
+                            }
+                        }
+                    }
+                }
+                tile += 1;
+            }
+        }
+    }
+}
+
+/// The transpose of [`Collect`]: 2x2 values of the small map to the 9 products they belong to.
+struct Distribute<'a> {
+    tiles: &'a Tiles,
+    samples: usize,
+    sample_stride: usize,
+    channels: usize,
+    from: &'a [f32],
+    products: &'a mut [f32],
+}
+
+impl Kernel for Distribute<'_> {
+    type Output = ();
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) {
+        let Distribute { tiles, samples, sample_stride, channels, from, products } = self;
+        let [row, column] = tiles.outputs;
+        let total = samples * tiles.count();
+        let reach = (samples - 1) * sample_stride + tiles.corners.reach()[1];
+        assert!(reach + row + column + channels <= from.len());
+        let plane = plane(total * channels);
+        assert!(PRODUCTS * plane <= products.len());
+        let mut tile = 0;
+        for sample in 0..samples {
+            for [_, corner] in tiles.corners.iter() {
+                for c in (0..channels).step_by(S::LANES) {
+                    let lanes = (channels - c).min(S::LANES);
+                    // SAFETY: checked above; c + lanes <= channels.
+                    unsafe {
+                        let from = from.as_ptr().add(sample * sample_stride + corner + c);
+                        let to = products.as_mut_ptr().add(tile * channels + c);
+                        let line = |i: usize| -> [S::V; 3] {
+                            let y0 = simd.load_first(from.add(i * row), lanes);
+                            let y1 = simd.load_first(from.add(i * row + column), lanes);
+                            [y0, simd.add(y0, y1), y1]
+                        };
+                        let (top, bottom) = (line(0), line(1));
+                        for j in 0..3 {
+                            let column = [top[j], simd.add(top[j], bottom[j]), bottom[j]];
+                            for i in 0..3 {
+                                let to = to.add((i * 3 + j) * plane);
+                                simd.store_first(to, column[i], lanes);
+                            }
+                        }
+                    }
+                }
+                tile += 1;
+            }
+        }
+    }
+}
+
+/// The 3x3 factors of a 2x2 filter.
+fn factors(g: [[f32; 2]; 2]) -> [f32; PRODUCTS] {
+    let line = |[g0, g1]: [f32; 2]| [g0, g0 + g1, g1];
+    let (top, bottom) = (line(g[0]), line(g[1]));
+    let mut all = [0.0; PRODUCTS];
+    for j in 0..3 {
+        for (i, value) in line([top[j], bottom[j]]).into_iter().enumerate() {
+            all[i * 3 + j] = value;
+        }
+    }
+    all
+}
+
+/// One way through a convolution.
+#[derive(Debug)]
+pub(crate) struct Winograd {
+    level: Level,
+    conv: Conv,
+    way: Way,
+    strides: [usize; 2],
+    phases: Vec<Tiles>,
+}
+
+/// Buffers that calls reuse.
+#[derive(Debug, Default)]
+pub(crate) struct Scratch {
+    windows: Vec<f32>,
+    products: Vec<f32>,
+}
+
+/// `n` floats to be overwritten.
+fn room(buffer: &mut Vec<f32>, n: usize) -> &mut [f32] {
+    if buffer.len() < n {
+        buffer.resize(n, 0.0);
+    }
+    &mut buffer[..n]
+}
+
+impl Winograd {
+    pub(crate) fn new(level: Level, conv: Conv, way: Way, input: Layout, output: Layout) -> Self {
+        let phases = match way {
+            Way::Down => down(&conv, input, output),
+            Way::Up => up(&conv, input, output),
+        };
+        Self { level, conv, way, strides: [input.len(), output.len()], phases }
+    }
+
+    /// Input and output channels; on the way down, the four phases are channels too.
+    fn channels(&self) -> [usize; 2] {
+        let (small, large) = (self.conv.small[2], self.conv.large[2]);
+        if self.way == Way::Down { [4 * large, small] } else { [small, large] }
+    }
+
+    /// Factors of the weights: [(phase,) product, panel, input channel, lane].
+    pub(crate) fn pack(&self, weight: &[f32]) -> Vec<f32> {
+        let [inputs, outputs] = self.channels();
+        let panel = self.level.panel();
+        let block = inputs * outputs.div_ceil(panel) * panel;
+        let blocks = if self.way == Way::Down { 1 } else { PHASES.len() };
+        let mut packed = vec![0.0; blocks * PRODUCTS * block];
+        for small in 0..self.conv.small[2] {
+            for large in 0..self.conv.large[2] {
+                for (phase, [a, b]) in PHASES.into_iter().enumerate() {
+                    let g = |i: usize, j: usize| {
+                        weight[self.conv.weight(small, large, [2 * i + a, 2 * j + b])]
+                    };
+                    // On the way up, the window runs against the taps.
+                    let (g, first, input, output) = match self.way {
+                        Way::Down => {
+                            let input = phase * self.conv.large[2] + large;
+                            ([[g(0, 0), g(0, 1)], [g(1, 0), g(1, 1)]], 0, input, small)
+                        }
+                        Way::Up => {
+                            let first = phase * PRODUCTS * block;
+                            ([[g(1, 1), g(1, 0)], [g(0, 1), g(0, 0)]], first, small, large)
+                        }
+                    };
+                    let at = ((output / panel) * inputs + input) * panel + output % panel;
+                    for (f, value) in factors(g).into_iter().enumerate() {
+                        packed[first + f * block + at] = value;
+                    }
+                }
+            }
+        }
+        packed
+    }
+
+    /// As [`crate::reduce::Reduction::run`].
+    pub(crate) fn run(
+        &self,
+        samples: usize,
+        packed: &[f32],
+        from: &[f32],
+        to: &mut [f32],
+        finish: Finish<'_>,
+        scratch: &mut Scratch,
+    ) {
+        match self.way {
+            Way::Down => {
+                spread_all(self.level, &self.phases, samples, self.strides[0], &self.conv, from, scratch);
+                self.multiply(samples, packed, scratch);
+                self.collect(&self.phases[0], samples, to, finish, scratch);
+            }
+            Way::Up => {
+                let packed = packed.chunks_exact(packed.len() / PHASES.len());
+                for (tiles, packed) in self.phases.iter().zip(packed) {
+                    let [inputs, _] = self.channels();
+                    let n = PRODUCTS * plane(samples * tiles.count() * inputs);
+                    let spread = Spread {
+                        tiles,
+                        samples,
+                        sample_stride: self.strides[0],
+                        channels: inputs,
+                        from,
+                        to: room(&mut scratch.windows, n),
+                        stride: inputs,
+                        first: 0,
+                    };
+                    dispatch(self.level, spread);
+                    self.multiply(samples, packed, scratch);
+                    self.collect(tiles, samples, to, finish, scratch);
+                }
+            }
+        }
+    }
+
+    /// The nine matrix products.
+    fn multiply(&self, samples: usize, packed: &[f32], scratch: &mut Scratch) {
+        let [inputs, outputs] = self.channels();
+        let tiles = samples * self.phases[0].count();
+        let panel = self.level.panel();
+        let positions: Positions = (0..tiles).map(|t| [t * inputs, t * outputs]).collect();
+        let products = room(&mut scratch.products, PRODUCTS * plane(tiles * outputs));
+        let parts = products
+            .chunks_exact_mut(plane(tiles * outputs))
+            .zip(scratch.windows.chunks_exact(plane(tiles * inputs)))
+            .zip(packed.chunks_exact(packed.len() / PRODUCTS));
+        for ((products, x), w) in parts {
+            let job = Contract {
+                x,
+                w,
+                positions: &positions,
+                samples: 1,
+                sample_stride: [0; 2],
+                steps: Steps { count: [1, 1, inputs], x: [0, 0, 1], w: [0, 0, panel] },
+                n: outputs,
+                panel_stride: [inputs * panel, panel],
+                finish: Finish::Store,
+                pairs: false,
+            };
+            contract(self.level, &job, products);
+        }
+    }
+
+    fn collect(
+        &self,
+        tiles: &Tiles,
+        samples: usize,
+        to: &mut [f32],
+        finish: Finish<'_>,
+        scratch: &Scratch,
+    ) {
+        let [_, channels] = self.channels();
+        let (sample_stride, products) = (self.strides[1], scratch.products.as_slice());
+        let collect = Collect { tiles, samples, sample_stride, channels, products, to, finish };
+        dispatch(self.level, collect);
+    }
+}
+
+/// The windows of all phases of the large map: [product, sample, tile, phase, channel].
+fn spread_all(
+    level: Level,
+    phases: &[Tiles],
+    samples: usize,
+    sample_stride: usize,
+    conv: &Conv,
+    from: &[f32],
+    scratch: &mut Scratch,
+) {
+    let channels = conv.large[2];
+    let stride = PHASES.len() * channels;
+    let to = room(&mut scratch.windows, PRODUCTS * plane(samples * phases[0].count() * stride));
+    for (phase, tiles) in phases.iter().enumerate() {
+        let first = phase * channels;
+        let to = &mut *to;
+        dispatch(level, Spread { tiles, samples, sample_stride, channels, from, to, stride, first });
+    }
+}
+
+/// The gradient of the weights: the transposed algorithm.
+#[derive(Debug)]
+pub(crate) struct WinogradGradient {
+    level: Level,
+    conv: Conv,
+    /// Strides of the small and the large map.
+    strides: [usize; 2],
+    phases: Vec<Tiles>,
+}
+
+impl WinogradGradient {
+    pub(crate) fn new(level: Level, conv: Conv, small: Layout, large: Layout) -> Self {
+        let phases = down(&conv, large, small);
+        Self { level, conv, strides: [small.len(), large.len()], phases }
+    }
+
+    /// Floats of one product's sums: [panel, phase, large channel, lane].
+    fn block(&self) -> usize {
+        let panel = self.level.panel();
+        self.conv.small[2].div_ceil(panel) * panel * PHASES.len() * self.conv.large[2]
+    }
+
+    pub(crate) fn zeros(&self) -> Vec<f32> {
+        vec![0.0; PRODUCTS * self.block()]
+    }
+
+    /// As [`crate::weight_gradient::WeightGradient::add`].
+    pub(crate) fn add(
+        &self,
+        samples: usize,
+        small: &[f32],
+        large: &[f32],
+        sums: &mut [f32],
+        scratch: &mut Scratch,
+    ) {
+        let (level, panel) = (self.level, self.level.panel());
+        let channels = self.conv.small[2];
+        let rows = PHASES.len() * self.conv.large[2];
+        let tiles = samples * self.phases[0].count();
+        spread_all(level, &self.phases, samples, self.strides[1], &self.conv, large, scratch);
+        let distribute = Distribute {
+            tiles: &self.phases[0],
+            samples,
+            sample_stride: self.strides[0],
+            channels,
+            from: small,
+            products: room(&mut scratch.products, PRODUCTS * plane(tiles * channels) + panel),
+        };
+        dispatch(level, distribute);
+        let positions: Positions = (0..rows).map(|j| [j, j * panel]).collect();
+        for (f, sums) in sums.chunks_exact_mut(self.block()).enumerate() {
+            let job = Contract {
+                x: &scratch.windows[f * plane(tiles * rows)..][..tiles * rows],
+                w: &scratch.products[f * plane(tiles * channels)..],
+                positions: &positions,
+                samples: 1,
+                sample_stride: [0; 2],
+                steps: Steps { count: [1, 1, tiles], x: [0, 0, rows], w: [0, 0, channels] },
+                n: channels,
+                panel_stride: [panel, rows * panel],
+                finish: Finish::Add,
+                pairs: false,
+            };
+            contract(level, &job, sums);
+        }
+    }
+
+    /// As [`crate::weight_gradient::WeightGradient::unpack`].
+    pub(crate) fn unpack(&self, sums: &[f32]) -> Vec<f32> {
+        let panel = self.level.panel();
+        let (small, large) = (self.conv.small[2], self.conv.large[2]);
+        let rows = PHASES.len() * large;
+        let mut gradient = vec![0.0; self.conv.weights()];
+        for s in 0..small {
+            for l in 0..large {
+                for (phase, [a, b]) in PHASES.into_iter().enumerate() {
+                    let row = phase * large + l;
+                    let at = ((s / panel) * rows + row) * panel + s % panel;
+                    let du = |f: usize| sums[f * self.block() + at];
+                    for i in 0..2 {
+                        for j in 0..2 {
+                            let line = |f: usize| du(f * 3 + j) + du(f * 3 + j + 1);
+                            let tap = [2 * i + a, 2 * j + b];
+                            gradient[self.conv.weight(s, l, tap)] = line(i) + line(i + 1);
+                        }
+                    }
+                }
+            }
+        }
+        gradient
+    }
+}
