@@ -13,7 +13,7 @@ use crate::elementwise::{self, Nll};
 use crate::function::{Forward, Function, Operand, apply, plain};
 use crate::optimizer::{self, AdamStep};
 use crate::simd::{Level, level};
-use crate::stack::{Layer, ParameterGradients, Stack};
+use crate::stack::{Kept, Layer, ParameterGradients, Stack};
 use crate::{linear as linear_kernel, norm, reference};
 
 /// The most layers that run as one operator; longer stacks are divided.
@@ -117,7 +117,7 @@ struct ConvStack(Arc<Stack>);
 impl ConvStack {
     fn new(x: &Tensor<4>, layers: &[Layer]) -> Self {
         let [_, height, width, channels] = x.dims();
-        Self(Arc::new(Stack::new(level(), [height, width, channels], layers)))
+        Self(Stack::prepared(level(), [height, width, channels], layers))
     }
 }
 
@@ -137,25 +137,26 @@ fn in_order<const N: usize>(
 }
 
 impl<const N: usize> Function<N> for ConvStack {
-    type Saved = Vec<f32>;
+    type Saved = Option<Kept>;
 
-    fn forward(&self, inputs: [&[f32]; N], differentiate: bool) -> Forward<Vec<f32>> {
-        let (y, saved) = self.0.forward(inputs[0], &pairs(&inputs), differentiate);
+    fn forward(&self, inputs: [&[f32]; N], differentiate: bool) -> Forward<Option<Kept>> {
+        let (y, kept) = self.0.forward(inputs[0], &pairs(&inputs), differentiate);
         let [height, width, channels] = self.0.output();
         let batch = y.len() / (height * width * channels);
-        Forward::new(y, [batch, height, width, channels], saved)
+        Forward::new(y, [batch, height, width, channels], kept)
     }
 
     fn backward(
         &self,
         inputs: [&[f32]; N],
-        done: &Forward<Vec<f32>>,
+        done: &Forward<Option<Kept>>,
         gradient: &[f32],
         wanted: [bool; N],
     ) -> [Option<Vec<f32>>; N] {
+        let Some(kept) = &done.saved else { unreachable!("kept when a gradient may be asked for") };
         let parameters = pairs(&inputs);
         let (x, parameters) =
-            self.0.backward(gradient, done.output(), &done.saved, &parameters, wanted[0]);
+            self.0.backward(gradient, done.output(), kept, &parameters, wanted[0]);
         in_order(x, parameters)
     }
 }

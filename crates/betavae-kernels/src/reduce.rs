@@ -49,6 +49,7 @@ struct Pass {
 #[derive(Debug, Default)]
 pub(crate) struct Scratch {
     parts: Vec<f32>,
+    line: Vec<f32>,
     pub(crate) winograd: winograd::Scratch,
 }
 
@@ -87,45 +88,45 @@ impl Reduction {
     pub(crate) fn pack(&self, weight: &[f32]) -> Vec<f32> {
         let [inputs, outputs] = self.channels();
         let (panel, kernel) = (self.level.panel(), self.conv.kernel);
-        let at = |input: usize, output: usize, tap: [usize; 2]| {
-            let (small, large) = match self.way {
-                Way::Down => (output, input),
-                Way::Up => (input, output),
-            };
-            weight[self.conv.weight(small, large, tap)]
+        // Distances in PyTorch's layout.
+        let taps = kernel * kernel;
+        let [by_input, by_output] = match self.way {
+            Way::Down => [taps, self.conv.large[2] * taps],
+            Way::Up => [self.conv.large[2] * taps, taps],
         };
         let mut packed = Vec::new();
+        // Lanes of one step: the weights of a panel of outputs.
+        let mut step = |first: usize, at: usize| {
+            let lanes = (first..first + panel).map(|output| {
+                if output < outputs { weight[output * by_output + at] } else { 0.0 }
+            });
+            packed.extend(lanes);
+        };
         match &self.method {
+            Method::Winograd(winograd) => return winograd.pack(weight),
             Method::Direct(passes) => {
                 for pass in passes {
-                    let taps = pass.rows.len() * pass.columns.len();
                     for first in (0..outputs).step_by(panel) {
-                        let start = packed.len();
-                        packed.resize(start + taps * inputs * panel, 0.0);
-                        let packed = &mut packed[start..];
-                        for (lane, output) in (first..outputs.min(first + panel)).enumerate() {
-                            for input in 0..inputs {
-                                for (i, ky) in pass.rows.iter().enumerate() {
-                                    for (j, kx) in pass.columns.iter().enumerate() {
-                                        let tap = i * pass.columns.len() + j;
-                                        packed[(tap * inputs + input) * panel + lane] =
-                                            at(input, output, [*ky, *kx]);
-                                    }
+                        for ky in &pass.rows {
+                            for kx in &pass.columns {
+                                for input in 0..inputs {
+                                    step(first, input * by_input + ky * kernel + kx);
                                 }
                             }
                         }
                     }
                 }
             }
-            Method::Winograd(winograd) => return winograd.pack(weight),
             Method::Fold(_) => {
-                let lanes = kernel * kernel * outputs;
-                packed.resize(lanes.div_ceil(panel) * panel * inputs, 0.0);
-                for lane in 0..lanes {
-                    let (tap, output) = (lane / outputs, lane % outputs);
+                let lanes = taps * outputs;
+                for first in (0..lanes).step_by(panel) {
                     for input in 0..inputs {
-                        packed[((lane / panel) * inputs + input) * panel + lane % panel] =
-                            at(input, output, [tap / kernel, tap % kernel]);
+                        packed.extend((first..first + panel).map(|lane| {
+                            let (tap, output) = (lane / outputs, lane % outputs);
+                            let tap = if self.way == Way::Down { taps - 1 - tap.min(taps - 1) } else { tap };
+                            let at = output * by_output + input * by_input + tap;
+                            if lane < lanes { weight[at] } else { 0.0 }
+                        }));
                     }
                 }
             }
@@ -175,9 +176,9 @@ impl Reduction {
                 winograd.run(samples, packed, from, to, finish, &mut scratch.winograd);
             }
             Method::Fold(positions) => {
-                let scratch = &mut scratch.parts;
+                let Scratch { parts, line, .. } = scratch;
                 let lanes = self.conv.kernel * self.conv.kernel * outputs;
-                scratch.resize(positions.len() * lanes, 0.0);
+                parts.resize(positions.len() * lanes, 0.0);
                 for sample in 0..samples {
                     let job = Contract {
                         x: &from[sample * strides[0] + self.input.offset(0, 0)..],
@@ -191,65 +192,67 @@ impl Reduction {
                         finish: Finish::Store,
                         pairs: false,
                     };
-                    contract(self.level, &job, scratch);
-                    self.fold(scratch, &mut to[sample * strides[1]..], finish, sample);
+                    contract(self.level, &job, parts);
+                    let to = &mut to[sample * strides[1]..];
+                    self.fold(parts, to, finish, sample, line);
                 }
             }
         }
     }
 
     /// Adds up contributions [input pixel, tap, output channel].
-    fn fold(&self, parts: &[f32], to: &mut [f32], finish: Finish<'_>, sample: usize) {
+    ///
+    /// Input pixel x contributes through tap r to place x `spread` + r of a line, of which output
+    /// pixel x is at x `skip` + `border`. On the way down, taps were packed in reverse.
+    fn fold(
+        &self,
+        parts: &[f32],
+        to: &mut [f32],
+        finish: Finish<'_>,
+        sample: usize,
+        line: &mut Vec<f32>,
+    ) {
         let [_, outputs] = self.channels();
-        let kernel = self.conv.kernel;
-        let ([height, width, _], columns) = (self.input.shape, self.output.shape[1]);
-        let taps = kernel * kernel * outputs;
-        for (y, row) in self.output.rows().enumerate() {
-            let to = &mut to[row.clone()];
-            match finish {
-                Finish::Activate { bias, .. } => {
-                    to.chunks_exact_mut(outputs).for_each(|pixel| pixel.copy_from_slice(&bias[..outputs]));
-                }
-                Finish::Add => {}
-                Finish::Store | Finish::Slope { .. } => to.fill(0.0),
-            }
-            for ky in 0..kernel {
-                let Some(from_y) = self.source(y, ky, height) else { continue };
-                for kx in 0..kernel {
-                    // Output pixel (in, at stride `out_step`) and input pixel of each addition.
-                    let [out_step, in_step] = match self.way {
-                        Way::Down => [1, self.conv.window.stride],
-                        Way::Up => [self.conv.window.stride, 1],
-                    };
-                    let Some(first) = (0..columns).find(|x| self.source(*x, kx, width).is_some())
-                    else {
-                        continue;
-                    };
-                    let source = self.source(first, kx, width).unwrap_or(0);
-                    let part = ((from_y * width + source) * kernel + ky) * kernel * outputs;
-                    let parts = parts[part + kx * outputs..].chunks(in_step * taps);
-                    let count = (width - source).div_ceil(in_step);
-                    let to = to[first * outputs..].chunks_mut(out_step * outputs);
-                    for (to, part) in to.zip(parts.take(count)) {
-                        to.iter_mut().zip(&part[..outputs]).for_each(|(to, part)| *to += part);
-                    }
-                }
-            }
-            crate::elementwise::finish_row(self.level, to, finish, row.start + sample * self.output.len());
-        }
-    }
-
-    /// The input row or column, of `count`, that output `at` sees through a tap.
-    fn source(&self, at: usize, tap: usize, count: usize) -> Option<usize> {
-        let window = self.conv.window;
-        let source = match self.way {
-            Way::Down => (at * window.stride + tap).checked_sub(window.padding)?,
-            Way::Up => {
-                let offset = (at + window.padding).checked_sub(tap)?;
-                offset.is_multiple_of(window.stride).then_some(offset / window.stride)?
-            }
+        let (kernel, window) = (self.conv.kernel, self.conv.window);
+        let [height, width, _] = self.input.shape;
+        let (spread, skip, border) = match self.way {
+            Way::Up => (window.stride, 1, window.padding as isize),
+            Way::Down => (1, window.stride, kernel as isize - 1 - window.padding as isize),
         };
-        (source < count).then_some(source)
+        let taps = kernel * kernel * outputs;
+        let length = ((width - 1) * spread + kernel) * outputs;
+        for (y, row) in self.output.rows().enumerate() {
+            line.clear();
+            line.resize(length, 0.0);
+            let place = (y * skip) as isize + border;
+            for r in 0..kernel {
+                let Ok(from) = usize::try_from(place - r as isize) else { continue };
+                if !from.is_multiple_of(spread) || from / spread >= height {
+                    continue;
+                }
+                let parts = &parts[from / spread * width * taps + r * kernel * outputs..];
+                for (x, part) in parts.chunks(taps).take(width).enumerate() {
+                    let to = &mut line[x * spread * outputs..][..kernel * outputs];
+                    to.iter_mut().zip(part).for_each(|(to, part)| *to += part);
+                }
+            }
+            let to = &mut to[row.clone()];
+            for (x, pixel) in to.chunks_exact_mut(outputs).enumerate() {
+                let place = (x * skip) as isize + border;
+                let sums = usize::try_from(place).ok().and_then(|at| line.get(at * outputs..));
+                let sums = sums.and_then(|sums| sums.get(..outputs));
+                for (c, to) in pixel.iter_mut().enumerate() {
+                    let sum = sums.map_or(0.0, |sums| sums[c]);
+                    *to = match finish {
+                        Finish::Activate { bias, .. } => sum + bias[c],
+                        Finish::Add => *to + sum,
+                        Finish::Store | Finish::Slope { .. } => sum,
+                    };
+                }
+            }
+            let start = row.start + sample * self.output.len();
+            crate::elementwise::finish_row(self.level, to, finish, start);
+        }
     }
 }
 

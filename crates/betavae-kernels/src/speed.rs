@@ -21,7 +21,7 @@ fn speed() {
         let x: Vec<f32> = (0..b * 4096).map(|i| ((i * 7919) % 13) as f32 / 13.0).collect();
         let h: Vec<f32> = (0..b * 512).map(|i| ((i * 7919) % 13) as f32 / 13.0).collect();
         let t0 = Instant::now();
-        let (e, d) = (Stack::new(level, [64, 64, 1], &enc), Stack::new(level, [4, 4, 32], &dec));
+        let (e, d) = (Stack::prepared(level, [64, 64, 1], &enc), Stack::prepared(level, [4, 4, 32], &dec));
         let plan = t0.elapsed().as_secs_f64() * 1e3;
         let (y, saved) = e.forward(&x, &pe, true);
         let gf = 12.06e6 * b as f64 / 1e6;
@@ -31,7 +31,7 @@ fn speed() {
                 let r = |ms: f64, f: f64| format!("{ms:.2} ms {:.0} GF/s", gf * f / ms);
                 let i = med(41, || { e.forward(&x, &pe, false); });
                 let f = med(41, || { e.forward(&x, &pe, true); });
-                let bw = med(41, || { e.backward(&y, &y, &saved, &pe, false); });
+                let bw = med(41, || { e.backward(&y, &y, saved.as_ref().unwrap(), &pe, false); });
                 let d = med(41, || { d.nll(&h, &x, &pd, Nll::Bernoulli, true); });
                 println!("{level:?} t{threads} plan {plan:.2}: infer {} fwd {} bwd {} dec+nll {}", r(i, 1.), r(f, 1.), r(bw, 1.913), r(d, 3.));
             });

@@ -315,26 +315,27 @@ impl Winograd {
         let block = inputs * outputs.div_ceil(panel) * panel;
         let blocks = if self.way == Way::Down { 1 } else { PHASES.len() };
         let mut packed = vec![0.0; blocks * PRODUCTS * block];
-        for small in 0..self.conv.small[2] {
-            for large in 0..self.conv.large[2] {
+        let (small, large) = (self.conv.small[2], self.conv.large[2]);
+        for s in 0..small {
+            for l in 0..large {
+                let w: &[f32; 16] = weight[(s * large + l) * 16..][..16]
+                    .try_into()
+                    .unwrap_or_else(|_| unreachable!("kernels are 4x4"));
                 for (phase, [a, b]) in PHASES.into_iter().enumerate() {
-                    let g = |i: usize, j: usize| {
-                        weight[self.conv.weight(small, large, [2 * i + a, 2 * j + b])]
-                    };
+                    let g = |i: usize, j: usize| w[(2 * i + a) * 4 + 2 * j + b];
                     // On the way up, the window runs against the taps.
                     let (g, first, input, output) = match self.way {
                         Way::Down => {
-                            let input = phase * self.conv.large[2] + large;
-                            ([[g(0, 0), g(0, 1)], [g(1, 0), g(1, 1)]], 0, input, small)
+                            ([[g(0, 0), g(0, 1)], [g(1, 0), g(1, 1)]], 0, phase * large + l, s)
                         }
                         Way::Up => {
                             let first = phase * PRODUCTS * block;
-                            ([[g(1, 1), g(1, 0)], [g(0, 1), g(0, 0)]], first, small, large)
+                            ([[g(1, 1), g(1, 0)], [g(0, 1), g(0, 0)]], first, s, l)
                         }
                     };
-                    let at = ((output / panel) * inputs + input) * panel + output % panel;
+                    let at = first + ((output / panel) * inputs + input) * panel + output % panel;
                     for (f, value) in factors(g).into_iter().enumerate() {
-                        packed[first + f * block + at] = value;
+                        packed[at + f * block] = value;
                     }
                 }
             }
