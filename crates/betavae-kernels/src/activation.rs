@@ -19,6 +19,18 @@ pub enum Activation {
 /// The slope of [`Activation::LeakyRelu`] below 0.
 pub(crate) const LEAK: f32 = 0.01;
 
+impl Activation {
+    /// The slope below 0 of a function that is x above; `None` for tanh.
+    pub(crate) fn leak(self) -> Option<f32> {
+        match self {
+            Activation::Identity => Some(1.0),
+            Activation::Relu => Some(0.0),
+            Activation::LeakyRelu => Some(LEAK),
+            Activation::Tanh => None,
+        }
+    }
+}
+
 /// Step and border of a convolution, the same for both axes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Window {

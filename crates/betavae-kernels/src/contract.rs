@@ -8,6 +8,8 @@
 //! weight gradient broadcasts one factor of the sum over pixels (steps) against vectors of the
 //! other. A register tile holds up to 8 positions by 2 vectors of sums.
 
+use std::ops::Range;
+
 use crate::activation::Activation;
 use crate::math;
 use crate::simd::{Kernel, Level, Simd, dispatch};
@@ -60,8 +62,8 @@ impl Positions {
         self.reach
     }
 
-    pub(crate) fn iter(&self) -> impl Iterator<Item = [usize; 2]> {
-        self.offsets.iter().map(|pair| pair.map(|offset| offset as usize))
+    pub(crate) fn range(&self, range: Range<usize>) -> impl Iterator<Item = [usize; 2]> {
+        self.offsets[range].iter().map(|pair| pair.map(|offset| offset as usize))
     }
 }
 
@@ -112,6 +114,16 @@ impl Finish<'_> {
         }
     }
 
+    /// The slope below 0 of its activation; none for tanh, or without activation.
+    fn leak(self) -> Option<f32> {
+        match self {
+            Finish::Store | Finish::Add => None,
+            Finish::Activate { activation, .. } | Finish::Slope { activation, .. } => {
+                activation.leak()
+            }
+        }
+    }
+
     /// # Panics
     /// If what the finish reads is shorter than an output of `n` channels that ends at `end`.
     pub(crate) fn check(self, n: usize, end: usize) {
@@ -138,6 +150,9 @@ pub(crate) struct Contract<'a> {
     /// Distances in `w` and in the output between panels of [`Simd::PANEL`] lanes.
     pub(crate) panel_stride: [usize; 2],
     pub(crate) finish: Finish<'a>,
+    /// All of it is repeated, with `x`, `w` and the output moved by these strides.
+    pub(crate) repeat: usize,
+    pub(crate) repeat_stride: [usize; 3],
     /// `x` and `w` hold pairs of bf16.
     pub(crate) pairs: bool,
 }
@@ -166,32 +181,47 @@ pub(crate) fn contract_tiled<S: Simd, const P: usize, const H: usize>(
     job: &Contract<'_>,
     out: &mut [f32],
 ) {
-    if job.samples == 0 || job.positions.len() == 0 || job.n == 0 {
+    if job.samples == 0 || job.positions.len() == 0 || job.n == 0 || job.repeat == 0 {
         return;
     }
     let panels = job.n.div_ceil(S::PANEL);
     let sample = |i: usize| (job.samples - 1) * job.sample_stride[i];
+    let repeat = |i: usize| (job.repeat - 1) * job.repeat_stride[i];
     if let Some([x, w]) = job.steps.reach() {
-        assert!(x + job.positions.reach[0] + sample(0) < job.x.len(), "x is too short");
-        let lanes = w + (panels - 1) * job.panel_stride[0] + S::PANEL;
+        let x = x + job.positions.reach[0] + sample(0) + repeat(0);
+        assert!(x < job.x.len(), "x is too short");
+        let lanes = w + repeat(1) + (panels - 1) * job.panel_stride[0] + S::PANEL;
         assert!(lanes <= job.w.len(), "w is too short");
     }
     let lanes = (panels - 1) * job.panel_stride[1] + job.n - (panels - 1) * S::PANEL;
-    let end = job.positions.reach[1] + sample(1) + lanes;
+    let end = job.positions.reach[1] + sample(1) + repeat(2) + lanes;
     assert!(end <= out.len(), "the output is too short");
     job.finish.check(job.n, end);
     // SAFETY: all offsets were checked against the slices above.
     unsafe {
-        for panel in 0..panels {
-            let lanes = (job.n - panel * S::PANEL).min(S::PANEL);
-            match (lanes > S::LANES, job.pairs) {
-                (true, false) => one_panel::<S, P, H, 2, false>(simd, job, out, panel, lanes),
-                (false, false) => one_panel::<S, P, H, 1, false>(simd, job, out, panel, lanes),
-                (true, true) => one_panel::<S, P, H, 2, true>(simd, job, out, panel, lanes),
-                (false, true) => one_panel::<S, P, H, 1, true>(simd, job, out, panel, lanes),
+        for repeat in 0..job.repeat {
+            let bases = job.repeat_stride.map(|stride| repeat * stride);
+            for panel in 0..panels {
+                let lanes = (job.n - panel * S::PANEL).min(S::PANEL);
+                let part = Part { bases, panel, lanes };
+                match (lanes > S::LANES, job.pairs) {
+                    (true, false) => one_panel::<S, P, H, 2, false>(simd, job, out, part),
+                    (false, false) => one_panel::<S, P, H, 1, false>(simd, job, out, part),
+                    (true, true) => one_panel::<S, P, H, 2, true>(simd, job, out, part),
+                    (false, true) => one_panel::<S, P, H, 1, true>(simd, job, out, part),
+                }
             }
         }
     }
+}
+
+/// One panel of one repetition.
+#[derive(Clone, Copy)]
+struct Part {
+    /// Offsets of the repetition in `x`, `w` and the output.
+    bases: [usize; 3],
+    panel: usize,
+    lanes: usize,
 }
 
 /// # Safety
@@ -201,37 +231,37 @@ unsafe fn one_panel<S: Simd, const P: usize, const H: usize, const N: usize, con
     simd: S,
     job: &Contract<'_>,
     out: &mut [f32],
-    panel: usize,
-    lanes: usize,
+    part: Part,
 ) {
     let per_sample = job.positions.len();
     let total = per_sample * job.samples;
-    let (mut sample, mut index) = (0, 0);
-    let mut next = || {
-        let pair = job.positions.offsets[index];
-        let offset = |i: usize| pair[i] as usize + sample * job.sample_stride[i];
-        let offsets = [offset(0), offset(1)];
-        index += 1;
-        if index == per_sample {
-            (sample, index) = (sample + 1, 0);
-        }
-        offsets
-    };
-    let mut done = 0;
+    let (mut sample, mut index, mut done) = (0, 0, 0);
     while done < total {
         let count = P.min(total - done);
         let mut offsets = [[0; 2]; P];
         for i in 0..P {
             // The places of a tile that has fewer positions repeat its last one.
-            offsets[i] = if i < count { next() } else { offsets[i.saturating_sub(1)] };
+            if i >= count {
+                offsets[i] = offsets[i.saturating_sub(1)];
+                continue;
+            }
+            let pair = job.positions.offsets[index];
+            offsets[i] = [
+                part.bases[0] + pair[0] as usize + sample * job.sample_stride[0],
+                part.bases[2] + pair[1] as usize + sample * job.sample_stride[1],
+            ];
+            index += 1;
+            if index == per_sample {
+                (sample, index) = (sample + 1, 0);
+            }
         }
         // SAFETY: as the caller promises.
         unsafe {
             if count > H {
-                tile::<S, P, N, PAIRS>(simd, job, &offsets, count, out, panel, lanes);
+                tile::<S, P, N, PAIRS>(simd, job, &offsets, count, out, part);
             } else {
                 let offsets = &std::array::from_fn::<_, H, _>(|i| offsets[i]);
-                tile::<S, H, N, PAIRS>(simd, job, offsets, count, out, panel, lanes);
+                tile::<S, H, N, PAIRS>(simd, job, offsets, count, out, part);
             }
         }
         done += count;
@@ -247,21 +277,22 @@ unsafe fn tile<S: Simd, const P: usize, const N: usize, const PAIRS: bool>(
     offsets: &[[usize; 2]; P],
     count: usize,
     out: &mut [f32],
-    panel: usize,
-    lanes: usize,
+    part: Part,
 ) {
+    let Part { bases, panel, lanes } = part;
     let Steps { count: [outer, middle, inner], x: x_strides, w: w_strides } = job.steps;
     let mut sums = [[simd.splat(0.0); N]; P];
     // SAFETY: the caller promises that positions and steps stay inside the slices.
     unsafe {
         let x: [*const f32; P] = std::array::from_fn(|p| job.x.as_ptr().add(offsets[p][0]));
-        let w = job.w.as_ptr().add(panel * job.panel_stride[0]);
+        let w = job.w.as_ptr().add(bases[1] + panel * job.panel_stride[0]);
         for i in 0..outer {
             for j in 0..middle {
                 let mut k = i * x_strides[0] + j * x_strides[1];
                 let mut w = w.add(i * w_strides[0] + j * w_strides[1]);
                 for _ in 0..inner {
-                    let vectors: [S::V; N] = std::array::from_fn(|v| simd.load(w.add(v * S::LANES)));
+                    let vectors: [S::V; N] =
+                        std::array::from_fn(|v| simd.load(w.add(v * S::LANES)));
                     for p in 0..P {
                         let value = simd.splat(*x[p].add(k));
                         for v in 0..N {
@@ -277,17 +308,57 @@ unsafe fn tile<S: Simd, const P: usize, const N: usize, const PAIRS: bool>(
                 }
             }
         }
-        for p in 0..P {
-            if p < count {
-                let offset = offsets[p][1] + panel * job.panel_stride[1];
-                let channel = panel * S::PANEL;
-                for v in 0..N {
-                    let (first, count) = (v * S::LANES, lanes.saturating_sub(v * S::LANES));
-                    let at = offset + first;
-                    let to = out.as_mut_ptr().add(at);
-                    let value = sums[p][v];
-                    let value = job.finish.apply(simd, value, to, at, channel + first, count);
-                    simd.store_first(to, value, count);
+        let whole = lanes == N * S::LANES && count == P;
+        let start = |p: usize| offsets[p][1] + panel * job.panel_stride[1];
+        // The frequent cases: whole tiles, without masks.
+        macro_rules! each {
+            (|$value:ident, $v:ident, $at:ident, $to:ident| $result:expr) => {
+                for p in 0..P {
+                    for $v in 0..N {
+                        let $value = sums[p][$v];
+                        let $at = start(p) + $v * S::LANES;
+                        let $to = out.as_mut_ptr().add($at);
+                        simd.store($to, $result);
+                    }
+                }
+            };
+        }
+        match (job.finish, job.finish.leak()) {
+            (Finish::Store, _) if whole => each!(|sum, v, at, to| sum),
+            (Finish::Add, _) if whole => each!(|sum, v, at, to| simd.add(simd.load(to), sum)),
+            (Finish::Activate { bias, .. }, Some(leak)) if whole => {
+                let bias = bias.as_ptr().add(panel * S::PANEL);
+                let bias: [S::V; N] = std::array::from_fn(|v| simd.load(bias.add(v * S::LANES)));
+                let leak = simd.splat(leak);
+                each!(|sum, v, at, to| {
+                    let x = simd.add(sum, bias[v]);
+                    simd.max(simd.mul(x, leak), x)
+                });
+            }
+            (Finish::Slope { at: outputs, .. }, Some(leak)) if whole => {
+                let leak = simd.splat(leak);
+                each!(|sum, v, at, to| {
+                    let output = simd.load(outputs.as_ptr().add(at));
+                    simd.where_positive(output, sum, simd.mul(sum, leak))
+                });
+            }
+            (finish, _) => {
+                // A copy in memory, so that indexing it by a variable leaves `sums` in registers.
+                let mut rest = [[simd.splat(0.0); N]; P];
+                for p in 0..P {
+                    for v in 0..N {
+                        rest[p][v] = sums[p][v];
+                    }
+                }
+                for p in 0..count {
+                    for v in 0..N {
+                        let first = v * S::LANES;
+                        let count = lanes.saturating_sub(first);
+                        let (at, channel) = (start(p) + first, panel * S::PANEL + first);
+                        let to = out.as_mut_ptr().add(at);
+                        let value = finish.apply(simd, rest[p][v], to, at, channel, count);
+                        simd.store_first(to, value, count);
+                    }
                 }
             }
         }

@@ -162,10 +162,8 @@ pub(crate) fn nll_and_gradient(
                         // With e = exp(-|x|): softplus(x) = max(x, 0) + ln(1 + e), and the
                         // sigmoid is 1 / (1 + e) or e / (1 + e).
                         let e = math::exp(simd, simd.sub(zero, math::abs(simd, x)));
-                        let softplus =
-                            simd.add(simd.max(zero, x), math::ln_1p_unit(simd, e));
-                        let sigmoid =
-                            simd.div(simd.where_positive(x, one, e), simd.add(one, e));
+                        let softplus = simd.add(simd.max(zero, x), math::ln_1p_unit(simd, e));
+                        let sigmoid = simd.div(simd.where_positive(x, one, e), simd.add(one, e));
                         (simd.sub(softplus, simd.mul(x, t)), simd.sub(sigmoid, t))
                     }
                     Nll::Gaussian { sigma } => {

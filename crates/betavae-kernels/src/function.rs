@@ -129,8 +129,7 @@ impl<F: Function<N>, const N: usize> Backward<Flex, N> for Tape<F> {
         let gradient = gradients.consume::<Flex>(&ops.node).to_contiguous();
         let (inputs, done) = &ops.state;
         let wanted = ops.parents.each_ref().map(Option::is_some);
-        let found =
-            self.0.backward(inputs.each_ref().map(slice), done, slice(&gradient), wanted);
+        let found = self.0.backward(inputs.each_ref().map(slice), done, slice(&gradient), wanted);
         for ((parent, found), input) in ops.parents.iter().zip(found).zip(inputs) {
             if let (Some(parent), Some(found)) = (parent, found) {
                 let shape: Vec<usize> = input.layout().shape().iter().copied().collect();

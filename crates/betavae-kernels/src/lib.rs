@@ -23,8 +23,6 @@ mod optimizer;
 mod reduce;
 pub mod reference;
 mod simd;
-#[cfg(test)]
-mod speed;
 mod stack;
 #[cfg(test)]
 mod tests;

@@ -63,6 +63,8 @@ impl Batch {
                     n: self.images,
                     panel_stride: [self.n * self.panel, self.panel],
                     finish: Finish::Add,
+                    repeat: 1,
+                    repeat_stride: [0; 3],
                     pairs: false,
                 };
                 contract(level, &job, out);
@@ -132,6 +134,8 @@ pub(crate) fn backward(
             n: inputs,
             panel_stride: [level.panel(); 2],
             finish: Finish::Store,
+            repeat: 1,
+            repeat_stride: [0; 3],
             pairs: false,
         };
         contract(level, &job, dw);

@@ -120,8 +120,7 @@ pub(crate) fn normalise(
     let channels = weight.len();
     let scale: Vec<f32> =
         weight.iter().zip(statistics[1]).map(|(w, v)| w * deviation(*v).recip()).collect();
-    let shift: Vec<f32> =
-        (0..channels).map(|c| bias[c] - statistics[0][c] * scale[c]).collect();
+    let shift: Vec<f32> = (0..channels).map(|c| bias[c] - statistics[0][c] * scale[c]).collect();
     let mut y = vec![0.0; x.len()];
     let chunk = chunk(channels);
     y.par_chunks_mut(chunk).zip(x.par_chunks(chunk)).for_each(|(y, x)| {

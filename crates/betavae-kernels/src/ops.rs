@@ -96,9 +96,7 @@ pub fn conv_stack_nll(
             operands.push(target);
             apply_layers!(ConvStackNll(ConvStack::new(&x, layers), nll), operands, 1)
         }
-        None => {
-            reference::nll(reference::conv_stack(x, layers, parameters), target, nll).mean()
-        }
+        None => reference::nll(reference::conv_stack(x, layers, parameters), target, nll).mean(),
     }
 }
 
@@ -267,7 +265,8 @@ pub fn batch_norm_train(
         }
         _ => {
             let (y, mean, variance) = reference::batch_norm_train(x, weight, bias, activation);
-            let inner = |tensor: Tensor<1>| if tensor.is_autodiff() { tensor.inner() } else { tensor };
+            let inner =
+                |tensor: Tensor<1>| if tensor.is_autodiff() { tensor.inner() } else { tensor };
             (y, inner(mean), inner(variance))
         }
     }
@@ -315,9 +314,18 @@ pub fn batch_norm_eval(
     variance: Tensor<1>,
     activation: Activation,
 ) -> Tensor<4> {
-    let all = [Operand::of(&weight), Operand::of(&bias), Operand::of(&mean), Operand::of(&variance)];
+    let all =
+        [Operand::of(&weight), Operand::of(&bias), Operand::of(&mean), Operand::of(&variance)];
     match (Operand::of(&x), all) {
-        (Some(Operand::Plain(operand)), [Some(Operand::Plain(weight)), Some(Operand::Plain(bias)), Some(Operand::Plain(mean)), Some(Operand::Plain(variance))]) => {
+        (
+            Some(Operand::Plain(operand)),
+            [
+                Some(Operand::Plain(weight)),
+                Some(Operand::Plain(bias)),
+                Some(Operand::Plain(mean)),
+                Some(Operand::Plain(variance)),
+            ],
+        ) => {
             let function = Normalise { level: level(), activation, shape: x.dims() };
             let rest = [weight, bias, mean, variance].map(Operand::Plain);
             let [weight, bias, mean, variance] = rest;
@@ -484,14 +492,14 @@ impl Function<2> for KlPerLatent {
 
 /// Whether all elements of all tensors are finite.
 pub fn all_finite(tensors: &[Tensor<1>]) -> bool {
-    tensors.iter().all(|tensor| {
-        match tensor.clone().try_into_primitive::<Flex>() {
-            Ok(tensor) => match tensor.as_slice::<f32>() {
-                Some(values) => elementwise::all_finite(values),
-                None => elementwise::all_finite(&tensor.to_contiguous().as_slice::<f32>().unwrap_or(&[]).to_vec()),
-            },
-            Err(_) => reference::all_finite(tensor.clone()),
-        }
+    tensors.iter().all(|tensor| match tensor.clone().try_into_primitive::<Flex>() {
+        Ok(tensor) => match tensor.as_slice::<f32>() {
+            Some(values) => elementwise::all_finite(values),
+            None => elementwise::all_finite(
+                &tensor.to_contiguous().as_slice::<f32>().unwrap_or(&[]).to_vec(),
+            ),
+        },
+        Err(_) => reference::all_finite(tensor.clone()),
     })
 }
 

@@ -97,9 +97,8 @@ impl Reduction {
         let mut packed = Vec::new();
         // Lanes of one step: the weights of a panel of outputs.
         let mut step = |first: usize, at: usize| {
-            let lanes = (first..first + panel).map(|output| {
-                if output < outputs { weight[output * by_output + at] } else { 0.0 }
-            });
+            let lanes = (first..first + panel)
+                .map(|output| if output < outputs { weight[output * by_output + at] } else { 0.0 });
             packed.extend(lanes);
         };
         match &self.method {
@@ -123,7 +122,11 @@ impl Reduction {
                     for input in 0..inputs {
                         packed.extend((first..first + panel).map(|lane| {
                             let (tap, output) = (lane / outputs, lane % outputs);
-                            let tap = if self.way == Way::Down { taps - 1 - tap.min(taps - 1) } else { tap };
+                            let tap = if self.way == Way::Down {
+                                taps - 1 - tap.min(taps - 1)
+                            } else {
+                                tap
+                            };
                             let at = output * by_output + input * by_input + tap;
                             if lane < lanes { weight[at] } else { 0.0 }
                         }));
@@ -166,6 +169,8 @@ impl Reduction {
                         n: outputs,
                         panel_stride: [rows * run * panel, panel],
                         finish,
+                        repeat: 1,
+                        repeat_stride: [0; 3],
                         pairs: false,
                     };
                     contract(self.level, &job, to);
@@ -190,6 +195,8 @@ impl Reduction {
                         n: lanes,
                         panel_stride: [inputs * panel, panel],
                         finish: Finish::Store,
+                        repeat: 1,
+                        repeat_stride: [0; 3],
                         pairs: false,
                     };
                     contract(self.level, &job, parts);
@@ -210,7 +217,7 @@ impl Reduction {
         to: &mut [f32],
         finish: Finish<'_>,
         sample: usize,
-        line: &mut Vec<f32>,
+        buffer: &mut Vec<f32>,
     ) {
         let [_, outputs] = self.channels();
         let (kernel, window) = (self.conv.kernel, self.conv.window);
@@ -220,39 +227,75 @@ impl Reduction {
             Way::Down => (1, window.stride, kernel as isize - 1 - window.padding as isize),
         };
         let taps = kernel * kernel * outputs;
-        let length = ((width - 1) * spread + kernel) * outputs;
+        let run = kernel * outputs;
+        // The line has room for the places of all output pixels, even if nothing comes there.
+        let lead = usize::try_from(-border).unwrap_or(0);
+        let first = (border + lead as isize) as usize * outputs;
+        let reached = (width - 1) * spread + kernel + lead;
+        let read = (self.output.shape[1] - 1) * skip + 1 + first / outputs;
+        let length = reached.max(read) * outputs;
+        buffer.resize(width * run + 2 * length, 0.0);
+        let (rows, lines) = buffer.split_at_mut(width * run);
+        let (line, empty) = lines.split_at_mut(length);
+        match finish {
+            Finish::Activate { bias, .. } => {
+                empty.chunks_exact_mut(outputs).for_each(|to| to.copy_from_slice(&bias[..outputs]));
+            }
+            Finish::Store | Finish::Add | Finish::Slope { .. } => empty.fill(0.0),
+        }
         for (y, row) in self.output.rows().enumerate() {
-            line.clear();
-            line.resize(length, 0.0);
+            // First the rows of the input, which lie side by side,
+            rows.fill(0.0);
             let place = (y * skip) as isize + border;
             for r in 0..kernel {
                 let Ok(from) = usize::try_from(place - r as isize) else { continue };
-                if !from.is_multiple_of(spread) || from / spread >= height {
-                    continue;
-                }
-                let parts = &parts[from / spread * width * taps + r * kernel * outputs..];
-                for (x, part) in parts.chunks(taps).take(width).enumerate() {
-                    let to = &mut line[x * spread * outputs..][..kernel * outputs];
-                    to.iter_mut().zip(part).for_each(|(to, part)| *to += part);
+                if from.is_multiple_of(spread) && from / spread < height {
+                    let parts = &parts[from / spread * width * taps + r * run..];
+                    add_strided(rows, parts, [run, taps], run, width);
                 }
             }
+            // then neighbours, which overlap where taps reach further than one spread.
+            line.copy_from_slice(empty);
+            for tap in (0..run).step_by(spread * outputs) {
+                let n = (spread * outputs).min(run - tap);
+                let steps = [spread * outputs, run];
+                add_strided(&mut line[lead * outputs + tap..], &rows[tap..], steps, n, width);
+            }
             let to = &mut to[row.clone()];
-            for (x, pixel) in to.chunks_exact_mut(outputs).enumerate() {
-                let place = (x * skip) as isize + border;
-                let sums = usize::try_from(place).ok().and_then(|at| line.get(at * outputs..));
-                let sums = sums.and_then(|sums| sums.get(..outputs));
-                for (c, to) in pixel.iter_mut().enumerate() {
-                    let sum = sums.map_or(0.0, |sums| sums[c]);
-                    *to = match finish {
-                        Finish::Activate { bias, .. } => sum + bias[c],
-                        Finish::Add => *to + sum,
-                        Finish::Store | Finish::Slope { .. } => sum,
-                    };
-                }
+            let line = &line[first..];
+            if matches!(finish, Finish::Add) {
+                add_strided(to, line, [outputs, skip * outputs], outputs, self.output.shape[1]);
+            } else if skip == 1 {
+                to.copy_from_slice(&line[..to.len()]);
+            } else {
+                let pixels = to.chunks_exact_mut(outputs).zip(line.chunks(skip * outputs));
+                pixels.for_each(|(to, from)| to.copy_from_slice(&from[..outputs]));
             }
             let start = row.start + sample * self.output.len();
             crate::elementwise::finish_row(self.level, to, finish, start);
         }
+    }
+}
+
+/// Adds `n` floats to each of `count` places, with these distances between places in `to` and `from`.
+fn add_strided(to: &mut [f32], from: &[f32], steps: [usize; 2], n: usize, count: usize) {
+    fn fixed<const N: usize>(to: &mut [f32], from: &[f32], steps: [usize; 2], count: usize) {
+        let to = to.chunks_mut(steps[0]).take(count);
+        for (to, from) in to.zip(from.chunks(steps[1])) {
+            if let (Some(to), Some(from)) = (to.first_chunk_mut::<N>(), from.first_chunk::<N>()) {
+                to.iter_mut().zip(from).for_each(|(to, from)| *to += from);
+            }
+        }
+    }
+    match n {
+        1 => fixed::<1>(to, from, steps, count),
+        2 => fixed::<2>(to, from, steps, count),
+        3 => fixed::<3>(to, from, steps, count),
+        4 => fixed::<4>(to, from, steps, count),
+        6 => fixed::<6>(to, from, steps, count),
+        9 => fixed::<9>(to, from, steps, count),
+        12 => fixed::<12>(to, from, steps, count),
+        n => (0..n).for_each(|i| fixed::<1>(&mut to[i..], &from[i..], steps, count)),
     }
 }
 
@@ -262,9 +305,7 @@ fn down(conv: Conv, input: Layout, output: Layout) -> Pass {
     let pixels = (0..output.shape[0]).flat_map(|y| (0..output.shape[1]).map(move |x| (y, x)));
     Pass {
         positions: pixels
-            .map(|(y, x)| {
-                [input.offset(place(y), place(x)), output.offset(y as isize, x as isize)]
-            })
+            .map(|(y, x)| [input.offset(place(y), place(x)), output.offset(y as isize, x as isize)])
             .collect(),
         rows: (0..conv.kernel).collect(),
         columns: (0..conv.kernel).collect(),
@@ -278,9 +319,8 @@ fn up(conv: Conv, input: Layout, output: Layout) -> Vec<Pass> {
     for first_y in 0..stride.min(output.shape[0]) {
         for first_x in 0..stride.min(output.shape[1]) {
             let ys = (first_y..output.shape[0]).step_by(stride);
-            let pixels = ys.flat_map(|y| {
-                (first_x..output.shape[1]).step_by(stride).map(move |x| (y, x))
-            });
+            let pixels =
+                ys.flat_map(|y| (first_x..output.shape[1]).step_by(stride).map(move |x| (y, x)));
             let (rows, columns) = (conv.taps(first_y), conv.taps(first_x));
             let none = rows.is_empty() || columns.is_empty();
             passes.push(Pass {

@@ -11,7 +11,8 @@ struct Numbers(u64);
 
 impl Numbers {
     fn next(&mut self) -> f32 {
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        self.0 =
+            self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         ((self.0 >> 40) as f32) / (1 << 23) as f32 - 1.0
     }
 
@@ -74,7 +75,10 @@ impl Case {
     }
 
     /// The twin's gradients, summed over images, of sum(upstream * output).
-    fn gradients(&self, upstream: impl Fn(usize, &[f64]) -> Vec<f64>) -> (Vec<f64>, Vec<[Vec<f64>; 2]>) {
+    fn gradients(
+        &self,
+        upstream: impl Fn(usize, &[f64]) -> Vec<f64>,
+    ) -> (Vec<f64>, Vec<[Vec<f64>; 2]>) {
         let mut dx = Vec::new();
         let mut total: Vec<[Vec<f64>; 2]> =
             self.parameters.iter().map(|(w, b)| [vec![0.0; w.len()], vec![0.0; b.len()]]).collect();
@@ -83,7 +87,10 @@ impl Case {
             let mut gradient = upstream(image, &all[self.layers.len()].0);
             for (i, layer) in self.layers.iter().enumerate().rev() {
                 let y = &all[i + 1].0;
-                gradient.iter_mut().zip(y).for_each(|(g, y)| *g *= twin::slope(layer.activation, *y));
+                gradient
+                    .iter_mut()
+                    .zip(y)
+                    .for_each(|(g, y)| *g *= twin::slope(layer.activation, *y));
                 let weight = wide(&self.parameters[i].0);
                 let [dx, dw, db] = twin::backward(layer, all[i].1, &all[i].0, &weight, &gradient);
                 total[i][0].iter_mut().zip(dw).for_each(|(t, d)| *t += d);
@@ -115,8 +122,10 @@ impl Case {
 
             let size = y.len() / self.batch;
             let upstream = numbers.vec(y.len());
-            let (dx, gradients) = self.gradients(|image, _| wide(&upstream[image * size..][..size]));
-            let (found_dx, found) = stack.backward(&upstream, &y, &kept.unwrap(), &parameters, true);
+            let (dx, gradients) =
+                self.gradients(|image, _| wide(&upstream[image * size..][..size]));
+            let (found_dx, found) =
+                stack.backward(&upstream, &y, &kept.unwrap(), &parameters, true);
             close("input gradient", &found_dx.unwrap(), &dx);
             for ((w, b), [dw, db]) in found.iter().zip(&gradients) {
                 close("weight gradient", w, dw);
@@ -126,12 +135,19 @@ impl Case {
             for nll in [Nll::Bernoulli, Nll::Gaussian { sigma: 0.5 }] {
                 let target: Vec<f32> = numbers.vec(y.len()).iter().map(|t| t.abs()).collect();
                 let (value, gradients) = stack.nll(&self.x, &target, &parameters, nll, true);
-                let sum: f64 = expected.iter().zip(&target).map(|(y, t)| twin::nll(nll, *y, f64::from(*t))[0]).sum();
+                let sum: f64 = expected
+                    .iter()
+                    .zip(&target)
+                    .map(|(y, t)| twin::nll(nll, *y, f64::from(*t))[0])
+                    .sum();
                 close("likelihood", &[value], &[sum / self.batch as f64]);
                 let (dx, expected) = self.gradients(|image, y| {
                     let target = &target[image * size..][..size];
                     let batch = self.batch as f64;
-                    y.iter().zip(target).map(|(y, t)| twin::nll(nll, *y, f64::from(*t))[1] / batch).collect()
+                    y.iter()
+                        .zip(target)
+                        .map(|(y, t)| twin::nll(nll, *y, f64::from(*t))[1] / batch)
+                        .collect()
                 });
                 let (found_dx, found) = gradients.unwrap();
                 close("input gradient of the likelihood", &found_dx, &dx);
@@ -144,7 +160,14 @@ impl Case {
     }
 }
 
-fn layer(transposed: Option<[usize; 2]>, filters: usize, kernel: usize, stride: usize, padding: usize, activation: Activation) -> Layer {
+fn layer(
+    transposed: Option<[usize; 2]>,
+    filters: usize,
+    kernel: usize,
+    stride: usize,
+    padding: usize,
+    activation: Activation,
+) -> Layer {
     Layer { transposed, filters, kernel, window: Window { stride, padding }, activation }
 }
 
@@ -155,11 +178,13 @@ fn the_presets_layers() {
     let down = |filters| layer(None, filters, 4, 2, 1, Relu);
     let up = |filters, activation| layer(Some([0; 2]), filters, 4, 2, 1, activation);
     Case::new(&mut numbers, [32, 32, 1], 3, vec![down(32), down(32), down(32)]).check(&mut numbers);
-    Case::new(&mut numbers, [4, 4, 32], 3, vec![up(32, Relu), up(32, Relu), up(1, Identity)]).check(&mut numbers);
+    Case::new(&mut numbers, [4, 4, 32], 3, vec![up(32, Relu), up(32, Relu), up(1, Identity)])
+        .check(&mut numbers);
     let slim = |filters| layer(None, filters, 3, 2, 1, LeakyRelu);
     Case::new(&mut numbers, [16, 16, 3], 9, vec![slim(32), slim(64)]).check(&mut numbers);
     let wide = layer(Some([1; 2]), 64, 3, 2, 1, LeakyRelu);
-    Case::new(&mut numbers, [4, 4, 40], 2, vec![wide, layer(None, 3, 3, 1, 1, Tanh)]).check(&mut numbers);
+    Case::new(&mut numbers, [4, 4, 40], 2, vec![wide, layer(None, 3, 3, 1, 1, Tanh)])
+        .check(&mut numbers);
     let two = layer(None, 64, 2, 2, 0, Relu);
     Case::new(&mut numbers, [8, 8, 32], 2, vec![two]).check(&mut numbers);
 }
@@ -174,13 +199,18 @@ fn odd_shapes() {
         let mut layers = Vec::new();
         for _ in 0..1 + numbers.below(3) {
             let stride = 1 + numbers.below(3);
-            let transposed = (numbers.below(2) == 0).then(|| [numbers.below(stride), numbers.below(stride)]);
+            let transposed =
+                (numbers.below(2) == 0).then(|| [numbers.below(stride), numbers.below(stride)]);
             let (kernel, filters) = (1 + numbers.below(5), 1 + numbers.below(37));
             let padding = numbers.below(kernel);
-            let activation = [Activation::Identity, Activation::Relu, Activation::LeakyRelu, Activation::Tanh][numbers.below(4)];
+            let activation =
+                [Activation::Identity, Activation::Relu, Activation::LeakyRelu, Activation::Tanh]
+                    [numbers.below(4)];
             let layer = layer(transposed, filters, kernel, stride, padding, activation);
             match layer.output(shape) {
-                Some(output) if output.iter().all(|n| *n > 0) && output[0] * output[1] < 600 => shape = output,
+                Some(output) if output.iter().all(|n| *n > 0) && output[0] * output[1] < 600 => {
+                    shape = output
+                }
                 _ => break,
             }
             layers.push(layer);

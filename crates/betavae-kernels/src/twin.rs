@@ -17,20 +17,36 @@ pub(crate) fn slope(activation: Activation, y: f64) -> f64 {
     match activation {
         Activation::Identity => 1.0,
         Activation::Relu => f64::from(u8::from(y > 0.0)),
-        Activation::LeakyRelu => if y > 0.0 { 1.0 } else { f64::from(LEAK) },
+        Activation::LeakyRelu => {
+            if y > 0.0 {
+                1.0
+            } else {
+                f64::from(LEAK)
+            }
+        }
         Activation::Tanh => 1.0 - y * y,
     }
 }
 
 /// Calls `f(small pixel, large pixel, tap)` for every pair of pixels that see each other, with
 /// indices into the plain maps [H, W].
-fn for_each_pair(small: [usize; 3], large: [usize; 3], layer: &Layer, mut f: impl FnMut(usize, usize, [usize; 2])) {
+fn for_each_pair(
+    small: [usize; 3],
+    large: [usize; 3],
+    layer: &Layer,
+    mut f: impl FnMut(usize, usize, [usize; 2]),
+) {
     let (stride, padding) = (layer.window.stride, layer.window.padding);
     for y in 0..small[0] {
         for x in 0..small[1] {
             for ky in 0..layer.kernel {
                 for kx in 0..layer.kernel {
-                    let (Some(ly), Some(lx)) = ((y * stride + ky).checked_sub(padding), (x * stride + kx).checked_sub(padding)) else { continue };
+                    let (Some(ly), Some(lx)) = (
+                        (y * stride + ky).checked_sub(padding),
+                        (x * stride + kx).checked_sub(padding),
+                    ) else {
+                        continue;
+                    };
                     if ly < large[0] && lx < large[1] {
                         f(y * small[1] + x, ly * large[1] + lx, [ky, kx]);
                     }
@@ -41,7 +57,13 @@ fn for_each_pair(small: [usize; 3], large: [usize; 3], layer: &Layer, mut f: imp
 }
 
 /// One image through one layer.
-pub(crate) fn forward(layer: &Layer, shape: [usize; 3], x: &[f64], weight: &[f64], bias: &[f64]) -> Vec<f64> {
+pub(crate) fn forward(
+    layer: &Layer,
+    shape: [usize; 3],
+    x: &[f64],
+    weight: &[f64],
+    bias: &[f64],
+) -> Vec<f64> {
     let output = layer.output(shape).unwrap();
     let mut y: Vec<f64> = (0..output.iter().product()).map(|i| bias[i % output[2]]).collect();
     let up = layer.transposed.is_some();
@@ -60,11 +82,18 @@ pub(crate) fn forward(layer: &Layer, shape: [usize; 3], x: &[f64], weight: &[f64
 }
 
 /// Gradients by input, weight and bias, for the gradient before the activation.
-pub(crate) fn backward(layer: &Layer, shape: [usize; 3], x: &[f64], weight: &[f64], gradient: &[f64]) -> [Vec<f64>; 3] {
+pub(crate) fn backward(
+    layer: &Layer,
+    shape: [usize; 3],
+    x: &[f64],
+    weight: &[f64],
+    gradient: &[f64],
+) -> [Vec<f64>; 3] {
     let output = layer.output(shape).unwrap();
     let up = layer.transposed.is_some();
     let (small, large) = if up { (shape, output) } else { (output, shape) };
-    let (mut dx, mut dw, mut db) = (vec![0.0; x.len()], vec![0.0; weight.len()], vec![0.0; output[2]]);
+    let (mut dx, mut dw, mut db) =
+        (vec![0.0; x.len()], vec![0.0; weight.len()], vec![0.0; output[2]]);
     gradient.iter().enumerate().for_each(|(i, g)| db[i % output[2]] += g);
     for_each_pair(small, large, layer, |s, l, [ky, kx]| {
         for cs in 0..small[2] {

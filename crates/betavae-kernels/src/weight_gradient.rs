@@ -135,12 +135,18 @@ impl Direct {
             n: self.width(),
             panel_stride: [panel, self.positions.len() * panel],
             finish: Finish::Add,
+            repeat: 1,
+            repeat_stride: [0; 3],
             pairs: false,
         };
         match self.lanes {
             Lanes::Small => {
                 let steps = Steps { count: counts, x: large_strides, w: small_strides };
-                contract(self.level, &Contract { x: &large[corner..], w: small, steps, ..job }, sums);
+                contract(
+                    self.level,
+                    &Contract { x: &large[corner..], w: small, steps, ..job },
+                    sums,
+                );
             }
             Lanes::Large => {
                 let steps = Steps { count: counts, x: small_strides, w: large_strides };

@@ -10,6 +10,8 @@
 //! matrix product over channels (Lavin and Gray 2016). The gradient of the weights is the transpose
 //! of the same algorithm.
 
+use std::ops::Range;
+
 use crate::contract::{Contract, Finish, Positions, Steps, contract};
 use crate::geometry::{Conv, Layout};
 use crate::reduce::Way;
@@ -17,6 +19,12 @@ use crate::simd::{Kernel, Level, Simd, dispatch};
 
 /// Products per 2x2 outputs.
 const PRODUCTS: usize = 9;
+
+/// Tiles that go through all steps together, so that they stay in the cache. The way up has a
+/// quarter of the channels; the gradient needs many terms per sum.
+const TILES_DOWN: usize = 32;
+const TILES_UP: usize = 64;
+const TILES_GRADIENT: usize = 64;
 
 /// Distance between the products of `n` floats each: not a power of two, so that the nine do not
 /// compete for the same places in the cache.
@@ -29,9 +37,8 @@ const PHASES: [[usize; 2]; 4] = [[0, 0], [0, 1], [1, 0], [1, 1]];
 
 /// Where Winograd's algorithm applies and pays.
 pub(crate) fn suits(conv: &Conv) -> bool {
-    let halved = (0..2).all(|axis| {
-        conv.large[axis] == 2 * conv.small[axis] && conv.small[axis].is_multiple_of(2)
-    });
+    let halved = (0..2)
+        .all(|axis| conv.large[axis] == 2 * conv.small[axis] && conv.small[axis].is_multiple_of(2));
     let window = conv.window;
     let enough = conv.small[2] >= 16 && conv.large[2] >= 16 && conv.small[0] * conv.small[1] >= 64;
     conv.kernel == 4 && window.stride == 2 && window.padding == 1 && halved && enough
@@ -90,12 +97,11 @@ fn up(conv: &Conv, small: Layout, large: Layout) -> Vec<Tiles> {
     PHASES.map(phase).into()
 }
 
-/// Transforms 3x3 windows of `samples` maps: `to` is [product, sample, tile, `stride` floats], of
-/// which this fills `channels` from `first` on.
+/// Transforms 3x3 windows: `to` is [product, tile, `stride` floats], of which this fills `channels`
+/// from `first` on.
 struct Spread<'a> {
     tiles: &'a Tiles,
-    samples: usize,
-    sample_stride: usize,
+    range: Range<usize>,
     channels: usize,
     from: &'a [f32],
     to: &'a mut [f32],
@@ -107,50 +113,46 @@ impl Kernel for Spread<'_> {
     type Output = ();
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
-        let Spread { tiles, samples, sample_stride, channels, from, to, stride, first } = self;
+        let Spread { tiles, range, channels, from, to, stride, first } = self;
         let [row, column] = tiles.window;
-        let total = samples * tiles.count();
-        let reach = (samples - 1) * sample_stride + tiles.corners.reach()[0];
-        assert!(reach + 2 * row + 2 * column + channels <= from.len());
+        let total = range.len();
+        assert!(tiles.corners.reach()[0] + 2 * row + 2 * column + channels <= from.len());
         let plane = plane(total * stride);
         assert!(PRODUCTS * plane <= to.len() && first + channels <= stride);
-        let mut out = first;
-        for sample in 0..samples {
-            for [corner, _] in tiles.corners.iter() {
-                for c in (0..channels).step_by(S::LANES) {
-                    let lanes = (channels - c).min(S::LANES);
-                    // SAFETY: checked above; c + lanes <= channels.
-                    unsafe {
-                        let from = from.as_ptr().add(sample * sample_stride + corner + c);
-                        let to = to.as_mut_ptr().add(out + c);
-                        let line = |i: usize| -> [S::V; 3] {
-                            let d: [S::V; 3] = std::array::from_fn(|j| {
-                                simd.load_first(from.add(i * row + j * column), lanes)
-                            });
-                            [simd.sub(d[0], d[1]), d[1], simd.sub(d[2], d[1])]
-                        };
-                        let lines = [line(0), line(1), line(2)];
-                        for j in 0..3 {
-                            let d = [lines[0][j], lines[1][j], lines[2][j]];
-                            let d = [simd.sub(d[0], d[1]), d[1], simd.sub(d[2], d[1])];
-                            for i in 0..3 {
-                                let to = to.add((i * 3 + j) * plane);
-                                simd.store_first(to, d[i], lanes);
-                            }
+        for (tile, [corner, _]) in tiles.corners.range(range).enumerate() {
+            for c in (0..channels).step_by(S::LANES) {
+                let lanes = (channels - c).min(S::LANES);
+                // SAFETY: checked above; c + lanes <= channels.
+                unsafe {
+                    let from = from.as_ptr().add(corner + c);
+                    let to = to.as_mut_ptr().add(tile * stride + first + c);
+                    let line = |i: usize| -> [S::V; 3] {
+                        let d: [S::V; 3] = std::array::from_fn(|j| {
+                            simd.load_first(from.add(i * row + j * column), lanes)
+                        });
+                        [simd.sub(d[0], d[1]), d[1], simd.sub(d[2], d[1])]
+                    };
+                    let lines = [line(0), line(1), line(2)];
+                    for j in 0..3 {
+                        let d = [lines[0][j], lines[1][j], lines[2][j]];
+                        let d = [simd.sub(d[0], d[1]), d[1], simd.sub(d[2], d[1])];
+                        for i in 0..3 {
+                            let to = to.add((i * 3 + j) * plane);
+                            simd.store_first(to, d[i], lanes);
                         }
                     }
                 }
-                out += stride;
             }
         }
     }
 }
 
-/// From products [product, sample, tile, channel] to 2x2 outputs.
+/// From products [product, tile, channel] to 2x2 outputs. `start` is the place of `to` in what the
+/// finish refers to.
 struct Collect<'a> {
     tiles: &'a Tiles,
-    samples: usize,
-    sample_stride: usize,
+    range: Range<usize>,
+    start: usize,
     channels: usize,
     products: &'a [f32],
     to: &'a mut [f32],
@@ -161,44 +163,39 @@ impl Kernel for Collect<'_> {
     type Output = ();
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
-        let Collect { tiles, samples, sample_stride, channels, products, to, finish } = self;
+        let Collect { tiles, range, start, channels, products, to, finish } = self;
         let [row, column] = tiles.outputs;
-        let total = samples * tiles.count();
-        let reach = (samples - 1) * sample_stride + tiles.corners.reach()[1];
-        let end = reach + row + column + channels;
+        let total = range.len();
+        let end = start + tiles.corners.reach()[1] + row + column + channels;
         let plane = plane(total * channels);
         assert!(end <= to.len() && PRODUCTS * plane <= products.len());
         finish.check(channels, end);
-        let mut tile = 0;
-        for sample in 0..samples {
-            for [_, corner] in tiles.corners.iter() {
-                for c in (0..channels).step_by(S::LANES) {
-                    let lanes = (channels - c).min(S::LANES);
-                    // SAFETY: checked above; c + lanes <= channels.
-                    unsafe {
-                        let from = products.as_ptr().add(tile * channels + c);
-                        let line = |i: usize| -> [S::V; 2] {
-                            let m: [S::V; 3] = std::array::from_fn(|j| {
-                                simd.load_first(from.add((i * 3 + j) * plane), lanes)
-                            });
-                            [simd.add(m[0], m[1]), simd.add(m[1], m[2])]
-                        };
-                        let lines = [line(0), line(1), line(2)];
-                        for j in 0..2 {
-                            let values = [
-                                simd.add(lines[0][j], lines[1][j]),
-                                simd.add(lines[1][j], lines[2][j]),
-                            ];
-                            for i in 0..2 {
-                                let at = sample * sample_stride + corner + i * row + j * column + c;
-                                let to = to.as_mut_ptr().add(at);
-                                let value = finish.apply(simd, values[i], to, at, c, lanes);
-                                simd.store_first(to, value, lanes);
-                            }
+        for (tile, [_, corner]) in tiles.corners.range(range).enumerate() {
+            for c in (0..channels).step_by(S::LANES) {
+                let lanes = (channels - c).min(S::LANES);
+                // SAFETY: checked above; c + lanes <= channels.
+                unsafe {
+                    let from = products.as_ptr().add(tile * channels + c);
+                    let line = |i: usize| -> [S::V; 2] {
+                        let m: [S::V; 3] = std::array::from_fn(|j| {
+                            simd.load_first(from.add((i * 3 + j) * plane), lanes)
+                        });
+                        [simd.add(m[0], m[1]), simd.add(m[1], m[2])]
+                    };
+                    let lines = [line(0), line(1), line(2)];
+                    for j in 0..2 {
+                        let values = [
+                            simd.add(lines[0][j], lines[1][j]),
+                            simd.add(lines[1][j], lines[2][j]),
+                        ];
+                        for i in 0..2 {
+                            let at = start + corner + i * row + j * column + c;
+                            let to = to.as_mut_ptr().add(at);
+                            let value = finish.apply(simd, values[i], to, at, c, lanes);
+                            simd.store_first(to, value, lanes);
                         }
                     }
                 }
-                tile += 1;
             }
         }
     }
@@ -207,8 +204,7 @@ impl Kernel for Collect<'_> {
 /// The transpose of [`Collect`]: 2x2 values of the small map to the 9 products they belong to.
 struct Distribute<'a> {
     tiles: &'a Tiles,
-    samples: usize,
-    sample_stride: usize,
+    range: Range<usize>,
     channels: usize,
     from: &'a [f32],
     products: &'a mut [f32],
@@ -218,54 +214,47 @@ impl Kernel for Distribute<'_> {
     type Output = ();
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
-        let Distribute { tiles, samples, sample_stride, channels, from, products } = self;
+        let Distribute { tiles, range, channels, from, products } = self;
         let [row, column] = tiles.outputs;
-        let total = samples * tiles.count();
-        let reach = (samples - 1) * sample_stride + tiles.corners.reach()[1];
-        assert!(reach + row + column + channels <= from.len());
+        let total = range.len();
+        assert!(tiles.corners.reach()[1] + row + column + channels <= from.len());
         let plane = plane(total * channels);
         assert!(PRODUCTS * plane <= products.len());
-        let mut tile = 0;
-        for sample in 0..samples {
-            for [_, corner] in tiles.corners.iter() {
-                for c in (0..channels).step_by(S::LANES) {
-                    let lanes = (channels - c).min(S::LANES);
-                    // SAFETY: checked above; c + lanes <= channels.
-                    unsafe {
-                        let from = from.as_ptr().add(sample * sample_stride + corner + c);
-                        let to = products.as_mut_ptr().add(tile * channels + c);
-                        let line = |i: usize| -> [S::V; 3] {
-                            let y0 = simd.load_first(from.add(i * row), lanes);
-                            let y1 = simd.load_first(from.add(i * row + column), lanes);
-                            [y0, simd.add(y0, y1), y1]
-                        };
-                        let (top, bottom) = (line(0), line(1));
-                        for j in 0..3 {
-                            let column = [top[j], simd.add(top[j], bottom[j]), bottom[j]];
-                            for i in 0..3 {
-                                let to = to.add((i * 3 + j) * plane);
-                                simd.store_first(to, column[i], lanes);
-                            }
+        for (tile, [_, corner]) in tiles.corners.range(range).enumerate() {
+            for c in (0..channels).step_by(S::LANES) {
+                let lanes = (channels - c).min(S::LANES);
+                // SAFETY: checked above; c + lanes <= channels.
+                unsafe {
+                    let from = from.as_ptr().add(corner + c);
+                    let to = products.as_mut_ptr().add(tile * channels + c);
+                    let line = |i: usize| -> [S::V; 3] {
+                        let y0 = simd.load_first(from.add(i * row), lanes);
+                        let y1 = simd.load_first(from.add(i * row + column), lanes);
+                        [y0, simd.add(y0, y1), y1]
+                    };
+                    let (top, bottom) = (line(0), line(1));
+                    for j in 0..3 {
+                        let column = [top[j], simd.add(top[j], bottom[j]), bottom[j]];
+                        for i in 0..3 {
+                            let to = to.add((i * 3 + j) * plane);
+                            simd.store_first(to, column[i], lanes);
                         }
                     }
                 }
-                tile += 1;
             }
         }
     }
 }
 
-/// The 3x3 factors of a 2x2 filter.
-fn factors(g: [[f32; 2]; 2]) -> [f32; PRODUCTS] {
-    let line = |[g0, g1]: [f32; 2]| [g0, g0 + g1, g1];
-    let (top, bottom) = (line(g[0]), line(g[1]));
-    let mut all = [0.0; PRODUCTS];
-    for j in 0..3 {
-        for (i, value) in line([top[j], bottom[j]]).into_iter().enumerate() {
-            all[i * 3 + j] = value;
+/// One of the 3x3 factors of 2x2 filters, lane by lane.
+fn factor(f: usize, g: [[&[f32]; 2]; 2], to: &mut [f32]) {
+    let taps = |i: usize| [0..1, 0..2, 1..2][i].clone();
+    to.fill(0.0);
+    for row in &g[taps(f / 3)] {
+        for filter in &row[taps(f % 3)] {
+            to.iter_mut().zip(*filter).for_each(|(to, g)| *to += g);
         }
     }
-    all
 }
 
 /// One way through a convolution.
@@ -316,26 +305,36 @@ impl Winograd {
         let blocks = if self.way == Way::Down { 1 } else { PHASES.len() };
         let mut packed = vec![0.0; blocks * PRODUCTS * block];
         let (small, large) = (self.conv.small[2], self.conv.large[2]);
-        for s in 0..small {
-            for l in 0..large {
-                let w: &[f32; 16] = weight[(s * large + l) * 16..][..16]
-                    .try_into()
-                    .unwrap_or_else(|_| unreachable!("kernels are 4x4"));
+        // Distances of the input's and the output's channels in PyTorch's layout.
+        let (count, by_input, by_output) = match self.way {
+            Way::Down => (large, 16, 16 * large),
+            Way::Up => (small, 16 * large, 16),
+        };
+        let mut taps = vec![0.0; 16 * panel];
+        for first in (0..outputs).step_by(panel) {
+            for input in 0..count {
+                // The taps of a panel of outputs: [tap, lane].
+                for (lane, output) in (first..outputs.min(first + panel)).enumerate() {
+                    let from = &weight[input * by_input + output * by_output..][..16];
+                    for (tap, value) in from.iter().enumerate() {
+                        taps[tap * panel + lane] = *value;
+                    }
+                }
                 for (phase, [a, b]) in PHASES.into_iter().enumerate() {
-                    let g = |i: usize, j: usize| w[(2 * i + a) * 4 + 2 * j + b];
-                    // On the way up, the window runs against the taps.
-                    let (g, first, input, output) = match self.way {
-                        Way::Down => {
-                            ([[g(0, 0), g(0, 1)], [g(1, 0), g(1, 1)]], 0, phase * large + l, s)
-                        }
-                        Way::Up => {
-                            let first = phase * PRODUCTS * block;
-                            ([[g(1, 1), g(1, 0)], [g(0, 1), g(0, 0)]], first, s, l)
-                        }
+                    let g = |i: usize, j: usize| {
+                        // On the way up, the window runs against the taps.
+                        let (i, j) = if self.way == Way::Up { (1 - i, 1 - j) } else { (i, j) };
+                        &taps[((2 * i + a) * 4 + 2 * j + b) * panel..][..panel]
                     };
-                    let at = first + ((output / panel) * inputs + input) * panel + output % panel;
-                    for (f, value) in factors(g).into_iter().enumerate() {
-                        packed[at + f * block] = value;
+                    let g = [[g(0, 0), g(0, 1)], [g(1, 0), g(1, 1)]];
+                    let (start, input) = match self.way {
+                        Way::Down => (0, phase * large + input),
+                        Way::Up => (phase * PRODUCTS * block, input),
+                    };
+                    let at = start + (first * inputs) + input * panel;
+                    for f in 0..PRODUCTS {
+                        let to = &mut packed[at + f * block..][..panel];
+                        factor(f, g, to);
                     }
                 }
             }
@@ -353,95 +352,92 @@ impl Winograd {
         finish: Finish<'_>,
         scratch: &mut Scratch,
     ) {
-        match self.way {
-            Way::Down => {
-                spread_all(self.level, &self.phases, samples, self.strides[0], &self.conv, from, scratch);
-                self.multiply(samples, packed, scratch);
-                self.collect(&self.phases[0], samples, to, finish, scratch);
-            }
-            Way::Up => {
-                let packed = packed.chunks_exact(packed.len() / PHASES.len());
-                for (tiles, packed) in self.phases.iter().zip(packed) {
-                    let [inputs, _] = self.channels();
-                    let n = PRODUCTS * plane(samples * tiles.count() * inputs);
-                    let spread = Spread {
-                        tiles,
-                        samples,
-                        sample_stride: self.strides[0],
-                        channels: inputs,
-                        from,
-                        to: room(&mut scratch.windows, n),
-                        stride: inputs,
-                        first: 0,
-                    };
-                    dispatch(self.level, spread);
-                    self.multiply(samples, packed, scratch);
-                    self.collect(tiles, samples, to, finish, scratch);
+        let [inputs, outputs] = self.channels();
+        let block = match self.way {
+            Way::Down => TILES_DOWN,
+            Way::Up => TILES_UP,
+        };
+        let count = self.phases[0].count();
+        let Scratch { windows, products } = scratch;
+        let windows = room(windows, PRODUCTS * plane(block * inputs));
+        let products = room(products, PRODUCTS * plane(block * outputs));
+        for sample in 0..samples {
+            let from = &from[sample * self.strides[0]..];
+            let start = sample * self.strides[1];
+            for first in (0..count).step_by(block) {
+                let range = first..count.min(first + block);
+                let collect = |tiles, products: &[f32], to: &mut [f32]| {
+                    let range = range.clone();
+                    let collect =
+                        Collect { tiles, range, start, channels: outputs, products, to, finish };
+                    dispatch(self.level, collect);
+                };
+                match self.way {
+                    Way::Down => {
+                        let phases = (self.phases.as_slice(), range.clone());
+                        spread_all(self.level, phases, &self.conv, from, windows);
+                        self.multiply(range.len(), packed, windows, products);
+                        collect(&self.phases[0], products, to);
+                    }
+                    Way::Up => {
+                        let packed = packed.chunks_exact(packed.len() / PHASES.len());
+                        for (tiles, packed) in self.phases.iter().zip(packed) {
+                            let spread = Spread {
+                                tiles,
+                                range: range.clone(),
+                                channels: inputs,
+                                from,
+                                to: windows,
+                                stride: inputs,
+                                first: 0,
+                            };
+                            dispatch(self.level, spread);
+                            self.multiply(range.len(), packed, windows, products);
+                            collect(tiles, products, to);
+                        }
+                    }
                 }
             }
         }
     }
 
-    /// The nine matrix products.
-    fn multiply(&self, samples: usize, packed: &[f32], scratch: &mut Scratch) {
+    /// The nine matrix products of some tiles.
+    fn multiply(&self, tiles: usize, packed: &[f32], windows: &[f32], products: &mut [f32]) {
         let [inputs, outputs] = self.channels();
-        let tiles = samples * self.phases[0].count();
         let panel = self.level.panel();
         let positions: Positions = (0..tiles).map(|t| [t * inputs, t * outputs]).collect();
-        let products = room(&mut scratch.products, PRODUCTS * plane(tiles * outputs));
-        let parts = products
-            .chunks_exact_mut(plane(tiles * outputs))
-            .zip(scratch.windows.chunks_exact(plane(tiles * inputs)))
-            .zip(packed.chunks_exact(packed.len() / PRODUCTS));
-        for ((products, x), w) in parts {
-            let job = Contract {
-                x,
-                w,
-                positions: &positions,
-                samples: 1,
-                sample_stride: [0; 2],
-                steps: Steps { count: [1, 1, inputs], x: [0, 0, 1], w: [0, 0, panel] },
-                n: outputs,
-                panel_stride: [inputs * panel, panel],
-                finish: Finish::Store,
-                pairs: false,
-            };
-            contract(self.level, &job, products);
-        }
-    }
-
-    fn collect(
-        &self,
-        tiles: &Tiles,
-        samples: usize,
-        to: &mut [f32],
-        finish: Finish<'_>,
-        scratch: &Scratch,
-    ) {
-        let [_, channels] = self.channels();
-        let (sample_stride, products) = (self.strides[1], scratch.products.as_slice());
-        let collect = Collect { tiles, samples, sample_stride, channels, products, to, finish };
-        dispatch(self.level, collect);
+        let job = Contract {
+            x: windows,
+            w: packed,
+            positions: &positions,
+            samples: 1,
+            sample_stride: [0; 2],
+            steps: Steps { count: [1, 1, inputs], x: [0, 0, 1], w: [0, 0, panel] },
+            n: outputs,
+            panel_stride: [inputs * panel, panel],
+            finish: Finish::Store,
+            repeat: PRODUCTS,
+            repeat_stride: [plane(tiles * inputs), packed.len() / PRODUCTS, plane(tiles * outputs)],
+            pairs: false,
+        };
+        contract(self.level, &job, products);
     }
 }
 
-/// The windows of all phases of the large map: [product, sample, tile, phase, channel].
+/// The windows of all phases of the large map: [product, tile, phase, channel].
 fn spread_all(
     level: Level,
-    phases: &[Tiles],
-    samples: usize,
-    sample_stride: usize,
+    (phases, range): (&[Tiles], Range<usize>),
     conv: &Conv,
     from: &[f32],
-    scratch: &mut Scratch,
+    to: &mut [f32],
 ) {
     let channels = conv.large[2];
     let stride = PHASES.len() * channels;
-    let to = room(&mut scratch.windows, PRODUCTS * plane(samples * phases[0].count() * stride));
     for (phase, tiles) in phases.iter().enumerate() {
-        let first = phase * channels;
+        let (first, range) = (phase * channels, range.clone());
         let to = &mut *to;
-        dispatch(level, Spread { tiles, samples, sample_stride, channels, from, to, stride, first });
+        dispatch(level, Spread { tiles, range, channels, from, to, stride, first });
     }
 }
 
@@ -483,32 +479,36 @@ impl WinogradGradient {
         let (level, panel) = (self.level, self.level.panel());
         let channels = self.conv.small[2];
         let rows = PHASES.len() * self.conv.large[2];
-        let tiles = samples * self.phases[0].count();
-        spread_all(level, &self.phases, samples, self.strides[1], &self.conv, large, scratch);
-        let distribute = Distribute {
-            tiles: &self.phases[0],
-            samples,
-            sample_stride: self.strides[0],
-            channels,
-            from: small,
-            products: room(&mut scratch.products, PRODUCTS * plane(tiles * channels) + panel),
-        };
-        dispatch(level, distribute);
+        let count = self.phases[0].count();
         let positions: Positions = (0..rows).map(|j| [j, j * panel]).collect();
-        for (f, sums) in sums.chunks_exact_mut(self.block()).enumerate() {
-            let job = Contract {
-                x: &scratch.windows[f * plane(tiles * rows)..][..tiles * rows],
-                w: &scratch.products[f * plane(tiles * channels)..],
-                positions: &positions,
-                samples: 1,
-                sample_stride: [0; 2],
-                steps: Steps { count: [1, 1, tiles], x: [0, 0, rows], w: [0, 0, channels] },
-                n: channels,
-                panel_stride: [panel, rows * panel],
-                finish: Finish::Add,
-                pairs: false,
-            };
-            contract(level, &job, sums);
+        let Scratch { windows, products } = scratch;
+        for sample in 0..samples {
+            let (small, large) =
+                (&small[sample * self.strides[0]..], &large[sample * self.strides[1]..]);
+            for first in (0..count).step_by(TILES_GRADIENT) {
+                let range = first..count.min(first + TILES_GRADIENT);
+                let tiles = range.len();
+                let windows = room(windows, PRODUCTS * plane(tiles * rows));
+                let products = room(products, PRODUCTS * plane(tiles * channels) + panel);
+                spread_all(level, (&self.phases, range.clone()), &self.conv, large, windows);
+                let tile = &self.phases[0];
+                dispatch(level, Distribute { tiles: tile, range, channels, from: small, products });
+                let job = Contract {
+                    x: windows,
+                    w: products,
+                    positions: &positions,
+                    samples: 1,
+                    sample_stride: [0; 2],
+                    steps: Steps { count: [1, 1, tiles], x: [0, 0, rows], w: [0, 0, channels] },
+                    n: channels,
+                    panel_stride: [panel, rows * panel],
+                    finish: Finish::Add,
+                    repeat: PRODUCTS,
+                    repeat_stride: [plane(tiles * rows), plane(tiles * channels), self.block()],
+                    pairs: false,
+                };
+                contract(level, &job, sums);
+            }
         }
     }
 

@@ -149,8 +149,7 @@ pub fn evaluate(
     for batch in indices.chunks(BATCH) {
         let images = load(data, batch, &device)?;
         let posterior = model.encode(images.clone());
-        let batch_kl =
-            values(posterior.kl_per_latent());
+        let batch_kl = values(posterior.kl_per_latent());
         let count = batch.len() as f64;
         kl.iter_mut().zip(batch_kl).for_each(|(sum, kl)| *sum += f64::from(kl) * count);
         let noise = noise(trained.metadata.config.seed, batch, latents, &device);

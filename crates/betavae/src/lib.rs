@@ -21,7 +21,7 @@ pub mod optimizer;
 pub mod random;
 pub mod train;
 
+pub use betavae_kernels::{Activation, Window};
 pub use burn;
 pub use burn::tensor::{Device, Tensor, TensorData};
 pub use error::{Error, Result};
-pub use betavae_kernels::{Activation, Window};

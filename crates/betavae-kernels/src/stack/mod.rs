@@ -135,9 +135,9 @@ impl Stack {
     /// If the input is too small for a layer.
     pub(crate) fn prepared(level: Level, input: [usize; 3], layers: &[Layer]) -> Arc<Self> {
         let mut prepared = lock(&PREPARED);
-        let found = prepared.iter().find(|((l, i, known), _)| {
-            *l == level && *i == input && known == layers
-        });
+        let found = prepared
+            .iter()
+            .find(|((l, i, known), _)| *l == level && *i == input && known == layers);
         if let Some((_, stack)) = found {
             return stack.clone();
         }
@@ -189,7 +189,12 @@ impl Stack {
                 weight: WeightGradient::new(level, conv, small, large),
             }
         };
-        Self { level, layers: (0..layers.len()).map(prepare).collect(), maps, pool: Mutex::default() }
+        Self {
+            level,
+            layers: (0..layers.len()).map(prepare).collect(),
+            maps,
+            pool: Mutex::default(),
+        }
     }
 
     /// Shape of the output.

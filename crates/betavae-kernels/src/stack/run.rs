@@ -36,7 +36,8 @@ impl Stack {
         let groups = y.par_chunks_mut(GROUP * output).zip(x.par_chunks(GROUP * input));
         groups.zip(shares).for_each(|((y, x), mut share)| {
             self.with_workspace(|work| {
-                let blocks = x.chunks(self.block() * input).zip(y.chunks_mut(self.block() * output));
+                let blocks =
+                    x.chunks(self.block() * input).zip(y.chunks_mut(self.block() * output));
                 for (i, (x, y)) in blocks.enumerate() {
                     let images = x.len() / input;
                     let mut maps: Vec<&mut [f32]> =

@@ -60,7 +60,10 @@ impl Encoder {
     pub fn forward(&self, images: Tensor<4>, pass: &mut Pass) -> Posterior {
         let mut x = images;
         if self.norm.is_empty() {
-            x = conv_stack(x, self.conv.iter().map(|conv| conv.prepared(self.activation)).collect());
+            x = conv_stack(
+                x,
+                self.conv.iter().map(|conv| conv.prepared(self.activation)).collect(),
+            );
         }
         for (conv, norm) in self.conv.iter().zip(&self.norm) {
             x = conv_stack(x, vec![conv.prepared(Activation::Identity)]);
