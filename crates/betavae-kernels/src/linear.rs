@@ -28,12 +28,11 @@ impl Batch {
     fn pack(level: Level, x: &[f32], n: usize) -> Self {
         let (panel, images) = (level.panel(), x.len() / n);
         let mut values = vec![0.0; images.div_ceil(panel) * n * panel];
-        values.par_chunks_mut(n * panel).zip(x.par_chunks(n * panel)).for_each(|(to, from)| {
-            // In strips of lines, since one of the two sides is strided.
-            for (lane, row) in from.chunks_exact(n).enumerate() {
-                for (to, x) in to.chunks_exact_mut(panel).zip(row) {
-                    to[lane] = *x;
-                }
+        let panels = values.chunks_mut(n * panel).zip(x.chunks(n * panel));
+        for_each(x.len(), panels, |(to, from)| {
+            for (k, to) in to.chunks_exact_mut(panel).enumerate() {
+                let lanes = to.iter_mut().zip(from[k..].iter().step_by(n));
+                lanes.for_each(|(to, x)| *to = *x);
             }
         });
         Self { panel, images, n, values }
@@ -42,7 +41,8 @@ impl Batch {
     /// sum over k of `matrix`[place(row) + k step] * batch[b, k] for every row, as [row, b].
     fn times(&self, level: Level, matrix: &[f32], rows: usize, strides: [usize; 2]) -> Vec<f32> {
         let mut out = vec![0.0; rows * self.images];
-        out.par_chunks_mut(ROWS * self.images).enumerate().for_each(|(i, out)| {
+        let tasks = out.chunks_mut(ROWS * self.images).enumerate();
+        for_each(rows * self.n * self.images / 64, tasks, |(i, out)| {
             let count = out.len() / self.images;
             let first = i * ROWS * strides[0];
             let positions: Positions =
@@ -74,15 +74,41 @@ impl Batch {
     }
 }
 
-/// [n, B] to [B, n].
-fn transposed(x: &[f32], images: usize) -> Vec<f32> {
+/// Work, in floats moved or in 64 multiplications, from which threads are worth their waking up.
+const PARALLEL: usize = 1 << 16;
+
+/// Runs tasks in parallel if there is enough to do.
+fn for_each<T: Send>(
+    work: usize,
+    tasks: impl Iterator<Item = T> + Send,
+    f: impl Fn(T) + Send + Sync,
+) {
+    if work < PARALLEL {
+        tasks.for_each(f);
+    } else {
+        tasks.collect::<Vec<_>>().into_par_iter().for_each(f);
+    }
+}
+
+/// [n, B] to [B, n], and then `finish` on each row.
+fn transposed(x: &[f32], images: usize, finish: impl Fn(&mut [f32]) + Send + Sync) -> Vec<f32> {
     let n = x.len() / images;
     let mut out = vec![0.0; x.len()];
-    out.par_chunks_mut(n).enumerate().for_each(|(image, row)| {
-        row.iter_mut().zip(x.chunks_exact(images)).for_each(|(to, from)| *to = from[image]);
+    // Some images at a time, whose floats lie in the same lines of the cache.
+    let blocks = out.chunks_mut(LINE * n).enumerate();
+    for_each(x.len(), blocks, |(block, rows)| {
+        for (k, from) in x.chunks_exact(images).enumerate() {
+            let from = from[block * LINE..].iter();
+            let column = rows[k..].iter_mut().step_by(n);
+            column.zip(from).for_each(|(to, x)| *to = *x);
+        }
+        rows.chunks_exact_mut(n).for_each(&finish);
     });
     out
 }
+
+/// Floats in a line of the cache.
+const LINE: usize = 16;
 
 /// activation(x weight^T + bias): [B, O] of `x` [B, I] and `weight` [O, I].
 pub(crate) fn forward(
@@ -95,12 +121,10 @@ pub(crate) fn forward(
     let (outputs, inputs) = (bias.len(), weight.len() / bias.len());
     let batch = Batch::pack(level, x, inputs);
     let y = batch.times(level, weight, outputs, [inputs, 1]);
-    let mut y = transposed(&y, batch.images);
-    y.par_chunks_mut(outputs).for_each(|row| {
+    transposed(&y, batch.images, |row| {
         elementwise::add(row, bias);
         elementwise::activate(level, row, activation);
-    });
-    y
+    })
 }
 
 /// Gradients by `x` (if wanted), weight and bias, for the gradient before the activation.
@@ -116,14 +140,15 @@ pub(crate) fn backward(
     let images = x.len() / inputs;
     let dx = wanted.then(|| {
         let batch = Batch::pack(level, gradient, outputs);
-        transposed(&batch.times(level, weight, inputs, [1, inputs]), images)
+        transposed(&batch.times(level, weight, inputs, [1, inputs]), images, |_| ())
     });
     // The inner loop reads whole panels of the last row.
     let mut padded = Vec::with_capacity(x.len() + level.panel());
     padded.extend_from_slice(x);
     padded.resize(x.len() + level.panel(), 0.0);
     let mut dw = vec![0.0; weight.len()];
-    dw.par_chunks_mut(ROWS * inputs).enumerate().for_each(|(i, dw)| {
+    let tasks = dw.chunks_mut(ROWS * inputs).enumerate();
+    for_each(weight.len() * images / 64, tasks, |(i, dw)| {
         let job = Contract {
             x: &gradient[i * ROWS..],
             w: &padded,

@@ -90,6 +90,11 @@ impl Trainer {
     /// If an image cannot be read, or a term or a gradient is not finite; the parameters are then
     /// still those before the step.
     pub fn step(&mut self) -> Result<Terms> {
+        // From inside the thread pool, handing out the many small pieces of a step costs less.
+        rayon::scope(|_| self.take_step())
+    }
+
+    fn take_step(&mut self) -> Result<Terms> {
         let step = self.step + 1;
         let mut pass = Pass::train();
         let (images, noise) = self.batch(step)?;
