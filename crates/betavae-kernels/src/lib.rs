@@ -11,6 +11,7 @@
 #![warn(clippy::undocumented_unsafe_blocks)]
 
 mod activation;
+mod bf16;
 mod contract;
 mod elementwise;
 mod function;
@@ -32,6 +33,7 @@ mod weight_gradient;
 mod winograd;
 
 pub use activation::{Activation, Window};
+pub use bf16::{Precision, has_bf16};
 pub use elementwise::Nll;
 pub use norm::BATCH_NORM_EPSILON;
 pub use optimizer::AdamStep;

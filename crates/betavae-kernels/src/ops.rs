@@ -9,6 +9,7 @@ use burn::backend::Flex;
 use burn::tensor::{Tensor, TensorData};
 
 use crate::activation::Activation;
+use crate::bf16::Precision;
 use crate::elementwise::{self, Nll};
 use crate::function::{Forward, Function, Operand, apply, plain};
 use crate::optimizer::{self, AdamStep};
@@ -58,14 +59,15 @@ pub fn conv_stack(
     x: Tensor<4>,
     layers: &[Layer],
     mut parameters: Vec<(Tensor<4>, Tensor<1>)>,
+    precision: Precision,
 ) -> Tensor<4> {
     if layers.len() > DEEPEST {
         let rest = parameters.split_off(DEEPEST);
-        let x = conv_stack(x, &layers[..DEEPEST], parameters);
-        return conv_stack(x, &layers[DEEPEST..], rest);
+        let x = conv_stack(x, &layers[..DEEPEST], parameters, precision);
+        return conv_stack(x, &layers[DEEPEST..], rest, precision);
     }
     match operands(&x, &parameters) {
-        Some(operands) => apply_layers!(ConvStack::new(&x, layers), operands, 0),
+        Some(operands) => apply_layers!(ConvStack::new(&x, layers, precision), operands, 0),
         None => reference::conv_stack(x, layers, parameters),
     }
 }
@@ -84,17 +86,19 @@ pub fn conv_stack_nll(
     mut parameters: Vec<(Tensor<4>, Tensor<1>)>,
     target: Tensor<4>,
     nll: Nll,
+    precision: Precision,
 ) -> Tensor<1> {
     if layers.len() > DEEPEST {
         let rest = parameters.split_off(DEEPEST);
-        let x = conv_stack(x, &layers[..DEEPEST], parameters);
-        return conv_stack_nll(x, &layers[DEEPEST..], rest, target, nll);
+        let x = conv_stack(x, &layers[..DEEPEST], parameters, precision);
+        return conv_stack_nll(x, &layers[DEEPEST..], rest, target, nll, precision);
     }
     let all = operands(&x, &parameters).zip(Operand::of(&target));
     match all {
         Some((mut operands, target)) => {
             operands.push(target);
-            apply_layers!(ConvStackNll(ConvStack::new(&x, layers), nll), operands, 1)
+            let stack = ConvStack::new(&x, layers, precision);
+            apply_layers!(ConvStackNll(stack, nll), operands, 1)
         }
         None => reference::nll(reference::conv_stack(x, layers, parameters), target, nll).mean(),
     }
@@ -113,9 +117,9 @@ fn operands(x: &Tensor<4>, parameters: &[(Tensor<4>, Tensor<1>)]) -> Option<Vec<
 struct ConvStack(Arc<Stack>);
 
 impl ConvStack {
-    fn new(x: &Tensor<4>, layers: &[Layer]) -> Self {
+    fn new(x: &Tensor<4>, layers: &[Layer], precision: Precision) -> Self {
         let [_, height, width, channels] = x.dims();
-        Self(Stack::prepared(level(), [height, width, channels], layers))
+        Self(Stack::prepared(level(), precision, [height, width, channels], layers))
     }
 }
 

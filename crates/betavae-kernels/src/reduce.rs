@@ -1,5 +1,6 @@
 //! The way down or up through a [`Conv`], for a whole map: sums over what each output pixel sees.
 
+use crate::bf16::{self, Precision};
 use crate::contract::{Contract, Finish, Positions, Steps, contract};
 use crate::geometry::{Conv, Layout};
 use crate::simd::Level;
@@ -23,6 +24,8 @@ pub(crate) struct Reduction {
     input: Layout,
     output: Layout,
     method: Method,
+    /// Inputs and weights are multiplied as pairs of bf16.
+    pairs: bool,
 }
 
 #[derive(Debug)]
@@ -50,7 +53,23 @@ struct Pass {
 pub(crate) struct Scratch {
     parts: Vec<f32>,
     line: Vec<f32>,
+    pub(crate) pairs: [Vec<f32>; 2],
     pub(crate) winograd: winograd::Scratch,
+}
+
+impl Pass {
+    /// The same over pairs of floats; `None` where pairs would straddle the reach of two pixels.
+    fn halved(self, input: Layout) -> Option<Self> {
+        let even = |n: usize| n.is_multiple_of(2);
+        let run = self.columns.len() * input.shape[2];
+        let fits = even(run) && even(input.row()) && even(input.len());
+        let all = 0..self.positions.len();
+        (fits && self.positions.range(all.clone()).all(|[x, _]| even(x))).then(|| Pass {
+            positions: self.positions.range(all).map(|[x, out]| [x / 2, out]).collect(),
+            rows: self.rows,
+            columns: self.columns,
+        })
+    }
 }
 
 /// Up to this many output channels, [`Method::Fold`].
@@ -59,7 +78,26 @@ const NARROW: usize = 4;
 impl Reduction {
     /// `output` may be any layout of the output map; `input` needs the border of
     /// [`Conv::large_layout`] (down) or [`Conv::small_layout`] (up).
-    pub(crate) fn new(level: Level, conv: Conv, way: Way, input: Layout, output: Layout) -> Self {
+    pub(crate) fn new(
+        level: Level,
+        precision: Precision,
+        conv: Conv,
+        way: Way,
+        input: Layout,
+        output: Layout,
+    ) -> Self {
+        let direct = || match way {
+            Way::Down => vec![down(conv, input, output)],
+            Way::Up => up(conv, input, output),
+        };
+        if precision == Precision::Bf16 && output.shape[2] > NARROW {
+            let passes: Option<Vec<_>> =
+                direct().into_iter().map(|pass| pass.halved(input)).collect();
+            if let Some(passes) = passes {
+                let method = Method::Direct(passes);
+                return Self { level, conv, way, input, output, method, pairs: true };
+            }
+        }
         let method = if winograd::suits(&conv) {
             Method::Winograd(Winograd::new(level, conv, way, input, output))
         } else if output.shape[2] <= NARROW {
@@ -72,12 +110,9 @@ impl Reduction {
                     .collect(),
             )
         } else {
-            Method::Direct(match way {
-                Way::Down => vec![down(conv, input, output)],
-                Way::Up => up(conv, input, output),
-            })
+            Method::Direct(direct())
         };
-        Self { level, conv, way, input, output, method }
+        Self { level, conv, way, input, output, method, pairs: false }
     }
 
     fn channels(&self) -> [usize; 2] {
@@ -95,6 +130,13 @@ impl Reduction {
             Way::Up => [self.conv.large[2] * taps, taps],
         };
         let mut packed = Vec::new();
+        let panel_of_pairs = |packed: Vec<f32>| {
+            // Steps 2 k and 2 k + 1 become the pairs of step k.
+            let steps = packed.chunks_exact(2 * panel);
+            let pairs =
+                steps.flat_map(|two| (0..panel).map(|i| bf16::pair(two[i], two[panel + i])));
+            pairs.collect()
+        };
         // Lanes of one step: the weights of a panel of outputs.
         let mut step = |first: usize, at: usize| {
             let lanes = (first..first + panel)
@@ -134,7 +176,7 @@ impl Reduction {
                 }
             }
         }
-        packed
+        if self.pairs { panel_of_pairs(packed) } else { packed }
     }
 
     /// Sums for `samples` maps; `from` and `to` hold them one after the other.
@@ -153,17 +195,30 @@ impl Reduction {
         match &self.method {
             Method::Direct(passes) => {
                 let mut packed = packed;
+                // In pairs, all offsets on the side of the input are half of what they were.
+                let half = if self.pairs { 2 } else { 1 };
+                let from = if self.pairs {
+                    let words = samples * strides[0] / 2;
+                    let buffer = &mut scratch.pairs[0];
+                    if buffer.len() < words {
+                        buffer.resize(words, 0.0);
+                    }
+                    bf16::pack_neighbours(self.level, &from[..2 * words], &mut buffer[..words]);
+                    &buffer[..words]
+                } else {
+                    from
+                };
                 for pass in passes {
-                    let (rows, run) = (pass.rows.len(), pass.columns.len() * inputs);
+                    let (rows, run) = (pass.rows.len(), pass.columns.len() * inputs / half);
                     let job = Contract {
                         x: from,
                         w: packed,
                         positions: &pass.positions,
                         samples,
-                        sample_stride: strides,
+                        sample_stride: [strides[0] / half, strides[1]],
                         steps: Steps {
                             count: [1, rows, run],
-                            x: [0, self.input.row(), 1],
+                            x: [0, self.input.row() / half, 1],
                             w: [0, run * panel, panel],
                         },
                         n: outputs,
@@ -171,7 +226,7 @@ impl Reduction {
                         finish,
                         repeat: 1,
                         repeat_stride: [0; 3],
-                        pairs: false,
+                        pairs: self.pairs,
                     };
                     contract(self.level, &job, to);
                     packed = &packed[outputs.div_ceil(panel) * rows * run * panel..];

@@ -1,6 +1,7 @@
 //! Kernels against their twins, on every instruction set of this machine, over odd shapes.
 
 use crate::activation::{Activation, Window};
+use crate::bf16::{self, Precision};
 use crate::elementwise::Nll;
 use crate::simd::Level;
 use crate::stack::{Layer, Stack};
@@ -28,6 +29,13 @@ impl Numbers {
 
 fn wide(x: &[f32]) -> Vec<f64> {
     x.iter().map(|x| f64::from(*x)).collect()
+}
+
+/// Rounds to what bf16 can hold.
+fn representable(values: &mut [f32]) {
+    for value in values {
+        *value = f32::from_bits(bf16::pair(0.0, *value).to_bits());
+    }
 }
 
 /// Largest difference, relative to the largest value.
@@ -103,8 +111,13 @@ impl Case {
     }
 
     fn check(&self, numbers: &mut Numbers) {
+        self.check_in(Precision::F32, numbers, 2e-5);
+    }
+
+    /// `tolerance` is for what follows from values that the precision can hold.
+    fn check_in(&self, precision: Precision, numbers: &mut Numbers, tolerance: f64) {
         for level in Level::supported() {
-            let stack = Stack::prepared(level, self.input, &self.layers);
+            let stack = Stack::prepared(level, precision, self.input, &self.layers);
             let parameters: Vec<_> =
                 self.parameters.iter().map(|(w, b)| (w.as_slice(), b.as_slice())).collect();
             let (y, kept) = stack.forward(&self.x, &parameters, true);
@@ -113,7 +126,7 @@ impl Case {
             let what = format!("{level:?} {:?} batch {} {:?}", self.input, self.batch, self.layers);
             let close = |name: &str, found: &[f32], expected: &[f64]| {
                 let error = error(found, expected);
-                assert!(error < 2e-5, "{name} is off by {error:e}: {what}");
+                assert!(error < tolerance, "{name} is off by {error:e}: {what}");
             };
             close("output", &y, &expected);
             let (again, nothing) = stack.forward(&self.x, &parameters, false);
@@ -121,7 +134,10 @@ impl Case {
             assert!(nothing.is_none());
 
             let size = y.len() / self.batch;
-            let upstream = numbers.vec(y.len());
+            let mut upstream = numbers.vec(y.len());
+            if precision == Precision::Bf16 {
+                representable(&mut upstream);
+            }
             let (dx, gradients) =
                 self.gradients(|image, _| wide(&upstream[image * size..][..size]));
             let (found_dx, found) =
@@ -132,6 +148,10 @@ impl Case {
                 close("bias gradient", b, db);
             }
 
+            // The likelihood's gradient is not one that bf16 can hold.
+            if precision == Precision::Bf16 {
+                continue;
+            }
             for nll in [Nll::Bernoulli, Nll::Gaussian { sigma: 0.5 }] {
                 let target: Vec<f32> = numbers.vec(y.len()).iter().map(|t| t.abs()).collect();
                 let (value, gradients) = stack.nll(&self.x, &target, &parameters, nll, true);
@@ -220,5 +240,58 @@ fn odd_shapes() {
             Case::new(&mut numbers, input, batch, layers).check(&mut numbers);
             checked += 1;
         }
+    }
+}
+
+/// With operands that bf16 holds exactly, products are exact and sums are those of f32.
+#[test]
+fn bf16_multiplies_what_it_can_hold() {
+    let mut numbers = Numbers(3);
+    let mut checked = 0;
+    while checked < 40 {
+        let input = [2 + numbers.below(12), 2 * (1 + numbers.below(6)), 1 + numbers.below(40)];
+        let stride = 1 + numbers.below(2);
+        let transposed = (numbers.below(2) == 0).then_some([0, stride - 1]);
+        let (kernel, filters) = (1 + numbers.below(4), 1 + numbers.below(40));
+        let padding = numbers.below(kernel);
+        let layer = layer(transposed, filters, kernel, stride, padding, Activation::Identity);
+        let Some(output) = layer.output(input).filter(|o| o.iter().all(|n| *n > 0)) else {
+            continue;
+        };
+        if output[0] * output[1] > 600 {
+            continue;
+        }
+        let batch = 1 + numbers.below(10);
+        let mut case = Case::new(&mut numbers, input, batch, vec![layer]);
+        representable(&mut case.x);
+        representable(&mut case.parameters[0].0);
+        case.check_in(Precision::Bf16, &mut numbers, 2e-5);
+        checked += 1;
+    }
+}
+
+/// One thread, two and three: the same bytes.
+#[test]
+fn results_do_not_depend_on_the_number_of_threads() {
+    let mut numbers = Numbers(4);
+    let down = |filters| layer(None, filters, 4, 2, 1, Activation::Relu);
+    let case = Case::new(&mut numbers, [32, 32, 1], 37, vec![down(32), down(32), down(32)]);
+    let parameters: Vec<_> =
+        case.parameters.iter().map(|(w, b)| (w.as_slice(), b.as_slice())).collect();
+    let target: Vec<f32> = numbers.vec(37 * 4 * 4 * 32).iter().map(|t| t.abs()).collect();
+    for precision in [Precision::F32, Precision::Bf16] {
+        let run = |threads| {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+            pool.install(|| {
+                let level = *Level::supported().last().unwrap();
+                let stack = Stack::prepared(level, precision, case.input, &case.layers);
+                let (y, kept) = stack.forward(&case.x, &parameters, true);
+                let back = stack.backward(&y, &y, &kept.unwrap(), &parameters, true);
+                (y.clone(), back, stack.nll(&case.x, &target, &parameters, Nll::Bernoulli, true))
+            })
+        };
+        let one = run(1);
+        assert_eq!(one, run(2));
+        assert_eq!(one, run(3));
     }
 }

@@ -2,8 +2,10 @@
 //! value times the large map's value that it sees. Which of the two is an activation and which a
 //! gradient differs between convolutions and transposed ones; the sum does not.
 
+use crate::bf16::{self, Precision};
 use crate::contract::{Contract, Finish, Positions, Steps, contract};
 use crate::geometry::{Conv, Layout};
+use crate::reduce::Scratch;
 use crate::simd::Level;
 use crate::winograd::{self, WinogradGradient};
 
@@ -18,8 +20,17 @@ pub(crate) enum WeightGradient {
 
 impl WeightGradient {
     /// `large` needs the border of [`Conv::large_layout`].
-    pub(crate) fn new(level: Level, conv: Conv, small: Layout, large: Layout) -> Self {
-        if winograd::suits(&conv) {
+    pub(crate) fn new(
+        level: Level,
+        precision: Precision,
+        conv: Conv,
+        small: Layout,
+        large: Layout,
+    ) -> Self {
+        // Pairs are of neighbouring pixels of the small map.
+        if precision == Precision::Bf16 && conv.small[2] > 4 && conv.small[1].is_multiple_of(2) {
+            Self::Direct(Direct { pairs: true, ..Direct::new(level, conv, small, large) })
+        } else if winograd::suits(&conv) {
             Self::Winograd(WinogradGradient::new(level, conv, small, large))
         } else {
             Self::Direct(Direct::new(level, conv, small, large))
@@ -42,11 +53,16 @@ impl WeightGradient {
         small: &[f32],
         large: &[f32],
         sums: &mut [f32],
-        scratch: &mut winograd::Scratch,
+        scratch: &mut Scratch,
     ) {
         match self {
+            Self::Direct(direct) if direct.pairs => {
+                direct.add_pairs(samples, small, large, sums, &mut scratch.pairs);
+            }
             Self::Direct(direct) => direct.add(samples, small, large, sums),
-            Self::Winograd(winograd) => winograd.add(samples, small, large, sums, scratch),
+            Self::Winograd(winograd) => {
+                winograd.add(samples, small, large, sums, &mut scratch.winograd);
+            }
         }
     }
 
@@ -69,6 +85,8 @@ pub(crate) struct Direct {
     lanes: Lanes,
     /// Offsets of what is broadcast, and of its row of lanes in the sums.
     positions: Positions,
+    /// Multiplied as pairs of bf16.
+    pairs: bool,
 }
 
 /// What runs along the lanes.
@@ -92,7 +110,7 @@ impl Direct {
             let positions = (0..conv.small[2]).map(|c| [c, c * level.panel()]);
             (Lanes::Large, positions.collect())
         };
-        Self { level, conv, small, large, lanes, positions }
+        Self { level, conv, small, large, lanes, positions, pairs: false }
     }
 
     /// Number of lanes of a row of sums.
@@ -155,6 +173,49 @@ impl Direct {
                     contract(self.level, &Contract { x: small, w, steps, ..job }, sums);
                 }
             }
+        }
+    }
+
+    /// As `add`, over pairs of pixels.
+    fn add_pairs(
+        &self,
+        samples: usize,
+        small: &[f32],
+        large: &[f32],
+        sums: &mut [f32],
+        buffers: &mut [Vec<f32>; 2],
+    ) {
+        let (stride, padding) = (self.conv.window.stride, self.conv.window.padding as isize);
+        let [height, width, channels] = self.small.shape;
+        let (level, panel) = (self.level, self.level.panel());
+        let [small_pairs, large_pairs] = buffers;
+        let words = [height * width / 2 * channels, self.large.len()];
+        small_pairs.resize(small_pairs.len().max(words[0] + panel), 0.0);
+        large_pairs.resize(large_pairs.len().max(words[1]), 0.0);
+        for sample in 0..samples {
+            let small = &small[sample * self.small.len()..];
+            let large = &large[sample * self.large.len()..];
+            bf16::pack_pixels(level, &self.small, small, &mut small_pairs[..words[0]]);
+            bf16::pack_windows(level, &self.large, stride, large, &mut large_pairs[..words[1]]);
+            let job = Contract {
+                x: &large_pairs[self.large.offset(-padding, -padding)..],
+                w: &small_pairs[..words[0] + panel],
+                positions: &self.positions,
+                samples: 1,
+                sample_stride: [0; 2],
+                steps: Steps {
+                    count: [1, height, width / 2],
+                    x: [0, stride * self.large.row(), 2 * stride * self.large.shape[2]],
+                    w: [0, width / 2 * channels, channels],
+                },
+                n: self.width(),
+                panel_stride: [panel, self.positions.len() * panel],
+                finish: Finish::Add,
+                repeat: 1,
+                repeat_stride: [0; 3],
+                pairs: true,
+            };
+            contract(level, &job, sums);
         }
     }
 

@@ -1,6 +1,7 @@
 //! A run's configuration: a recipe in TOML, changes to single keys, and the resolved whole that is
 //! written into the run folder. Nothing unknown passes silently.
 
+use betavae_kernels::Precision;
 use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 
@@ -54,6 +55,9 @@ pub struct TrainConfig {
     pub keep_checkpoints: usize,
     /// Whether checkpoints come with pictures of reconstructions and traversals.
     pub previews: bool,
+    /// How convolutions multiply in training: `f32`, or `bf16` with sums in f32, which is faster on
+    /// processors with AVX-512 BF16 and slower elsewhere.
+    pub precision: Precision,
 }
 
 impl Default for TrainConfig {
@@ -65,6 +69,7 @@ impl Default for TrainConfig {
             checkpoint_every: 1000,
             keep_checkpoints: 3,
             previews: true,
+            precision: Precision::F32,
         }
     }
 }

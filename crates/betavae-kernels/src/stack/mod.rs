@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use rayon::prelude::*;
 
 use crate::activation::{Activation, Window};
+use crate::bf16::Precision;
 use crate::elementwise;
 use crate::geometry::{Conv, Layout};
 use crate::reduce::{Reduction, Scratch, Way};
@@ -118,7 +119,7 @@ impl Drop for Kept {
 /// Stacks in use, by what they were prepared for, the latest last.
 static PREPARED: Mutex<Vec<(Key, Arc<Stack>)>> = Mutex::new(Vec::new());
 
-type Key = (Level, [usize; 3], Vec<Layer>);
+type Key = (Level, Precision, [usize; 3], Vec<Layer>);
 
 /// Stacks that are kept prepared; a model has two or, with normalisation, one per layer.
 const PREPARED_AT_MOST: usize = 32;
@@ -133,25 +134,35 @@ impl Stack {
     ///
     /// # Panics
     /// If the input is too small for a layer.
-    pub(crate) fn prepared(level: Level, input: [usize; 3], layers: &[Layer]) -> Arc<Self> {
+    pub(crate) fn prepared(
+        level: Level,
+        precision: Precision,
+        input: [usize; 3],
+        layers: &[Layer],
+    ) -> Arc<Self> {
         let mut prepared = lock(&PREPARED);
-        let found = prepared
-            .iter()
-            .find(|((l, i, known), _)| *l == level && *i == input && known == layers);
+        let found = prepared.iter().find(|((l, p, i, known), _)| {
+            *l == level && *p == precision && *i == input && known == layers
+        });
         if let Some((_, stack)) = found {
             return stack.clone();
         }
-        let stack = Arc::new(Self::new(level, input, layers));
+        let stack = Arc::new(Self::new(level, precision, input, layers));
         if prepared.len() == PREPARED_AT_MOST {
             prepared.remove(0);
         }
-        prepared.push(((level, input, layers.to_vec()), stack.clone()));
+        prepared.push(((level, precision, input, layers.to_vec()), stack.clone()));
         stack
     }
 
     /// # Panics
     /// If the input is too small for a layer.
-    pub(crate) fn new(level: Level, input: [usize; 3], layers: &[Layer]) -> Self {
+    pub(crate) fn new(
+        level: Level,
+        precision: Precision,
+        input: [usize; 3],
+        layers: &[Layer],
+    ) -> Self {
         let mut shape = input;
         let mut convs = Vec::new();
         for layer in layers {
@@ -184,9 +195,9 @@ impl Stack {
             Prepared {
                 transposed,
                 activation: layers[i].activation,
-                forward: Reduction::new(level, conv, forward, maps[i], maps[i + 1]),
-                backward: Reduction::new(level, conv, backward, maps[i + 1], before),
-                weight: WeightGradient::new(level, conv, small, large),
+                forward: Reduction::new(level, precision, conv, forward, maps[i], maps[i + 1]),
+                backward: Reduction::new(level, precision, conv, backward, maps[i + 1], before),
+                weight: WeightGradient::new(level, precision, conv, small, large),
             }
         };
         Self {

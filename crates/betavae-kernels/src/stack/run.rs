@@ -274,8 +274,8 @@ impl Stack {
                 elementwise::add_channel_sums(self.level, layout, image, sums, back.row);
             }
             let (small, large) = if layer.transposed { (map, gradient) } else { (gradient, map) };
-            let winograd = &mut back.scratch.winograd;
-            layer.weight.add(images, small, large, &mut back.sums.weights[i], winograd);
+            let sums = &mut back.sums.weights[i];
+            layer.weight.add(images, small, large, sums, back.scratch);
             let weight = &packed.0[i];
             if let Some(to) = before.last_mut() {
                 let activation = self.layers[i - 1].activation;

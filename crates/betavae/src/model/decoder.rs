@@ -56,7 +56,7 @@ impl Decoder {
     /// [B, D] to [B, H, W, C]: logits or means, as the likelihood has it.
     pub fn forward(&self, z: Tensor<2>, pass: &mut Pass) -> Tensor<4> {
         let (x, last) = self.until_last(z, pass);
-        conv_stack(x, last)
+        conv_stack(x, last, pass)
     }
 
     /// The negative log-likelihood of `target` [B, H, W, C] at `z` [B, D] without its constant,
@@ -74,7 +74,8 @@ impl Decoder {
             return ops::nll(x, target, likelihood.kernel()).mean();
         }
         let (layers, parameters): (Vec<_>, Vec<_>) = last.into_iter().unzip();
-        ops::conv_stack_nll(x, &layers, parameters, target, likelihood.kernel())
+        let (nll, precision) = (likelihood.kernel(), pass.precision());
+        ops::conv_stack_nll(x, &layers, parameters, target, nll, precision)
     }
 
     /// Everything up to the last normalisation, and the layers that follow.
@@ -90,7 +91,7 @@ impl Decoder {
         let start = [batch, spec.start.channels, spec.start.height, spec.start.width];
         let mut x = features.reshape(start).permute([0, 2, 3, 1]);
         for (conv, norm) in self.conv_transpose.iter().zip(&self.norm) {
-            x = conv_stack(x, vec![conv.prepared(Activation::Identity)]);
+            x = conv_stack(x, vec![conv.prepared(Activation::Identity)], pass);
             x = norm.forward(x, spec.activation, pass);
         }
         let mut last: Vec<_> = self.conv_transpose[self.norm.len()..]

@@ -63,10 +63,11 @@ impl Encoder {
             x = conv_stack(
                 x,
                 self.conv.iter().map(|conv| conv.prepared(self.activation)).collect(),
+                pass,
             );
         }
         for (conv, norm) in self.conv.iter().zip(&self.norm) {
-            x = conv_stack(x, vec![conv.prepared(Activation::Identity)]);
+            x = conv_stack(x, vec![conv.prepared(Activation::Identity)], pass);
             x = norm.forward(x, self.activation, pass);
         }
         // Weights after the flattening are ordered as PyTorch flattens: channel, row, column.

@@ -1,7 +1,7 @@
 //! The layers networks are made of: parameters with PyTorch's names, layouts and initial
 //! distributions, over the operators of [`betavae_kernels`].
 
-use betavae_kernels::{Activation, Layer, Window, ops};
+use betavae_kernels::{Activation, Layer, Precision, Window, ops};
 use burn::module::{Module, Param};
 use burn::tensor::{Device, Tensor, TensorData};
 
@@ -66,9 +66,12 @@ pub(super) type ConvLayer = (Layer, (Tensor<4>, Tensor<1>));
 ///
 /// # Shapes
 /// [B, H, W, I] to [B, H', W', O]
-pub(super) fn conv_stack(x: Tensor<4>, layers: Vec<ConvLayer>) -> Tensor<4> {
+pub(super) fn conv_stack(x: Tensor<4>, layers: Vec<ConvLayer>, pass: &Pass) -> Tensor<4> {
     let (layers, parameters): (Vec<_>, Vec<_>) = layers.into_iter().unzip();
-    if layers.is_empty() { x } else { ops::conv_stack(x, &layers, parameters) }
+    if layers.is_empty() {
+        return x;
+    }
+    ops::conv_stack(x, &layers, parameters, pass.precision())
 }
 
 /// Convolution: `weight` [O, I, K, K], `bias` \[O\].
@@ -154,14 +157,27 @@ impl ConvTranspose2d {
 pub enum Pass {
     /// Running averages are used; nothing is recorded.
     Eval,
-    /// Batch statistics are used and recorded.
-    Train(Vec<BatchStatistics>),
+    /// Batch statistics are used and recorded; convolutions multiply with this precision.
+    Train(Vec<BatchStatistics>, Precision),
 }
 
 impl Pass {
-    /// A training pass with nothing recorded yet.
+    /// A training pass in f32 with nothing recorded yet.
     pub fn train() -> Self {
-        Pass::Train(Vec::new())
+        Self::train_in(Precision::F32)
+    }
+
+    /// A training pass with nothing recorded yet.
+    pub fn train_in(precision: Precision) -> Self {
+        Pass::Train(Vec::new(), precision)
+    }
+
+    /// How convolutions multiply; outside training always in f32.
+    pub fn precision(&self) -> Precision {
+        match self {
+            Pass::Eval => Precision::F32,
+            Pass::Train(_, precision) => *precision,
+        }
     }
 }
 
@@ -201,7 +217,7 @@ impl BatchNorm {
     /// [B, H, W, C] to the same shape.
     pub fn forward(&self, x: Tensor<4>, activation: Activation, pass: &mut Pass) -> Tensor<4> {
         let (weight, bias) = (self.weight.val(), self.bias.val());
-        let Pass::Train(recorded) = pass else {
+        let Pass::Train(recorded, _) = pass else {
             let (mean, variance) = (self.running_mean.val(), self.running_var.val());
             return ops::batch_norm_eval(x, weight, bias, mean, variance, activation);
         };

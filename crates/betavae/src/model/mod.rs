@@ -7,7 +7,7 @@ mod likelihood;
 mod network;
 pub(crate) mod weights;
 
-pub use betavae_kernels::Activation;
+pub use betavae_kernels::{Activation, Precision};
 pub use decoder::Decoder;
 pub use encoder::Encoder;
 pub use layers::{BatchNorm, BatchStatistics, Conv2d, ConvTranspose2d, Linear, Pass};
@@ -192,7 +192,7 @@ impl BetaVae {
 
     /// Moves the running averages of batch norm by the statistics that a training pass recorded.
     pub fn update_running_statistics(&mut self, pass: Pass) {
-        if let Pass::Train(recorded) = pass {
+        if let Pass::Train(recorded, _) = pass {
             let norms = self.encoder.norm.iter_mut().chain(&mut self.decoder.norm);
             norms.zip(recorded).for_each(|(norm, batch)| norm.update(batch));
         }

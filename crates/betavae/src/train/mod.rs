@@ -96,7 +96,7 @@ impl Trainer {
 
     fn take_step(&mut self) -> Result<Terms> {
         let step = self.step + 1;
-        let mut pass = Pass::train();
+        let mut pass = Pass::train_in(self.config.train.precision);
         let (images, noise) = self.batch(step)?;
         let loss = self.model().loss(&self.objective, images, noise, step, &mut pass);
         let terms = loss.terms();

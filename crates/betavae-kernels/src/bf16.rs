@@ -1,0 +1,135 @@
+//! Operands in bf16, sums in f32: pairs of bf16 in the place of one f32, multiplied and added two at a
+//! time ([`Simd::dot_pairs`], one instruction with AVX-512 BF16, several elsewhere).
+//!
+//! bf16 is f32 without its last 16 bits; rounding is to the nearest, ties to even.
+
+use serde::{Deserialize, Serialize};
+
+use crate::geometry::Layout;
+use crate::simd::{Kernel, Level, Simd, dispatch};
+
+/// How convolutions multiply.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Precision {
+    /// In f32.
+    #[default]
+    F32,
+    /// Operands rounded to bf16, sums in f32; weights, gradients and optimiser stay in f32.
+    Bf16,
+}
+
+/// The upper half of the rounded bits.
+#[inline(always)]
+fn round(x: f32) -> u32 {
+    let bits = x.to_bits();
+    let rounded = bits.wrapping_add(0x7fff + ((bits >> 16) & 1)) >> 16;
+    // Rounding must not carry a NaN over into infinity.
+    if x.is_nan() { (bits >> 16) | 0x40 } else { rounded }
+}
+
+/// Two values in one word; `low` belongs to the smaller index.
+#[inline(always)]
+pub(crate) fn pair(low: f32, high: f32) -> f32 {
+    f32::from_bits(round(low) | (round(high) << 16))
+}
+
+/// Whether the processor has instructions for it.
+pub fn has_bf16(level: Level) -> bool {
+    #[cfg(target_arch = "x86_64")]
+    return level == Level::Avx512 && is_x86_feature_detected!("avx512bf16");
+    #[cfg(not(target_arch = "x86_64"))]
+    return false;
+}
+
+/// Neighbours along the last axis: `to`\[i\] holds `from`\[2 i\] and `from`\[2 i + 1\].
+pub(crate) fn pack_neighbours(level: Level, from: &[f32], to: &mut [f32]) {
+    struct Run<'a>(&'a [f32], &'a mut [f32]);
+    impl Kernel for Run<'_> {
+        type Output = ();
+        #[inline(always)]
+        fn run<S: Simd>(self, _: S) {
+            let (pairs, _) = self.0.as_chunks::<2>();
+            self.1.iter_mut().zip(pairs).for_each(|(to, [low, high])| *to = pair(*low, *high));
+        }
+    }
+    dispatch(level, Run(from, to));
+}
+
+/// `to`\[i\] holds `from`\[i\] and `from`\[i + distance\], as far as both are there.
+fn pack_distant(level: Level, from: &[f32], distance: usize, to: &mut [f32]) {
+    struct Run<'a>(&'a [f32], usize, &'a mut [f32]);
+    impl Kernel for Run<'_> {
+        type Output = ();
+        #[inline(always)]
+        fn run<S: Simd>(self, _: S) {
+            let pairs = self.0.iter().zip(&self.0[self.1..]);
+            self.2.iter_mut().zip(pairs).for_each(|(to, (low, high))| *to = pair(*low, *high));
+        }
+    }
+    dispatch(level, Run(from, distance, to));
+}
+
+/// For every float of a map, the pair of it and the one `pixels` to the right. The last `pixels` of
+/// a row have no partner and are never read.
+pub(crate) fn pack_windows(
+    level: Level,
+    layout: &Layout,
+    pixels: usize,
+    from: &[f32],
+    to: &mut [f32],
+) {
+    let row = layout.row();
+    let rows = from[..layout.len()].chunks_exact(row).zip(to.chunks_exact_mut(row));
+    rows.for_each(|(from, to)| pack_distant(level, from, pixels * layout.shape[2], to));
+}
+
+/// Pairs of neighbouring pixels between the borders: [H, W / 2, C].
+pub(crate) fn pack_pixels(level: Level, layout: &Layout, from: &[f32], to: &mut [f32]) {
+    let [_, width, channels] = layout.shape;
+    let rows = layout.rows().zip(to.chunks_exact_mut(width / 2 * channels));
+    for (row, to) in rows {
+        let pixels = from[row].chunks_exact(2 * channels).zip(to.chunks_exact_mut(channels));
+        pixels.for_each(|(from, to)| pack_distant(level, from, channels, to));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_round_to_nearest_even() {
+        let rounded = |x: f32| f32::from_bits(round(x) << 16);
+        assert_eq!([1.0, -2.5, 0.0].map(rounded), [1.0, -2.5, 0.0]);
+        // bf16 has 8 significant bits: 1 + 1/256 is half way and goes to the even 1.
+        assert_eq!(rounded(1.0 + 1.0 / 256.0), 1.0);
+        assert_eq!(rounded(1.0 + 3.0 / 256.0), 1.0 + 1.0 / 64.0);
+        assert!(rounded(f32::NAN).is_nan() && rounded(f32::from_bits(0x7f80_0001)).is_nan());
+        assert_eq!(rounded(f32::INFINITY), f32::INFINITY);
+    }
+
+    #[test]
+    fn packing_pairs_what_it_says_on_every_level() {
+        let from: Vec<f32> = (0..64).map(|i| i as f32).collect();
+        for level in Level::supported() {
+            let mut to = vec![0.0; 32];
+            pack_neighbours(level, &from, &mut to);
+            assert!(
+                (0..32).all(|i| to[i].to_bits() == pair(from[2 * i], from[2 * i + 1]).to_bits())
+            );
+            let layout = Layout { shape: [2, 4, 3], before: [1, 1], after: [0, 1] };
+            let mut to = vec![0.0; layout.len()];
+            pack_windows(level, &layout, 2, &from, &mut to);
+            assert_eq!(to[5].to_bits(), pair(5.0, 11.0).to_bits());
+            let mut to = vec![0.0; 12];
+            pack_pixels(level, &layout, &from, &mut to);
+            let first = layout.offset(0, 0);
+            assert_eq!(to[0].to_bits(), pair(from[first], from[first + 3]).to_bits());
+            assert_eq!(to[11].to_bits(), {
+                let last = layout.offset(1, 2) + 2;
+                pair(from[last], from[last + 3]).to_bits()
+            });
+        }
+    }
+}
