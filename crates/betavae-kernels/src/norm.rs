@@ -74,12 +74,14 @@ pub(crate) fn statistics(level: Level, x: &[f32], channels: usize) -> [Vec<f32>;
     [narrow(mean), narrow(square.into_iter().map(|s| s / count).collect())]
 }
 
-/// activation(x * scale + shift) per channel.
+/// activation((x - mean) * scale + bias) per channel. In this order, since x * scale may be large
+/// against what is left.
 struct Affine<'a> {
     x: &'a [f32],
     y: &'a mut [f32],
+    mean: &'a [f32],
     scale: &'a [f32],
-    shift: &'a [f32],
+    bias: &'a [f32],
     activation: Activation,
 }
 
@@ -88,7 +90,8 @@ impl Kernel for Affine<'_> {
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
         let channels = self.scale.len();
-        assert!(self.shift.len() == channels && self.x.len() == self.y.len());
+        assert!(self.mean.len() == channels && self.bias.len() == channels);
+        assert!(self.x.len() == self.y.len());
         let (x, y) = (self.x.as_ptr(), self.y.as_mut_ptr());
         for row in (0..self.x.len()).step_by(channels) {
             for c in (0..channels).step_by(S::LANES) {
@@ -96,9 +99,10 @@ impl Kernel for Affine<'_> {
                 // SAFETY: rows are whole, c + lanes <= channels.
                 unsafe {
                     let scale = simd.load_first(self.scale.as_ptr().add(c), lanes);
-                    let shift = simd.load_first(self.shift.as_ptr().add(c), lanes);
+                    let mean = simd.load_first(self.mean.as_ptr().add(c), lanes);
+                    let bias = simd.load_first(self.bias.as_ptr().add(c), lanes);
                     let value = simd.load_first(x.add(row + c), lanes);
-                    let value = simd.fma(value, scale, shift);
+                    let value = simd.fma(simd.sub(value, mean), scale, bias);
                     let value = math::activate(simd, self.activation, value);
                     simd.store_first(y.add(row + c), value, lanes);
                 }
@@ -120,11 +124,10 @@ pub(crate) fn normalise(
     let channels = weight.len();
     let scale: Vec<f32> =
         weight.iter().zip(statistics[1]).map(|(w, v)| w * deviation(*v).recip()).collect();
-    let shift: Vec<f32> = (0..channels).map(|c| bias[c] - statistics[0][c] * scale[c]).collect();
     let mut y = vec![0.0; x.len()];
     let chunk = chunk(channels);
     y.par_chunks_mut(chunk).zip(x.par_chunks(chunk)).for_each(|(y, x)| {
-        dispatch(level, Affine { x, y, scale: &scale, shift: &shift, activation });
+        dispatch(level, Affine { x, y, mean: statistics[0], scale: &scale, bias, activation });
     });
     y
 }
@@ -172,12 +175,13 @@ impl Kernel for GradientSums<'_> {
     }
 }
 
-/// scale * g + slope * x + shift per channel, in place of `gradient`.
+/// scale * g + slope * (x - mean) + shift per channel.
 struct InputGradient<'a> {
     x: &'a [f32],
     y: &'a [f32],
     gradient: &'a [f32],
     out: &'a mut [f32],
+    mean: &'a [f32],
     /// Scale, slope, shift.
     coefficients: &'a [Vec<f32>; 3],
     activation: Activation,
@@ -189,6 +193,7 @@ impl Kernel for InputGradient<'_> {
     fn run<S: Simd>(self, simd: S) {
         let [scale, slope, shift] = self.coefficients;
         let (channels, len) = (scale.len(), self.x.len());
+        assert!(self.mean.len() == channels);
         assert!(self.y.len() == len && self.gradient.len() == len && self.out.len() == len);
         for row in (0..len).step_by(channels) {
             for c in (0..channels).step_by(S::LANES) {
@@ -201,7 +206,7 @@ impl Kernel for InputGradient<'_> {
                     let output = simd.load_first(self.y.as_ptr().add(at), lanes);
                     let gradient = math::multiply_slope(simd, self.activation, output, gradient);
                     let x = simd.load_first(self.x.as_ptr().add(at), lanes);
-                    let value = simd.fma(x, of(slope), of(shift));
+                    let value = simd.fma(simd.sub(x, of(self.mean)), of(slope), of(shift));
                     let value = simd.fma(gradient, of(scale), value);
                     simd.store_first(self.out.as_mut_ptr().add(at), value, lanes);
                 }
@@ -243,7 +248,7 @@ pub(crate) fn backward(
         let variance = f64::from(variance[c]) + BATCH_NORM_EPSILON;
         let scale = f64::from(weight[c]) / variance.sqrt();
         let slope = -scale * products[c] / (count * variance);
-        let shift = -scale * sums[c] / count - slope * f64::from(mean[c]);
+        let shift = -scale * sums[c] / count;
         coefficients[0][c] = scale as f32;
         coefficients[1][c] = slope as f32;
         coefficients[2][c] = shift as f32;
@@ -255,7 +260,7 @@ pub(crate) fn backward(
         .into_par_iter()
         .for_each(|(out, x, y, gradient)| {
             let coefficients = &coefficients;
-            dispatch(level, InputGradient { x, y, gradient, out, coefficients, activation });
+            dispatch(level, InputGradient { x, y, gradient, out, mean, coefficients, activation });
         });
     [dx, dw, db]
 }
