@@ -1,5 +1,7 @@
 //! `betavae bench`: that its numbers fit together. How fast anything is, is no test's business.
 
+// Nothing is trained here.
+#[allow(dead_code)]
 mod common;
 
 use std::io::{BufRead, BufReader, Write};

@@ -62,7 +62,8 @@ impl<const CHAINS: usize> Kernel for Chains<CHAINS> {
                 *chain = simd.fma(*chain, factor, addend);
             }
         }
-        black_box(simd.sum(chains.into_iter().fold(addend, |a, b| simd.add(a, b))));
+        // As a vector: a sum of its lanes would tempt the compiler to rearrange the chains.
+        black_box(chains.into_iter().fold(addend, |a, b| simd.add(a, b)));
         2 * CHAINS * S::LANES * PASSES
     }
 }
