@@ -22,6 +22,8 @@ fn main() -> ExitCode {
 }
 
 fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
+    // A wrong BETAVAE_SIMD is said at once, not silently ignored.
+    betavae::cpu::instruction_set()?;
     if let Some(threads) = arguments.threads {
         rayon::ThreadPoolBuilder::new().num_threads(threads).build_global()?;
     }
@@ -36,6 +38,7 @@ fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Command::Traverse(args) => commands::pictures::traverse(args, &device)?,
         Command::Evaluate(args) => commands::evaluate::evaluate(args, &device)?,
         Command::Data(args) => commands::data::data(args)?,
+        Command::Bench(args) => commands::bench::bench(args, &device)?,
         Command::Recipes(args) => commands::recipes::recipes(args)?,
         Command::Completions(args) => commands::generate::completions(args)?,
         Command::Man(args) => commands::generate::man(args)?,

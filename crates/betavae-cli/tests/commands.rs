@@ -287,6 +287,7 @@ fn help_manual_and_completions_cover_every_command() {
         "traverse",
         "evaluate",
         "data",
+        "bench",
         "recipes",
         "completions",
         "man",

@@ -1,14 +1,16 @@
 //! Beta-VAEs: train, measure, look at, compare and ship disentangled representations.
 //!
 //! Read the modules in the order of the data flow: [`data`], [`model`], [`objective`],
-//! [`optimizer`], [`config`], [`checkpoint`], [`evaluate`], [`figures`], [`train`]. Each imports
-//! only from those before it.
+//! [`optimizer`], [`config`], [`checkpoint`], [`evaluate`], [`figures`], [`train`], [`bench`]. Each
+//! imports only from those before it.
 //!
 //! Shape letters throughout: B batch, H, W, C image, D latents, K factors, N data set. Losses are
 //! in nats per image unless a name says otherwise.
 
+pub mod bench;
 pub mod checkpoint;
 pub mod config;
+pub mod cpu;
 pub mod data;
 mod error;
 pub mod evaluate;

@@ -2,14 +2,17 @@
 
 mod decoder;
 mod encoder;
+mod flops;
 mod layers;
 mod likelihood;
 mod network;
+mod presets;
 pub(crate) mod weights;
 
 pub use betavae_kernels::{Activation, Precision};
 pub use decoder::Decoder;
 pub use encoder::Encoder;
+pub use flops::Flops;
 pub use layers::{BatchNorm, BatchStatistics, Conv2d, ConvTranspose2d, Linear, Pass};
 pub use likelihood::Likelihood;
 pub use network::{

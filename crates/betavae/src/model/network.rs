@@ -306,7 +306,7 @@ fn halving(filters: usize, kernel: usize) -> Conv {
 }
 
 /// The shape after `conv`, if the image is large enough for one application of the kernel.
-fn shrink(from: ImageShape, conv: Conv) -> Option<ImageShape> {
+pub(super) fn shrink(from: ImageShape, conv: Conv) -> Option<ImageShape> {
     let Window { stride, padding } = conv.window;
     let side = |n: usize| Some((n + 2 * padding).checked_sub(conv.kernel)? / stride + 1);
     Some(ImageShape::new(side(from.height)?, side(from.width)?, conv.filters))

@@ -29,6 +29,8 @@ struct Machine {
     architecture: &'static str,
     cpu: String,
     cores: usize,
+    /// What the kernels use of it.
+    instruction_set: &'static str,
     memory_gib: f64,
 }
 
@@ -61,6 +63,7 @@ impl Provenance {
                 architecture: std::env::consts::ARCH,
                 cpu: cpu.unwrap_or_else(|| "unknown".into()),
                 cores: cpus.len(),
+                instruction_set: betavae_kernels::level().name(),
                 memory_gib: (memory as f64 / f64::from(1 << 30) * 10.0).round() / 10.0,
             },
         }

@@ -1,0 +1,108 @@
+//! `bench`.
+
+use std::io::BufRead;
+
+use anyhow::bail;
+use betavae::bench::{Bench, Measurement, Options, measure};
+use betavae::model::Architecture;
+use betavae::{Device, Error, cpu};
+use serde_json::json;
+
+use crate::args::{self, Architectures};
+use crate::output::{print, print_json};
+
+pub fn bench(args: args::Bench, device: &Device) -> anyhow::Result<()> {
+    let options = |architecture| {
+        let default = Options::new(architecture);
+        let image = args.image.unwrap_or(default.image);
+        Options { batch: args.batch, image, mode: args.mode, precision: args.precision, ..default }
+    };
+    let one = match args.architecture {
+        Architectures::One(architecture) => architecture,
+        Architectures::All if args.serve => {
+            let (message, hint) = ("--serve measures one architecture", "name it");
+            return Err(Error::Config { message: message.into(), hint: hint.into() }.into());
+        }
+        Architectures::All => return presets(&args, options, device),
+    };
+    let mut bench = Bench::new(options(one), device)?;
+    if args.serve {
+        return serve(&mut bench);
+    }
+    let measured = measure(&mut bench, args.steps)?;
+    if args.json {
+        return print_json(&measured);
+    }
+    print(&heading())?;
+    print(&row(&measured))
+}
+
+/// Every published network, one after the other.
+fn presets(
+    args: &args::Bench,
+    options: impl Fn(Architecture) -> Options,
+    device: &Device,
+) -> anyhow::Result<()> {
+    let presets = Architecture::ALL.into_iter().filter(|preset| *preset != Architecture::Custom);
+    let mut measured = Vec::new();
+    if !args.json {
+        print(&heading())?;
+    }
+    for preset in presets {
+        let measurement = measure(&mut Bench::new(options(preset), device)?, args.steps)?;
+        if !args.json {
+            print(&row(&measurement))?;
+        }
+        measured.push(measurement);
+    }
+    if args.json { print_json(&measured) } else { Ok(()) }
+}
+
+fn heading() -> String {
+    let [name, image, batch, threads, set] =
+        ["architecture", "image", "batch", "threads", "instructions"];
+    let [median, range, images, rate, peak, share] =
+        ["median ms", "10 %..90 %", "images/s", "GFLOP/s", "peak", "share"];
+    format!(
+        "{name:<14}{image:<10}{batch:>5}{threads:>9}  {set:<14}{median:>9}{range:>18}{images:>10}\
+         {rate:>9}{peak:>9}{share:>8}"
+    )
+}
+
+/// The result for people.
+fn row(measured: &Measurement) -> String {
+    let Measurement { batch, threads, instruction_set, median_ms, p10_ms, p90_ms, .. } = measured;
+    let Measurement { images_per_second, gflops, peak_gflops, share_of_peak, .. } = measured;
+    let name = measured.architecture.name();
+    let image = measured.image.to_string();
+    let range = format!("{p10_ms:.2}..{p90_ms:.2}");
+    let share = format!("{:.1} %", 100.0 * share_of_peak);
+    format!(
+        "{name:<14}{image:<10}{batch:>5}{threads:>9}  {instruction_set:<14}{median_ms:>9.2}\
+         {range:>18}{images_per_second:>10.0}{gflops:>9.1}{peak_gflops:>9.1}{share:>8}"
+    )
+}
+
+/// Obeys lines on stdin, for a program that lets several take turns: `run N` takes N steps, `peak`
+/// measures the machine, `quit` ends. Every answer is one line of JSON.
+fn serve(bench: &mut Bench) -> anyhow::Result<()> {
+    let reply = |value: serde_json::Value| print(&value.to_string());
+    reply(json!({
+        "ready": true,
+        "instruction_set": cpu::instruction_set()?,
+        "threads": rayon::current_num_threads(),
+        "version": env!("CARGO_PKG_VERSION"),
+        "flops_per_step": bench.flops(),
+    }))?;
+    for line in std::io::stdin().lock().lines() {
+        let line = line?;
+        let words: Vec<&str> = line.split_whitespace().collect();
+        match (words.as_slice(), words.get(1).and_then(|steps| steps.parse().ok())) {
+            (["run", _], Some(steps)) => reply(json!({ "seconds": bench.run(steps)? }))?,
+            (["peak"], _) => reply(json!({ "gflops": cpu::peak_gflops() }))?,
+            (["quit"], _) => break,
+            _ => bail!("expected `run N`, `peak` or `quit`, found {line:?}"),
+        }
+    }
+    Ok(())
+}

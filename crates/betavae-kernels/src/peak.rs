@@ -1,0 +1,80 @@
+//! How fast this machine multiplies and adds when nothing else holds it up: the ceiling beside which
+//! the speed of a kernel can be judged.
+
+use std::hint::black_box;
+use std::time::{Duration, Instant};
+
+use crate::simd::{Kernel, Level, Simd, dispatch, level};
+
+/// One measurement. Short, so that some of several fall between the interruptions by others.
+const DURATION: Duration = Duration::from_millis(5);
+
+const REPETITIONS: usize = 3;
+
+/// Passes over the accumulators between two looks at the clock, about 10 microseconds.
+const PASSES: usize = 4096;
+
+/// 10^9 floating point operations per second, two per multiply-add, that all threads of the current
+/// rayon pool reach together on f32 vectors of the instruction set in force, in registers alone.
+///
+/// The best of a few repetitions of 5 milliseconds.
+pub fn peak_gflops() -> f64 {
+    let level = level();
+    let rates = (0..REPETITIONS).map(|_| match level {
+        // Each of its vectors takes two registers of SSE2, of which there are 16.
+        Level::Portable => rate::<6>(level),
+        // At least 10 chains hide the latency of two multiply-adds per cycle, and 12 leave two
+        // of AVX2's 16 registers for the operands.
+        Level::Avx2 | Level::Avx512 => rate::<12>(level),
+    });
+    rates.fold(0.0, f64::max) / 1e9
+}
+
+/// Operations per second of all threads, each of which works until a common deadline.
+fn rate<const CHAINS: usize>(level: Level) -> f64 {
+    let start = Instant::now();
+    let operations = rayon::broadcast(|_| {
+        let mut operations = 0;
+        while start.elapsed() < DURATION {
+            operations += dispatch(level, Chains::<CHAINS>);
+        }
+        operations
+    });
+    operations.iter().sum::<usize>() as f64 / start.elapsed().as_secs_f64()
+}
+
+/// `CHAINS` independent chains of multiply-adds; returns the number of operations.
+struct Chains<const CHAINS: usize>;
+
+impl<const CHAINS: usize> Kernel for Chains<CHAINS> {
+    type Output = usize;
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) -> usize {
+        // x / 2 + 1 tends to 2: neither infinite nor subnormal. The compiler must know neither the
+        // operands nor that any two chains are alike.
+        let (factor, addend) = (simd.splat(black_box(0.5)), simd.splat(black_box(1.0)));
+        let mut chains = [simd.splat(0.0); CHAINS];
+        for (i, chain) in chains.iter_mut().enumerate() {
+            *chain = simd.splat(black_box(i as f32));
+        }
+        for _ in 0..PASSES {
+            for chain in &mut chains {
+                *chain = simd.fma(*chain, factor, addend);
+            }
+        }
+        // As a vector: a sum of its lanes would tempt the compiler to rearrange the chains.
+        black_box(chains.into_iter().fold(addend, |a, b| simd.add(a, b)));
+        2 * CHAINS * S::LANES * PASSES
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_instruction_set_does_some_work() {
+        assert!(Level::supported().into_iter().all(|level| rate::<6>(level) > 0.0));
+        assert!(peak_gflops().is_finite());
+    }
+}

@@ -1,0 +1,213 @@
+//! How long a step takes, beside what the machine could do at the same time.
+//!
+//! [`Bench`] takes steps as they are taken in earnest; [`measure`] turns their times into a
+//! [`Measurement`].
+
+mod measurement;
+mod pixels;
+
+pub use measurement::{Measurement, measure};
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use burn::tensor::{Device, Tensor, TensorData};
+use serde::Serialize;
+
+use crate::config::Config;
+use crate::data::dsprites::DSprites;
+use crate::data::{Dataset, ImageShape, read_batch};
+use crate::error::Result;
+use crate::model::{Architecture, BetaVae, ModelConfig, values};
+use crate::train::Trainer;
+use pixels::Pixels;
+
+/// Steps before the first that counts: memory is allocated, and the processor speeds up.
+const WARM_UP: usize = 5;
+
+/// What one step is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Mode {
+    /// An optimisation step, from fetching the batch to the new parameters.
+    #[default]
+    Train,
+    /// Mean and log-variance of a batch that lies in memory.
+    Encode,
+}
+
+impl Mode {
+    /// Every mode.
+    pub const ALL: [Self; 2] = [Self::Train, Self::Encode];
+
+    /// `train` or `encode`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Train => "train",
+            Self::Encode => "encode",
+        }
+    }
+}
+
+/// The numbers that are multiplied.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Precision {
+    /// 32-bit floats.
+    #[default]
+    F32,
+}
+
+impl Precision {
+    /// Every precision.
+    pub const ALL: [Self; 1] = [Self::F32];
+
+    /// `f32`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::F32 => "f32",
+        }
+    }
+}
+
+/// What to measure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Options {
+    /// Which network.
+    pub architecture: Architecture,
+    /// Images per step.
+    pub batch: usize,
+    /// Shape of the images.
+    pub image: ImageShape,
+    /// Number of latents D.
+    pub latents: usize,
+    /// What one step is.
+    pub mode: Mode,
+    /// The numbers that are multiplied.
+    pub precision: Precision,
+}
+
+impl Options {
+    /// Training in batches of 64, on images and with latents as the architecture's authors had them.
+    pub fn new(architecture: Architecture) -> Self {
+        let (channels, latents) = match architecture {
+            Architecture::PytorchVae => (3, 128),
+            _ => (1, 10),
+        };
+        Self {
+            architecture,
+            batch: 64,
+            image: ImageShape::new(64, 64, channels),
+            latents,
+            mode: Mode::default(),
+            precision: Precision::default(),
+        }
+    }
+
+    /// Loss H with beta 4, and Adam with step size 5e-4.
+    fn config(&self) -> Config {
+        let mut config = Config {
+            seed: 1,
+            model: ModelConfig {
+                architecture: self.architecture,
+                latents: self.latents,
+                ..ModelConfig::default()
+            },
+            ..Config::default()
+        };
+        config.train.batch = self.batch;
+        config.objective.beta = Some(4.0);
+        config.optimizer.learning_rate = 5e-4;
+        config
+    }
+
+    /// dSprites where it has the right shape, which is rendered as the batch is fetched.
+    fn data(&self) -> Arc<dyn Dataset> {
+        if self.image == ImageShape::new(64, 64, 1) {
+            Arc::new(DSprites::new())
+        } else {
+            Arc::new(Pixels::new(self.image, 2 * self.batch))
+        }
+    }
+}
+
+/// A model that takes steps and says how long each took.
+pub struct Bench {
+    options: Options,
+    work: Work,
+    flops: u64,
+}
+
+enum Work {
+    Train(Box<Trainer>),
+    Encode(Box<BetaVae>, Tensor<4>),
+}
+
+impl Bench {
+    /// A fresh model that has taken its first steps already.
+    ///
+    /// # Errors
+    /// If the options do not fit together.
+    pub fn new(options: Options, device: &Device) -> Result<Self> {
+        let mut config = options.config();
+        config.resolve(options.image)?;
+        let data = options.data();
+        let (work, per_image) = match options.mode {
+            Mode::Train => {
+                let trainer = Trainer::new(config, data, device)?;
+                let flops = trainer.model().network().flops().train;
+                (Work::Train(Box::new(trainer)), flops)
+            }
+            Mode::Encode => {
+                let model = config.build_model(device)?;
+                let indices: Vec<usize> = (0..options.batch).collect();
+                let pixels = read_batch(&*data, &indices, 0)?;
+                let ImageShape { height, width, channels } = options.image;
+                let pixels = TensorData::new(pixels, [options.batch, height, width, channels]);
+                let flops = model.network().flops().encode;
+                (Work::Encode(Box::new(model), Tensor::from_data(pixels, device)), flops)
+            }
+        };
+        let mut bench = Self { options, work, flops: per_image * options.batch as u64 };
+        bench.run(WARM_UP)?;
+        Ok(bench)
+    }
+
+    /// Takes `steps` steps and returns the seconds each took.
+    ///
+    /// # Errors
+    /// If a loss or a gradient is not finite.
+    pub fn run(&mut self, steps: usize) -> Result<Vec<f64>> {
+        (0..steps)
+            .map(|_| {
+                let start = Instant::now();
+                self.step()?;
+                Ok(start.elapsed().as_secs_f64())
+            })
+            .collect()
+    }
+
+    fn step(&mut self) -> Result<()> {
+        match &mut self.work {
+            Work::Train(trainer) => {
+                trainer.step()?;
+            }
+            Work::Encode(model, images) => {
+                let posterior = model.encode(images.clone());
+                // Somebody who encodes reads the codes.
+                std::hint::black_box((values(posterior.mean), values(posterior.log_var)));
+            }
+        }
+        Ok(())
+    }
+
+    /// What is measured.
+    pub fn options(&self) -> &Options {
+        &self.options
+    }
+
+    /// Floating point operations of one step; see [`crate::model::Flops`].
+    pub fn flops(&self) -> u64 {
+        self.flops
+    }
+}

@@ -1,0 +1,16 @@
+//! What the kernels use of the processor.
+
+use crate::error::{Error, Result};
+
+pub use betavae_kernels::peak_gflops;
+
+/// The instruction set in force: `portable`, `avx2` or `avx512`. It is the fastest that the processor
+/// has, or the one that the environment variable `BETAVAE_SIMD` names.
+///
+/// # Errors
+/// If the variable names none that the processor has.
+pub fn instruction_set() -> Result<&'static str> {
+    betavae_kernels::checked_level().map(betavae_kernels::Level::name).map_err(|message| {
+        Error::config(message, "unset BETAVAE_SIMD to use the fastest that this processor has")
+    })
+}
