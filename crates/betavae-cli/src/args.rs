@@ -4,9 +4,10 @@ use std::ops::Range;
 use std::path::PathBuf;
 
 use betavae::Device;
-use betavae::bench::{Mode, Precision};
+use betavae::bench::Mode;
 use betavae::data::ImageShape;
 use betavae::model::Architecture;
+use betavae::model::Precision;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand};
 

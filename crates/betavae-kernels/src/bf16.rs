@@ -19,6 +19,19 @@ pub enum Precision {
     Bf16,
 }
 
+impl Precision {
+    /// Every precision.
+    pub const ALL: [Self; 2] = [Self::F32, Self::Bf16];
+
+    /// `f32` or `bf16`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::F32 => "f32",
+            Self::Bf16 => "bf16",
+        }
+    }
+}
+
 /// The upper half of the rounded bits.
 #[inline(always)]
 fn round(x: f32) -> u32 {

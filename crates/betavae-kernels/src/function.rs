@@ -92,7 +92,7 @@ pub(crate) fn apply<F: Function<N>, const N: usize, const D: usize>(
             Operand::Plain(tensor) => tensor.to_contiguous(),
             Operand::Tracked(_) => unreachable!("all are plain"),
         });
-        let done = Arc::new(function.forward(inputs.each_ref().map(slice), false));
+        let done = Arc::new(in_pool(|| function.forward(inputs.each_ref().map(slice), false)));
         return (Tensor::from_primitive::<Flex>(done.output.clone()), done);
     }
     let tracked = operands.map(|operand| match operand {
@@ -104,13 +104,19 @@ pub(crate) fn apply<F: Function<N>, const N: usize, const D: usize>(
     let prepared =
         Tape(function.clone()).prepare::<NoCheckpointing>(nodes).compute_bound().stateful();
     let differentiate = matches!(prepared, OpsKind::Tracked(_));
-    let done = Arc::new(function.forward(inputs.each_ref().map(slice), differentiate));
+    let done = in_pool(|| function.forward(inputs.each_ref().map(slice), differentiate));
+    let done = Arc::new(done);
     let output = done.output.clone();
     let output = match prepared {
         OpsKind::Tracked(prepared) => prepared.finish((inputs, done.clone()), output),
         OpsKind::UnTracked(prepared) => prepared.finish(output),
     };
     (Tensor::from_primitive::<Autodiff<Flex>>(output), done)
+}
+
+/// From inside the thread pool, handing out the pieces of an operator costs less.
+fn in_pool<T: Send>(work: impl FnOnce() -> T + Send) -> T {
+    rayon::scope(|_| work())
 }
 
 /// A function on Burn's tape.
@@ -129,7 +135,9 @@ impl<F: Function<N>, const N: usize> Backward<Flex, N> for Tape<F> {
         let gradient = gradients.consume::<Flex>(&ops.node).to_contiguous();
         let (inputs, done) = &ops.state;
         let wanted = ops.parents.each_ref().map(Option::is_some);
-        let found = self.0.backward(inputs.each_ref().map(slice), done, slice(&gradient), wanted);
+        let found = in_pool(|| {
+            self.0.backward(inputs.each_ref().map(slice), done, slice(&gradient), wanted)
+        });
         for ((parent, found), input) in ops.parents.iter().zip(found).zip(inputs) {
             if let (Some(parent), Some(found)) = (parent, found) {
                 let shape: Vec<usize> = input.layout().shape().iter().copied().collect();

@@ -4,39 +4,35 @@ use std::arch::x86_64::*;
 
 use super::{Kernel, Simd, contract_with_tile};
 
-/// Proof that the processor has AVX-512 F.
+/// Proof that the processor has AVX-512 F and, with `BF16`, AVX-512 BF16.
 #[derive(Clone, Copy)]
-pub(crate) struct Avx512 {
-    bf16: bool,
-}
+pub(crate) struct Avx512<const BF16: bool>(());
 
-impl Avx512 {
+impl<const BF16: bool> Avx512<BF16> {
     pub(crate) fn new() -> Option<Self> {
-        let bf16 = is_x86_feature_detected!("avx512bf16");
-        is_x86_feature_detected!("avx512f").then_some(Self { bf16 })
+        let bf16 = !BF16 || is_x86_feature_detected!("avx512bf16");
+        (is_x86_feature_detected!("avx512f") && bf16).then_some(Self(()))
     }
 }
 
 /// # Safety
-/// The processor has AVX-512 F, which the token proves; BF16 instructions are behind its flag.
+/// The processor has AVX-512 F, which the token proves.
 #[target_feature(enable = "avx512f")]
-pub(super) unsafe fn run<K: Kernel>(simd: Avx512, kernel: K) -> K::Output {
+pub(super) unsafe fn run<K: Kernel>(simd: Avx512<false>, kernel: K) -> K::Output {
     kernel.run(simd)
 }
 
 /// # Safety
-/// The processor has AVX-512 BF16.
-#[target_feature(enable = "avx512bf16,avx512f")]
-#[inline]
-unsafe fn dot_bf16(a: __m512, b: __m512, c: __m512) -> __m512 {
-    // SAFETY: the three types are 512 bits without invalid patterns.
-    unsafe { _mm512_dpbf16_ps(c, std::mem::transmute(a), std::mem::transmute(b)) }
+/// The processor has AVX-512 F and BF16, which the token proves.
+#[target_feature(enable = "avx512f,avx512bf16")]
+pub(super) unsafe fn run_bf16<K: Kernel>(simd: Avx512<true>, kernel: K) -> K::Output {
+    kernel.run(simd)
 }
 
 // SAFETY of every block below: the token exists only on processors with AVX-512 F; pointers are as
 // the trait's callers promise.
 #[allow(clippy::undocumented_unsafe_blocks)]
-impl Simd for Avx512 {
+impl<const BF16: bool> Simd for Avx512<BF16> {
     type V = __m512;
     const LANES: usize = 16;
 
@@ -102,8 +98,9 @@ impl Simd for Avx512 {
     #[inline(always)]
     fn dot_pairs(self, a: __m512, b: __m512, c: __m512) -> __m512 {
         unsafe {
-            if self.bf16 {
-                return dot_bf16(a, b, c);
+            if BF16 {
+                // The three types are 512 bits without invalid patterns.
+                return _mm512_dpbf16_ps(c, std::mem::transmute(a), std::mem::transmute(b));
             }
             let (a, b) = (_mm512_castps_si512(a), _mm512_castps_si512(b));
             let low = |v| _mm512_castsi512_ps(_mm512_slli_epi32::<16>(v));

@@ -148,7 +148,7 @@ impl Level {
             #[cfg(target_arch = "x86_64")]
             Level::Avx2 => Avx2::PANEL,
             #[cfg(target_arch = "x86_64")]
-            Level::Avx512 => Avx512::PANEL,
+            Level::Avx512 => Avx512::<false>::PANEL,
             #[cfg(not(target_arch = "x86_64"))]
             _ => Portable::PANEL,
         }
@@ -160,7 +160,7 @@ impl Level {
         #[cfg(target_arch = "x86_64")]
         {
             levels.extend(Avx2::new().map(|_| Level::Avx2));
-            levels.extend(Avx512::new().map(|_| Level::Avx512));
+            levels.extend(Avx512::<false>::new().map(|_| Level::Avx512));
         }
         levels
     }
@@ -197,10 +197,12 @@ fn choose(wanted: Option<&str>) -> Result<Level, String> {
 pub(crate) fn dispatch<K: Kernel>(level: Level, kernel: K) -> K::Output {
     match level {
         #[cfg(target_arch = "x86_64")]
-        Level::Avx512 => match Avx512::new() {
-            // SAFETY: the token proves that the processor has the features `run` enables.
-            Some(simd) => unsafe { avx512::run(simd, kernel) },
-            None => kernel.run(Portable),
+        Level::Avx512 => match (Avx512::<true>::new(), Avx512::<false>::new()) {
+            // SAFETY: the token proves that the processor has the features the function enables.
+            (Some(simd), _) => unsafe { avx512::run_bf16(simd, kernel) },
+            // SAFETY: as above.
+            (None, Some(simd)) => unsafe { avx512::run(simd, kernel) },
+            (None, None) => kernel.run(Portable),
         },
         #[cfg(target_arch = "x86_64")]
         Level::Avx2 => match Avx2::new() {

@@ -2,11 +2,12 @@
 
 use serde::Serialize;
 
-use super::{Bench, Mode, Precision};
+use super::{Bench, Mode};
 use crate::cpu;
 use crate::data::ImageShape;
 use crate::error::Result;
 use crate::model::Architecture;
+use crate::model::Precision;
 
 /// Turns that steps and the measurement of the peak take, so that both see the same machine even
 /// where it is slower for a while.

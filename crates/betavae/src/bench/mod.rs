@@ -17,8 +17,8 @@ use serde::Serialize;
 use crate::config::Config;
 use crate::data::dsprites::DSprites;
 use crate::data::{Dataset, ImageShape, read_batch};
-use crate::error::Result;
-use crate::model::{Architecture, BetaVae, ModelConfig, values};
+use crate::error::{Error, Result};
+use crate::model::{Architecture, BetaVae, ModelConfig, Precision, values};
 use crate::train::Trainer;
 use pixels::Pixels;
 
@@ -49,27 +49,6 @@ impl Mode {
     }
 }
 
-/// The numbers that are multiplied.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Precision {
-    /// 32-bit floats.
-    #[default]
-    F32,
-}
-
-impl Precision {
-    /// Every precision.
-    pub const ALL: [Self; 1] = [Self::F32];
-
-    /// `f32`.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::F32 => "f32",
-        }
-    }
-}
-
 /// What to measure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Options {
@@ -83,7 +62,7 @@ pub struct Options {
     pub latents: usize,
     /// What one step is.
     pub mode: Mode,
-    /// The numbers that are multiplied.
+    /// How convolutions multiply in training; encoding is always in f32.
     pub precision: Precision,
 }
 
@@ -116,6 +95,7 @@ impl Options {
             ..Config::default()
         };
         config.train.batch = self.batch;
+        config.train.precision = self.precision;
         config.objective.beta = Some(4.0);
         config.optimizer.learning_rate = 5e-4;
         config
@@ -149,6 +129,12 @@ impl Bench {
     /// # Errors
     /// If the options do not fit together.
     pub fn new(options: Options, device: &Device) -> Result<Self> {
+        if options.mode == Mode::Encode && options.precision != Precision::F32 {
+            return Err(Error::config(
+                "encoding is always in f32, found precision bf16",
+                "bf16 is for training: use --mode train",
+            ));
+        }
         let mut config = options.config();
         config.resolve(options.image)?;
         let data = options.data();
