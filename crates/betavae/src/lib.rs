@@ -1,8 +1,8 @@
 //! Beta-VAEs: train, measure, look at, compare and ship disentangled representations.
 //!
 //! Read the modules in the order of the data flow: [`data`], [`model`], [`objective`],
-//! [`optimizer`], [`config`], [`checkpoint`], [`evaluate`], [`figures`], [`train`], [`bench`]. Each
-//! imports only from those before it.
+//! [`optimizer`], [`config`], [`checkpoint`], [`evaluate`], [`figures`], [`train`],
+//! [`mod@bench`]. Each imports only from those before it.
 //!
 //! Shape letters throughout: B batch, H, W, C image, D latents, K factors, N data set. Losses are
 //! in nats per image unless a name says otherwise.

@@ -120,7 +120,8 @@ pub struct Bench {
 
 enum Work {
     Train(Box<Trainer>),
-    Encode(Box<BetaVae>, Tensor<4>),
+    /// A model and its images.
+    Encode(Box<(BetaVae, Tensor<4>)>),
 }
 
 impl Bench {
@@ -151,7 +152,7 @@ impl Bench {
                 let ImageShape { height, width, channels } = options.image;
                 let pixels = TensorData::new(pixels, [options.batch, height, width, channels]);
                 let flops = model.network().flops().encode;
-                (Work::Encode(Box::new(model), Tensor::from_data(pixels, device)), flops)
+                (Work::Encode(Box::new((model, Tensor::from_data(pixels, device)))), flops)
             }
         };
         let mut bench = Self { options, work, flops: per_image * options.batch as u64 };
@@ -178,7 +179,8 @@ impl Bench {
             Work::Train(trainer) => {
                 trainer.step()?;
             }
-            Work::Encode(model, images) => {
+            Work::Encode(both) => {
+                let (model, images) = &**both;
                 let posterior = model.encode(images.clone());
                 // Somebody who encodes reads the codes.
                 std::hint::black_box((values(posterior.mean), values(posterior.log_var)));
