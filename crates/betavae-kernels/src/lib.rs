@@ -9,6 +9,8 @@
 //! and calls of functions compiled for an instruction set that was detected.
 #![allow(unsafe_code)]
 #![warn(clippy::undocumented_unsafe_blocks)]
+// Numerical loops index several arrays at once.
+#![allow(clippy::needless_range_loop)]
 
 mod activation;
 mod bf16;

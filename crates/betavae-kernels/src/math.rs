@@ -50,7 +50,7 @@ pub(crate) fn tanh<S: Simd>(simd: S, x: S::V) -> S::V {
     let size = abs(simd, x);
     let z = simd.mul(x, x);
     let mut p = simd.splat(-5.704_988_7e-3);
-    for c in [2.063_908_9e-2, -5.373_971_5e-2, 1.333_144_2e-1, -3.333_328_2e-1] {
+    for c in [2.063_909e-2, -5.373_971_5e-2, 1.333_144_2e-1, -3.333_328e-1] {
         p = simd.fma(p, z, simd.splat(c));
     }
     let near = simd.fma(simd.mul(p, z), x, x);

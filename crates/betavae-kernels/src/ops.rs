@@ -453,7 +453,7 @@ impl Function<3> for Reparameterise {
 /// KL(N(mean, exp(log_var)) || N(0, 1)) of each latent in nats, averaged over the batch.
 ///
 /// # Shapes
-/// - `mean`, `log_var`: [B, D]; result: [D]
+/// - `mean`, `log_var`: [B, D]; result: \[D\]
 pub fn kl_per_latent(mean: Tensor<2>, log_var: Tensor<2>) -> Tensor<1> {
     match (Operand::of(&mean), Operand::of(&log_var)) {
         (Some(m), Some(l)) => apply(KlPerLatent(mean.dims()), [m, l]).0,
@@ -499,9 +499,9 @@ pub fn all_finite(tensors: &[Tensor<1>]) -> bool {
     tensors.iter().all(|tensor| match tensor.clone().try_into_primitive::<Flex>() {
         Ok(tensor) => match tensor.as_slice::<f32>() {
             Some(values) => elementwise::all_finite(values),
-            None => elementwise::all_finite(
-                &tensor.to_contiguous().as_slice::<f32>().unwrap_or(&[]).to_vec(),
-            ),
+            None => {
+                elementwise::all_finite(tensor.to_contiguous().as_slice::<f32>().unwrap_or(&[]))
+            }
         },
         Err(_) => reference::all_finite(tensor.clone()),
     })

@@ -35,7 +35,7 @@ pub fn conv_stack(
 /// Convolution with bias, then the activation.
 ///
 /// # Shapes
-/// - `x`: [B, H, W, I], `weight`: [O, I, K, K], `bias`: [O]
+/// - `x`: [B, H, W, I], `weight`: [O, I, K, K], `bias`: \[O\]
 /// - result: [B, (H + 2 padding - K) / stride + 1, (W + ...) ..., O]
 fn conv2d(
     x: Tensor<4>,
@@ -53,7 +53,7 @@ fn conv2d(
 /// Transposed convolution with bias, then the activation.
 ///
 /// # Shapes
-/// - `x`: [B, H, W, I], `weight`: [I, O, K, K], `bias`: [O]
+/// - `x`: [B, H, W, I], `weight`: [I, O, K, K], `bias`: \[O\]
 /// - result: [B, (H - 1) stride - 2 padding + K + output_padding\[0\], (W - 1) ..., O]
 fn conv_transpose2d(
     x: Tensor<4>,
@@ -72,7 +72,7 @@ fn conv_transpose2d(
 /// x weight^T + bias, then the activation.
 ///
 /// # Shapes
-/// - `x`: [B, I], `weight`: [O, I], `bias`: [O], result: [B, O]
+/// - `x`: [B, I], `weight`: [O, I], `bias`: \[O\], result: [B, O]
 pub fn linear(
     x: Tensor<2>,
     weight: Tensor<2>,
@@ -86,7 +86,7 @@ pub fn linear(
 /// and the biased variance `[C]` too, without gradient.
 ///
 /// # Shapes
-/// - `x`: [B, H, W, C], `weight`, `bias`: [C]
+/// - `x`: [B, H, W, C], `weight`, `bias`: \[C\]
 pub fn batch_norm_train(
     x: Tensor<4>,
     weight: Tensor<1>,
@@ -107,7 +107,7 @@ pub fn batch_norm_train(
 /// Batch normalisation with given statistics, then the activation.
 ///
 /// # Shapes
-/// - `x`: [B, H, W, C], the others: [C]
+/// - `x`: [B, H, W, C], the others: \[C\]
 pub fn batch_norm_eval(
     x: Tensor<4>,
     weight: Tensor<1>,
@@ -124,7 +124,7 @@ pub fn batch_norm_eval(
 /// Negative log-likelihood of each image without its constant.
 ///
 /// # Shapes
-/// - `output`, `target`: [B, H, W, C]; result: [B]
+/// - `output`, `target`: [B, H, W, C]; result: \[B\]
 pub fn nll(output: Tensor<4>, target: Tensor<4>, nll: Nll) -> Tensor<1> {
     sum_per_image(match nll {
         Nll::Bernoulli => {
@@ -146,7 +146,7 @@ pub fn reparameterise(mean: Tensor<2>, log_var: Tensor<2>, noise: Tensor<2>) -> 
 /// KL(N(mean, exp(log_var)) || N(0, 1)) of each latent in nats, averaged over the batch.
 ///
 /// # Shapes
-/// - `mean`, `log_var`: [B, D]; result: [D]
+/// - `mean`, `log_var`: [B, D]; result: \[D\]
 pub fn kl_per_latent(mean: Tensor<2>, log_var: Tensor<2>) -> Tensor<1> {
     let kl = (mean.square() + log_var.clone().exp() - log_var - 1.0) * 0.5;
     kl.mean_dim(0).squeeze_dim(0)
@@ -174,7 +174,7 @@ pub fn all_finite(tensor: Tensor<1>) -> bool {
     (tensor * 0.0).sum().into_scalar::<f32>() == 0.0
 }
 
-/// One update of Adam (Kingma and Ba 2015) as PyTorch writes it; all tensors are [N]. Returns the
+/// One update of Adam (Kingma and Ba 2015) as PyTorch writes it; all tensors are \[N\]. Returns the
 /// new parameter, first and second moment.
 pub fn adam(
     parameter: Tensor<1>,
@@ -192,7 +192,7 @@ pub fn adam(
     [parameter - change, first, second]
 }
 
-/// One update of Adagrad (Duchi et al. 2011) as PyTorch writes it; all tensors are [N]. Returns the
+/// One update of Adagrad (Duchi et al. 2011) as PyTorch writes it; all tensors are \[N\]. Returns the
 /// new parameter and sum of squared gradients.
 pub fn adagrad(
     parameter: Tensor<1>,

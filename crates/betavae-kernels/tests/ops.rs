@@ -4,6 +4,7 @@
 use std::cell::Cell;
 
 use betavae_kernels::{Activation, AdamStep, Layer, Nll, Precision, Window, ops, reference};
+use burn::tensor::s;
 use burn::tensor::{Device, Tensor, TensorData};
 
 const ACTIVATIONS: [Activation; 4] =
@@ -248,7 +249,7 @@ fn optimisers() {
 fn views_are_neither_misread_nor_written_through() {
     let whole = random([10]).inner();
     let before = values(whole.clone());
-    let part = whole.clone().slice([2..6]);
+    let part = whole.clone().slice(2..6);
     let rest = || random([4]).inner();
     let step = AdamStep { learning_rate: 1.0, beta_1: 0.9, beta_2: 0.999, epsilon: 1e-8, step: 1 };
     let [moved, ..] = ops::adam(part.clone(), rest(), rest(), rest().abs(), step);
@@ -271,7 +272,7 @@ fn infinities_and_nan_are_found() {
     assert!(ops::all_finite(&[good.clone(), good.clone()]));
     for bad in [f32::NAN, f32::INFINITY] {
         let bad =
-            good.clone().slice_assign([69_999..70_000], Tensor::full([1], bad, &good.device()));
+            good.clone().slice_assign(s![69_999..70_000], Tensor::full([1], bad, &good.device()));
         assert!(!ops::all_finite(&[good.clone(), bad]));
     }
     // NaN is not swallowed by an activation.

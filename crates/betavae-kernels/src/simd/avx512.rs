@@ -1,6 +1,7 @@
 //! AVX-512 F, with the dot products of AVX-512 BF16 where the processor has them.
 
 use std::arch::x86_64::*;
+use std::mem::transmute;
 
 use super::{Kernel, Simd, contract_with_tile};
 
@@ -100,7 +101,11 @@ impl<const BF16: bool> Simd for Avx512<BF16> {
         unsafe {
             if BF16 {
                 // The three types are 512 bits without invalid patterns.
-                return _mm512_dpbf16_ps(c, std::mem::transmute(a), std::mem::transmute(b));
+                return _mm512_dpbf16_ps(
+                    c,
+                    transmute::<__m512, __m512bh>(a),
+                    transmute::<__m512, __m512bh>(b),
+                );
             }
             let (a, b) = (_mm512_castps_si512(a), _mm512_castps_si512(b));
             let low = |v| _mm512_castsi512_ps(_mm512_slli_epi32::<16>(v));
