@@ -13,6 +13,11 @@ use clap::Parser;
 
 use args::{Arguments, Command};
 
+// A step frees and asks for the same large blocks again. The system's allocator gives them back to
+// the kernel in between, and page faults then cost a fifth of the time, or half of it.
+#[global_allocator]
+static GLOBAL: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     match run(arguments) {
