@@ -36,6 +36,11 @@ impl Layout {
         }
     }
 
+    /// Floats of a row without the border.
+    pub(crate) fn width(&self) -> usize {
+        self.shape[1] * self.shape[2]
+    }
+
     /// Floats from one row to the next.
     pub(crate) fn row(&self) -> usize {
         (self.before[1] + self.shape[1] + self.after[1]) * self.shape[2]
@@ -57,17 +62,8 @@ impl Layout {
 
     /// The ranges of the rows without the border.
     pub(crate) fn rows(&self) -> impl Iterator<Item = std::ops::Range<usize>> + use<> {
-        let [height, width, channels] = self.shape;
-        let (first, row) = (self.offset(0, 0), self.row());
-        (0..height).map(move |y| first + y * row..first + y * row + width * channels)
-    }
-
-    /// Copies a plain map into the middle of this one.
-    pub(crate) fn fill(&self, from: &[f32], to: &mut [f32]) {
-        let width = self.shape[1] * self.shape[2];
-        for (row, from) in self.rows().zip(from.chunks_exact(width)) {
-            to[row].copy_from_slice(from);
-        }
+        let (first, row, width) = (self.offset(0, 0), self.row(), self.width());
+        (0..self.shape[0]).map(move |y| first + y * row..first + y * row + width)
     }
 }
 

@@ -1,8 +1,8 @@
 //! Fused CPU operators for convolutional variational autoencoders, as functions over Burn's tensors.
 //!
 //! [`ops`] is what to call. Below it, `function` connects slices with Burn's tape; `stack` runs
-//! convolutional layers depth first, `linear`, `norm`, `elementwise` and `optimizer` are the other
-//! operators; `reduce` and `weight_gradient` describe convolutions to `contract`, the one inner loop;
+//! convolutional layers depth first, `chain` those with batch normalisation between them, `linear`,
+//! `elementwise` and `optimizer` are the other operators; `reduce` and `weight_gradient` describe convolutions to `contract`, the one inner loop;
 //! `simd` is what that needs of a processor. [`mod@reference`] has the readable twins.
 //!
 //! This is the only crate of the workspace with `unsafe`: loads and stores behind checked lengths,
@@ -14,6 +14,8 @@
 
 mod activation;
 mod bf16;
+mod buffer;
+mod chain;
 mod contract;
 mod elementwise;
 mod function;

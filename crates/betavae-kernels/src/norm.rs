@@ -1,8 +1,9 @@
-//! Batch normalisation: statistics per channel over all pixels of a batch, and the way back.
+//! Batch normalisation in passes over a few rows of pixels at a time, which a
+//! [`Stack`](crate::stack::Stack) makes while they are in the cache: statistics of what a layer
+//! made, the normalised input of the next one, and the two passes back (Ioffe and Szegedy 2015,
+//! section 3).
 //!
-//! Pixels are divided into chunks of fixed size, whose sums are combined in order in f64.
-
-use rayon::prelude::*;
+//! Sums over a few rows are in f32, sums of those in order and in f64.
 
 use crate::activation::Activation;
 use crate::math;
@@ -11,21 +12,34 @@ use crate::simd::{Kernel, Level, Simd, dispatch};
 /// What batch normalisation divides by: sqrt(variance + this).
 pub const BATCH_NORM_EPSILON: f64 = 1e-5;
 
-/// Floats per chunk.
-const CHUNK: usize = 32_768;
+/// Floats whose moments are taken at once.
+const CHUNK: usize = 16_384;
 
-fn chunk(channels: usize) -> usize {
-    (CHUNK / channels).max(1) * channels
+/// Mean and sum of squared distances from it, per channel, of some pixels.
+#[derive(Debug)]
+pub(crate) struct Moments {
+    pixels: usize,
+    means: Vec<f32>,
+    squares: Vec<f32>,
 }
 
-/// Mean and sum of squared distances from it, per channel, of one chunk.
-struct Moments<'a>(&'a [f32], usize);
+impl Moments {
+    /// Of pixels `x` [.., C], chunk by chunk.
+    pub(crate) fn of(level: Level, x: &[f32], channels: usize) -> impl Iterator<Item = Self> {
+        x.chunks((CHUNK / channels).max(1) * channels).map(move |x| {
+            let [means, squares] = dispatch(level, MomentsOf(x, channels));
+            Self { pixels: x.len() / channels, means, squares }
+        })
+    }
+}
 
-impl Kernel for Moments<'_> {
+struct MomentsOf<'a>(&'a [f32], usize);
+
+impl Kernel for MomentsOf<'_> {
     type Output = [Vec<f32>; 2];
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) -> [Vec<f32>; 2] {
-        let Moments(x, channels) = self;
+        let MomentsOf(x, channels) = self;
         let (mut means, mut squares) = (vec![0.0; channels], vec![0.0; channels]);
         let share = simd.splat(channels as f32 / x.len() as f32);
         for c in (0..channels).step_by(S::LANES) {
@@ -52,215 +66,235 @@ impl Kernel for Moments<'_> {
     }
 }
 
-/// Mean and biased variance of each channel of `x` [.., C].
-pub(crate) fn statistics(level: Level, x: &[f32], channels: usize) -> [Vec<f32>; 2] {
-    let chunks: Vec<_> = x
-        .par_chunks(chunk(channels))
-        .map(|chunk| (chunk.len() / channels, dispatch(level, Moments(chunk, channels))))
-        .collect();
-    let (mut mean, mut square) = (vec![0.0f64; channels], vec![0.0f64; channels]);
-    let mut count = 0.0;
-    // Chan, Golub and LeVeque (1979): combining the moments of two sets.
-    for (n, [means, squares]) in chunks {
-        let n = n as f64;
-        for c in 0..channels {
-            let delta = f64::from(means[c]) - mean[c];
-            mean[c] += delta * n / (count + n);
-            square[c] += f64::from(squares[c]) + delta * delta * count * n / (count + n);
+/// Mean and biased variance of each channel over a batch.
+#[derive(Debug)]
+pub(crate) struct Statistics {
+    pub(crate) pixels: usize,
+    pub(crate) mean: Vec<f32>,
+    pub(crate) variance: Vec<f32>,
+}
+
+impl Statistics {
+    /// Combines moments in order (Chan, Golub and LeVeque 1979).
+    pub(crate) fn of(moments: &[Moments], channels: usize) -> Self {
+        let (mut mean, mut square) = (vec![0.0f64; channels], vec![0.0f64; channels]);
+        let mut count = 0.0;
+        for part in moments {
+            let n = part.pixels as f64;
+            for c in 0..channels {
+                let delta = f64::from(part.means[c]) - mean[c];
+                mean[c] += delta * n / (count + n);
+                square[c] += f64::from(part.squares[c]) + delta * delta * count * n / (count + n);
+            }
+            count += n;
         }
-        count += n;
+        Self {
+            pixels: count as usize,
+            mean: mean.into_iter().map(|x| x as f32).collect(),
+            variance: square.into_iter().map(|s| (s / count) as f32).collect(),
+        }
     }
-    let narrow = |values: Vec<f64>| values.into_iter().map(|x| x as f32).collect();
-    [narrow(mean), narrow(square.into_iter().map(|s| s / count).collect())]
 }
 
 /// activation((x - mean) * scale + bias) per channel. In this order, since x * scale may be large
 /// against what is left.
-struct Affine<'a> {
-    x: &'a [f32],
-    y: &'a mut [f32],
-    mean: &'a [f32],
-    scale: &'a [f32],
-    bias: &'a [f32],
-    activation: Activation,
+#[derive(Debug)]
+pub(crate) struct Normalisation {
+    mean: Vec<f32>,
+    scale: Vec<f32>,
+    bias: Vec<f32>,
+    pub(crate) activation: Activation,
 }
 
-impl Kernel for Affine<'_> {
+impl Normalisation {
+    pub(crate) fn new(
+        statistics: &Statistics,
+        weight: &[f32],
+        bias: &[f32],
+        activation: Activation,
+    ) -> Self {
+        let deviation = |v: f32| (f64::from(v) + BATCH_NORM_EPSILON).sqrt() as f32;
+        let scale = weight.iter().zip(&statistics.variance).map(|(w, v)| w / deviation(*v));
+        let (mean, scale, bias) = (statistics.mean.clone(), scale.collect(), bias.to_vec());
+        Self { mean, scale, bias, activation }
+    }
+
+    /// Some pixels, `x` [.., C] to `y`.
+    pub(crate) fn apply(&self, level: Level, x: &[f32], y: &mut [f32]) {
+        dispatch(level, Apply(self, x, y));
+    }
+}
+
+struct Apply<'a>(&'a Normalisation, &'a [f32], &'a mut [f32]);
+
+impl Kernel for Apply<'_> {
     type Output = ();
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
-        let channels = self.scale.len();
-        assert!(self.mean.len() == channels && self.bias.len() == channels);
-        assert!(self.x.len() == self.y.len());
-        let (x, y) = (self.x.as_ptr(), self.y.as_mut_ptr());
-        for row in (0..self.x.len()).step_by(channels) {
-            for c in (0..channels).step_by(S::LANES) {
-                let lanes = (channels - c).min(S::LANES);
-                // SAFETY: rows are whole, c + lanes <= channels.
-                unsafe {
-                    let scale = simd.load_first(self.scale.as_ptr().add(c), lanes);
-                    let mean = simd.load_first(self.mean.as_ptr().add(c), lanes);
-                    let bias = simd.load_first(self.bias.as_ptr().add(c), lanes);
-                    let value = simd.load_first(x.add(row + c), lanes);
+        let Apply(Normalisation { mean, scale, bias, activation }, x, y) = self;
+        let (channels, len) = (scale.len(), x.len());
+        assert!(mean.len() == channels && bias.len() == channels);
+        assert!(y.len() == len && len.is_multiple_of(channels));
+        let (x, y) = (x.as_ptr(), y.as_mut_ptr());
+        for c in (0..channels).step_by(S::LANES) {
+            let lanes = (channels - c).min(S::LANES);
+            // SAFETY: rows are whole, c + lanes <= channels, all lengths were compared.
+            unsafe {
+                let of = |values: &[f32]| simd.load_first(values.as_ptr().add(c), lanes);
+                let (mean, scale, bias) = (of(mean), of(scale), of(bias));
+                for at in (c..len).step_by(channels) {
+                    let value = simd.load_first(x.add(at), lanes);
                     let value = simd.fma(simd.sub(value, mean), scale, bias);
-                    let value = math::activate(simd, self.activation, value);
-                    simd.store_first(y.add(row + c), value, lanes);
+                    let value = math::activate(simd, *activation, value);
+                    simd.store_first(y.add(at), value, lanes);
                 }
             }
         }
     }
 }
 
-/// activation((x - mean) / sqrt(variance + epsilon) * weight + bias), where `statistics` are mean
-/// and variance.
-pub(crate) fn normalise(
-    level: Level,
-    x: &[f32],
-    statistics: [&[f32]; 2],
-    weight: &[f32],
-    bias: &[f32],
-    activation: Activation,
-) -> Vec<f32> {
-    let channels = weight.len();
-    let scale: Vec<f32> =
-        weight.iter().zip(statistics[1]).map(|(w, v)| w * deviation(*v).recip()).collect();
-    let mut y = vec![0.0; x.len()];
-    let chunk = chunk(channels);
-    y.par_chunks_mut(chunk).zip(x.par_chunks(chunk)).for_each(|(y, x)| {
-        dispatch(level, Affine { x, y, mean: statistics[0], scale: &scale, bias, activation });
-    });
-    y
+/// Per channel: the sums of g and of g * (x - mean), where g is the gradient by the normalised x.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct GradientSums {
+    sums: Vec<f32>,
+    products: Vec<f32>,
 }
 
-fn deviation(variance: f32) -> f32 {
-    (f64::from(variance) + BATCH_NORM_EPSILON).sqrt() as f32
+impl GradientSums {
+    pub(crate) fn new(channels: usize) -> Self {
+        Self { sums: vec![0.0; channels], products: vec![0.0; channels] }
+    }
+
+    /// Adds some pixels, whose `gradient` is copied to `to` on the way.
+    pub(crate) fn add(
+        &mut self,
+        level: Level,
+        norm: &Normalisation,
+        x: &[f32],
+        gradient: &[f32],
+        to: &mut [f32],
+    ) {
+        dispatch(level, AddAndCopy { sums: self, mean: &norm.mean, x, gradient, to });
+    }
 }
 
-/// Per channel: the sums of g and of g * (x - mean), where g is the gradient before the activation.
-struct GradientSums<'a> {
-    x: &'a [f32],
-    y: &'a [f32],
-    gradient: &'a [f32],
+struct AddAndCopy<'a> {
+    sums: &'a mut GradientSums,
     mean: &'a [f32],
-    activation: Activation,
+    x: &'a [f32],
+    gradient: &'a [f32],
+    to: &'a mut [f32],
 }
 
-impl Kernel for GradientSums<'_> {
-    type Output = [Vec<f32>; 2];
+impl Kernel for AddAndCopy<'_> {
+    type Output = ();
     #[inline(always)]
-    fn run<S: Simd>(self, simd: S) -> [Vec<f32>; 2] {
-        let channels = self.mean.len();
-        let len = self.x.len();
-        assert!(self.y.len() == len && self.gradient.len() == len);
-        let (mut sums, mut products) = (vec![0.0; channels], vec![0.0; channels]);
+    fn run<S: Simd>(self, simd: S) {
+        let GradientSums { sums, products } = self.sums;
+        let (channels, len) = (self.mean.len(), self.x.len());
+        assert!(sums.len() == channels && products.len() == channels);
+        assert!(self.gradient.len() == len && self.to.len() == len);
+        assert!(len.is_multiple_of(channels));
         for c in (0..channels).step_by(S::LANES) {
             let lanes = (channels - c).min(S::LANES);
-            let (mut sum, mut product) = (simd.splat(0.0), simd.splat(0.0));
             // SAFETY: rows are whole, c + lanes <= channels, all lengths were compared.
             unsafe {
-                let mean = simd.load_first(self.mean.as_ptr().add(c), lanes);
+                let of = |values: &[f32]| simd.load_first(values.as_ptr().add(c), lanes);
+                let (mut sum, mut product, mean) = (of(sums), of(products), of(self.mean));
                 for at in (c..len).step_by(channels) {
                     let gradient = simd.load_first(self.gradient.as_ptr().add(at), lanes);
-                    let output = simd.load_first(self.y.as_ptr().add(at), lanes);
-                    let gradient = math::multiply_slope(simd, self.activation, output, gradient);
                     let x = simd.load_first(self.x.as_ptr().add(at), lanes);
                     sum = simd.add(sum, gradient);
                     product = simd.fma(gradient, simd.sub(x, mean), product);
+                    simd.store_first(self.to.as_mut_ptr().add(at), gradient, lanes);
                 }
                 simd.store_first(sums.as_mut_ptr().add(c), sum, lanes);
                 simd.store_first(products.as_mut_ptr().add(c), product, lanes);
             }
         }
-        [sums, products]
     }
 }
 
-/// scale * g + slope * (x - mean) + shift per channel.
-struct InputGradient<'a> {
-    x: &'a [f32],
-    y: &'a [f32],
-    gradient: &'a [f32],
-    out: &'a mut [f32],
-    mean: &'a [f32],
-    /// Scale, slope, shift.
-    coefficients: &'a [Vec<f32>; 3],
-    activation: Activation,
+/// The gradient by x: g * scale + (x - mean) * slope + shift per channel.
+#[derive(Debug)]
+pub(crate) struct WayBack {
+    mean: Vec<f32>,
+    scale: Vec<f32>,
+    slope: Vec<f32>,
+    shift: Vec<f32>,
 }
 
-impl Kernel for InputGradient<'_> {
+impl WayBack {
+    /// With the gradients by weight and bias.
+    pub(crate) fn new(
+        parts: &[GradientSums],
+        statistics: &Statistics,
+        weight: &[f32],
+    ) -> (Self, [Vec<f32>; 2]) {
+        let total = |which: fn(&GradientSums) -> &[f32]| {
+            let mut total = vec![0.0f64; weight.len()];
+            for part in parts {
+                total.iter_mut().zip(which(part)).for_each(|(sum, x)| *sum += f64::from(*x));
+            }
+            total
+        };
+        let (sums, products) = (total(|part| &part.sums), total(|part| &part.products));
+        let count = statistics.pixels as f64;
+        let mut back = Self {
+            mean: statistics.mean.clone(),
+            scale: Vec::new(),
+            slope: Vec::new(),
+            shift: Vec::new(),
+        };
+        let mut by_weight = Vec::new();
+        for c in 0..weight.len() {
+            // dx = weight / deviation * (g - mean(g) - xhat * mean(g * xhat))
+            let variance = f64::from(statistics.variance[c]) + BATCH_NORM_EPSILON;
+            let scale = f64::from(weight[c]) / variance.sqrt();
+            back.scale.push(scale as f32);
+            back.slope.push((-scale * products[c] / (count * variance)) as f32);
+            back.shift.push((-scale * sums[c] / count) as f32);
+            by_weight.push((products[c] / variance.sqrt()) as f32);
+        }
+        (back, [by_weight, sums.into_iter().map(|x| x as f32).collect()])
+    }
+
+    /// Some pixels.
+    pub(crate) fn apply(&self, level: Level, x: &[f32], gradient: &[f32], to: &mut [f32]) {
+        dispatch(level, ApplyBack { back: self, x, gradient, to });
+    }
+}
+
+struct ApplyBack<'a> {
+    back: &'a WayBack,
+    x: &'a [f32],
+    gradient: &'a [f32],
+    to: &'a mut [f32],
+}
+
+impl Kernel for ApplyBack<'_> {
     type Output = ();
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
-        let [scale, slope, shift] = self.coefficients;
-        let (channels, len) = (scale.len(), self.x.len());
-        assert!(self.mean.len() == channels);
-        assert!(self.y.len() == len && self.gradient.len() == len && self.out.len() == len);
-        for row in (0..len).step_by(channels) {
-            for c in (0..channels).step_by(S::LANES) {
-                let lanes = (channels - c).min(S::LANES);
-                let at = row + c;
-                // SAFETY: rows are whole, c + lanes <= channels, all lengths were compared.
-                unsafe {
-                    let of = |values: &[f32]| simd.load_first(values.as_ptr().add(c), lanes);
-                    let gradient = simd.load_first(self.gradient.as_ptr().add(at), lanes);
-                    let output = simd.load_first(self.y.as_ptr().add(at), lanes);
-                    let gradient = math::multiply_slope(simd, self.activation, output, gradient);
+        let WayBack { mean, scale, slope, shift } = self.back;
+        let (channels, len) = (mean.len(), self.x.len());
+        assert!([scale, slope, shift].iter().all(|values| values.len() == channels));
+        assert!(self.gradient.len() == len && self.to.len() == len);
+        assert!(len.is_multiple_of(channels));
+        for c in (0..channels).step_by(S::LANES) {
+            let lanes = (channels - c).min(S::LANES);
+            // SAFETY: rows are whole, c + lanes <= channels, all lengths were compared.
+            unsafe {
+                let of = |values: &[f32]| simd.load_first(values.as_ptr().add(c), lanes);
+                let (mean, scale, slope, shift) = (of(mean), of(scale), of(slope), of(shift));
+                for at in (c..len).step_by(channels) {
                     let x = simd.load_first(self.x.as_ptr().add(at), lanes);
-                    let value = simd.fma(simd.sub(x, of(self.mean)), of(slope), of(shift));
-                    let value = simd.fma(gradient, of(scale), value);
-                    simd.store_first(self.out.as_mut_ptr().add(at), value, lanes);
+                    let gradient = simd.load_first(self.gradient.as_ptr().add(at), lanes);
+                    let value = simd.fma(simd.sub(x, mean), slope, shift);
+                    let value = simd.fma(gradient, scale, value);
+                    simd.store_first(self.to.as_mut_ptr().add(at), value, lanes);
                 }
             }
         }
     }
-}
-
-/// Gradients by x, weight and bias (Ioffe and Szegedy 2015, section 3).
-pub(crate) fn backward(
-    level: Level,
-    x: &[f32],
-    y: &[f32],
-    gradient: &[f32],
-    statistics: [&[f32]; 2],
-    weight: &[f32],
-    activation: Activation,
-) -> [Vec<f32>; 3] {
-    let channels = weight.len();
-    let size = chunk(channels);
-    let [mean, variance] = statistics;
-    let parts: Vec<_> = (x.par_chunks(size), y.par_chunks(size), gradient.par_chunks(size))
-        .into_par_iter()
-        .map(|(x, y, gradient)| dispatch(level, GradientSums { x, y, gradient, mean, activation }))
-        .collect();
-    let total = |which: usize| {
-        let mut total = vec![0.0f64; channels];
-        for part in &parts {
-            total.iter_mut().zip(&part[which]).for_each(|(sum, x)| *sum += f64::from(*x));
-        }
-        total
-    };
-    let (sums, products) = (total(0), total(1));
-    let count = (x.len() / channels) as f64;
-    let mut coefficients = [vec![0.0; channels], vec![0.0; channels], vec![0.0; channels]];
-    let (mut dw, mut db) = (vec![0.0; channels], vec![0.0; channels]);
-    for c in 0..channels {
-        // dx = weight / deviation * (g - mean(g) - xhat * mean(g * xhat))
-        let variance = f64::from(variance[c]) + BATCH_NORM_EPSILON;
-        let scale = f64::from(weight[c]) / variance.sqrt();
-        let slope = -scale * products[c] / (count * variance);
-        let shift = -scale * sums[c] / count;
-        coefficients[0][c] = scale as f32;
-        coefficients[1][c] = slope as f32;
-        coefficients[2][c] = shift as f32;
-        dw[c] = (products[c] / variance.sqrt()) as f32;
-        db[c] = sums[c] as f32;
-    }
-    let mut dx = vec![0.0; x.len()];
-    (dx.par_chunks_mut(size), x.par_chunks(size), y.par_chunks(size), gradient.par_chunks(size))
-        .into_par_iter()
-        .for_each(|(out, x, y, gradient)| {
-            let coefficients = &coefficients;
-            dispatch(level, InputGradient { x, y, gradient, out, mean, coefficients, activation });
-        });
-    [dx, dw, db]
 }

@@ -1,5 +1,7 @@
 //! The way down or up through a [`Conv`], for a whole map: sums over what each output pixel sees.
 
+use rayon::prelude::*;
+
 use crate::bf16::{self, Precision};
 use crate::contract::{Contract, Finish, Positions, Steps, contract};
 use crate::geometry::{Conv, Layout};
@@ -58,6 +60,15 @@ pub(crate) struct Scratch {
 }
 
 impl Pass {
+    fn taps(&self) -> usize {
+        self.rows.len() * self.columns.len()
+    }
+
+    /// Places of the taps in a kernel of this size.
+    fn each_tap(&self, kernel: usize) -> impl Iterator<Item = usize> + '_ {
+        self.rows.iter().flat_map(move |ky| self.columns.iter().map(move |kx| ky * kernel + kx))
+    }
+
     /// The same over pairs of floats; `None` where pairs would straddle the reach of two pixels.
     fn halved(self, input: Layout) -> Option<Self> {
         let even = |n: usize| n.is_multiple_of(2);
@@ -129,36 +140,54 @@ impl Reduction {
             Way::Down => [taps, self.conv.large[2] * taps],
             Way::Up => [self.conv.large[2] * taps, taps],
         };
-        let mut packed = Vec::new();
-        let panel_of_pairs = |packed: Vec<f32>| {
-            // Steps 2 k and 2 k + 1 become the pairs of step k.
-            let steps = packed.chunks_exact(2 * panel);
-            let pairs =
-                steps.flat_map(|two| (0..panel).map(|i| bf16::pair(two[i], two[panel + i])));
-            pairs.collect()
-        };
-        // Lanes of one step: the weights of a panel of outputs.
-        let mut step = |first: usize, at: usize| {
-            let lanes = (first..first + panel)
-                .map(|output| if output < outputs { weight[output * by_output + at] } else { 0.0 });
-            packed.extend(lanes);
-        };
         match &self.method {
-            Method::Winograd(winograd) => return winograd.pack(weight),
+            Method::Winograd(winograd) => winograd.pack(weight),
             Method::Direct(passes) => {
+                let half = if self.pairs { 2 } else { 1 };
+                let panels = outputs.div_ceil(panel);
+                let length = |pass: &Pass| pass.taps() * inputs * panel / half;
+                let total: usize = passes.iter().map(|pass| panels * length(pass)).sum();
+                let mut packed = vec![0.0; total];
+                let mut tasks = Vec::new();
+                let mut rest = packed.as_mut_slice();
                 for pass in passes {
                     for first in (0..outputs).step_by(panel) {
-                        for ky in &pass.rows {
-                            for kx in &pass.columns {
-                                for input in 0..inputs {
-                                    step(first, input * by_input + ky * kernel + kx);
-                                }
-                            }
-                        }
+                        let (to, after) = rest.split_at_mut(length(pass));
+                        tasks.push((pass, first, to));
+                        rest = after;
                     }
                 }
+                tasks.into_par_iter().for_each(|(pass, first, to)| {
+                    let lanes = panel.min(outputs - first);
+                    let weight = &weight[first * by_output..];
+                    // In the order of the weights, so that each line of the cache is read once.
+                    let fill = |to: &mut [f32]| {
+                        for input in 0..inputs {
+                            for (i, tap) in pass.each_tap(kernel).enumerate() {
+                                let to = &mut to[(i * inputs + input) * panel..][..lanes];
+                                let from = &weight[input * by_input + tap..];
+                                let from = from.iter().step_by(by_output);
+                                to.iter_mut().zip(from).for_each(|(to, weight)| *to = *weight);
+                            }
+                        }
+                    };
+                    if !self.pairs {
+                        return fill(to);
+                    }
+                    let mut steps = vec![0.0; 2 * to.len()];
+                    fill(&mut steps);
+                    // Steps 2 k and 2 k + 1 become the pairs of step k.
+                    let two = steps.chunks_exact(2 * panel);
+                    for (to, two) in to.chunks_exact_mut(panel).zip(two) {
+                        let (even, odd) = two.split_at(panel);
+                        let pairs = even.iter().zip(odd).map(|(a, b)| bf16::pair(*a, *b));
+                        to.iter_mut().zip(pairs).for_each(|(to, pair)| *to = pair);
+                    }
+                });
+                packed
             }
             Method::Fold(_) => {
+                let mut packed = Vec::new();
                 let lanes = taps * outputs;
                 for first in (0..lanes).step_by(panel) {
                     for input in 0..inputs {
@@ -174,9 +203,9 @@ impl Reduction {
                         }));
                     }
                 }
+                packed
             }
         }
-        if self.pairs { panel_of_pairs(packed) } else { packed }
     }
 
     /// Sums for `samples` maps; `from` and `to` hold them one after the other.

@@ -7,6 +7,7 @@ use burn::tensor::{Tensor, activation};
 use crate::activation::{Activation, LEAK, Window};
 use crate::elementwise::Nll;
 use crate::norm::BATCH_NORM_EPSILON;
+use crate::ops::{BatchMoments, NormalisedLayer};
 use crate::optimizer::AdamStep;
 use crate::stack::Layer;
 
@@ -82,18 +83,33 @@ pub fn linear(
     activate(activation, x.matmul(weight.transpose()) + bias.unsqueeze())
 }
 
-/// Batch normalisation with the statistics of this batch, then the activation. Returns the mean
-/// and the biased variance `[C]` too, without gradient.
+/// Normalised convolutions, one after the other.
+pub fn conv_norm_stack(
+    x: Tensor<4>,
+    layers: Vec<NormalisedLayer>,
+) -> (Tensor<4>, Vec<BatchMoments>) {
+    let mut all = Vec::new();
+    let y = layers.into_iter().fold(x, |x, NormalisedLayer { layer, conv, norm }| {
+        let plain = Layer { activation: Activation::Identity, ..layer };
+        let x = conv_stack(x, &[plain], vec![conv]);
+        let (y, moments) = batch_norm(x, norm.0, norm.1, layer.activation);
+        all.push(moments);
+        y
+    });
+    (y, all)
+}
+
+/// Batch normalisation with the statistics of this batch, then the activation.
 ///
 /// # Shapes
 /// - `x`: [B, H, W, C], `weight`, `bias`: \[C\]
-pub fn batch_norm_train(
+fn batch_norm(
     x: Tensor<4>,
     weight: Tensor<1>,
     bias: Tensor<1>,
     activation: Activation,
-) -> (Tensor<4>, Tensor<1>, Tensor<1>) {
-    let [.., channels] = x.dims();
+) -> (Tensor<4>, BatchMoments) {
+    let [batch, height, width, channels] = x.dims();
     // One axis after the other: a single sum over all positions would lose four digits in f32.
     let mean_over_positions = |x: Tensor<4>| x.mean_dim(2).mean_dim(1).mean_dim(0);
     let mean = mean_over_positions(x.clone());
@@ -101,24 +117,12 @@ pub fn batch_norm_train(
     let variance = mean_over_positions(centred.clone().square());
     let scale = (variance.clone() + BATCH_NORM_EPSILON).sqrt().recip() * weight.unsqueeze();
     let y = activate(activation, centred * scale + bias.unsqueeze());
-    (y, mean.detach().reshape([channels]), variance.detach().reshape([channels]))
-}
-
-/// Batch normalisation with given statistics, then the activation.
-///
-/// # Shapes
-/// - `x`: [B, H, W, C], the others: \[C\]
-pub fn batch_norm_eval(
-    x: Tensor<4>,
-    weight: Tensor<1>,
-    bias: Tensor<1>,
-    mean: Tensor<1>,
-    variance: Tensor<1>,
-    activation: Activation,
-) -> Tensor<4> {
-    let scale = (variance + BATCH_NORM_EPSILON).sqrt().recip() * weight;
-    let shift = bias - mean * scale.clone();
-    activate(activation, x * scale.unsqueeze() + shift.unsqueeze())
+    let untracked = |x: Tensor<4>| {
+        let x = x.reshape([channels]);
+        if x.is_autodiff() { x.inner() } else { x }
+    };
+    let (mean, variance) = (untracked(mean), untracked(variance));
+    (y, BatchMoments { mean, variance, count: batch * height * width })
 }
 
 /// Negative log-likelihood of each image without its constant.

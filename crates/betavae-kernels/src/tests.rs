@@ -4,7 +4,7 @@ use crate::activation::{Activation, Window};
 use crate::bf16::{self, Precision};
 use crate::elementwise::Nll;
 use crate::simd::Level;
-use crate::stack::{Layer, Stack};
+use crate::stack::{Input, Layer, Stack, Upstream};
 use crate::twin;
 
 /// A deterministic stream of numbers in [-1, 1).
@@ -140,10 +140,13 @@ impl Case {
             }
             let (dx, gradients) =
                 self.gradients(|image, _| wide(&upstream[image * size..][..size]));
-            let (found_dx, found) =
-                stack.backward(&upstream, &y, &kept.unwrap(), &parameters, true);
-            close("input gradient", &found_dx.unwrap(), &dx);
-            for ((w, b), [dw, db]) in found.iter().zip(&gradients) {
+            let input = Input { x: &self.x, norm: None };
+            let mut found_dx = vec![0.0; self.x.len()];
+            let upstream = Upstream { gradient: &upstream, y: &y, norm: None };
+            let kept = kept.unwrap();
+            let found = stack.backward(input, &kept, upstream, &parameters, Some(&mut found_dx));
+            close("input gradient", &found_dx, &dx);
+            for ((w, b), [dw, db]) in found.parameters.iter().zip(&gradients) {
                 close("weight gradient", w, dw);
                 close("bias gradient", b, db);
             }
@@ -154,7 +157,8 @@ impl Case {
             }
             for nll in [Nll::Bernoulli, Nll::Gaussian { sigma: 0.5 }] {
                 let target: Vec<f32> = numbers.vec(y.len()).iter().map(|t| t.abs()).collect();
-                let (value, gradients) = stack.nll(&self.x, &target, &parameters, nll, true);
+                let (value, found) =
+                    stack.nll(input, &target, &parameters, nll, Some(&mut found_dx));
                 let sum: f64 = expected
                     .iter()
                     .zip(&target)
@@ -169,9 +173,9 @@ impl Case {
                         .map(|(y, t)| twin::nll(nll, *y, f64::from(*t))[1] / batch)
                         .collect()
                 });
-                let (found_dx, found) = gradients.unwrap();
+                let found = found.unwrap();
                 close("input gradient of the likelihood", &found_dx, &dx);
-                for ((w, b), [dw, db]) in found.iter().zip(&expected) {
+                for ((w, b), [dw, db]) in found.parameters.iter().zip(&expected) {
                     close("weight gradient of the likelihood", w, dw);
                     close("bias gradient of the likelihood", b, db);
                 }
@@ -286,8 +290,13 @@ fn results_do_not_depend_on_the_number_of_threads() {
                 let level = *Level::supported().last().unwrap();
                 let stack = Stack::prepared(level, precision, case.input, &case.layers);
                 let (y, kept) = stack.forward(&case.x, &parameters, true);
-                let back = stack.backward(&y, &y, &kept.unwrap(), &parameters, true);
-                (y.clone(), back, stack.nll(&case.x, &target, &parameters, Nll::Bernoulli, true))
+                let input = Input { x: &case.x, norm: None };
+                let upstream = Upstream { gradient: &y, y: &y, norm: None };
+                let mut dx = [vec![0.0; case.x.len()], vec![0.0; case.x.len()]];
+                let [a, b] = &mut dx;
+                let back = stack.backward(input, &kept.unwrap(), upstream, &parameters, Some(a));
+                let nll = stack.nll(input, &target, &parameters, Nll::Bernoulli, Some(b));
+                (y.clone(), back, nll, dx)
             })
         };
         let one = run(1);

@@ -2,6 +2,8 @@
 //! value times the large map's value that it sees. Which of the two is an activation and which a
 //! gradient differs between convolutions and transposed ones; the sum does not.
 
+use rayon::prelude::*;
+
 use crate::bf16::{self, Precision};
 use crate::contract::{Contract, Finish, Positions, Steps, contract};
 use crate::geometry::{Conv, Layout};
@@ -66,6 +68,25 @@ impl WeightGradient {
         }
     }
 
+    /// Whether [`WeightGradient::by_panels`] is better than sums for groups of samples.
+    pub(crate) fn has_panels(&self) -> bool {
+        match self {
+            Self::Direct(direct) => {
+                direct.lanes == Lanes::Small && !direct.pairs && direct.conv.weights() >= WIDE
+            }
+            Self::Winograd(_) => false,
+        }
+    }
+
+    /// The sums over all samples in PyTorch's layout, in parallel over panels of small channels.
+    /// The slices are as for [`WeightGradient::add`].
+    pub(crate) fn by_panels(&self, samples: usize, small: &[f32], large: &[f32]) -> Vec<f32> {
+        match self {
+            Self::Direct(direct) => direct.by_panels(samples, small, large),
+            Self::Winograd(_) => unreachable!("has no panels"),
+        }
+    }
+
     /// Sums in PyTorch's layout.
     pub(crate) fn unpack(&self, sums: &[f32]) -> Vec<f32> {
         match self {
@@ -88,6 +109,13 @@ pub(crate) struct Direct {
     /// Multiplied as pairs of bf16.
     pairs: bool,
 }
+
+/// Number of weights from which they are worth dividing into panels.
+const WIDE: usize = 1 << 17;
+
+/// Floats of both maps of the samples that are added to a panel at once; about a second-level cache
+/// less the panel itself.
+const AT_ONCE: usize = 100_000;
 
 /// What runs along the lanes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -133,16 +161,19 @@ impl Direct {
     }
 
     fn add(&self, samples: usize, small: &[f32], large: &[f32], sums: &mut [f32]) {
-        let (stride, padding) = (self.conv.window.stride, self.conv.window.padding as isize);
-        let [height, width, channels] = self.small.shape;
+        self.add_lanes(samples, small, large, self.width(), sums);
+    }
+
+    /// As `add`, only the first `n` lanes.
+    fn add_lanes(&self, samples: usize, small: &[f32], large: &[f32], n: usize, sums: &mut [f32]) {
         let panel = self.level.panel();
-        let corner = self.large.offset(-padding, -padding);
+        let [height, width, channels] = self.small.shape;
+        let stride = self.conv.window.stride;
         let counts = [samples, height, width];
         let small_strides = [self.small.len(), self.small.row(), channels];
         let large_strides =
             [self.large.len(), stride * self.large.row(), stride * self.large.shape[2]];
-        let small = &small[self.small.offset(0, 0)..];
-        let block = self.block();
+        let (small, large) = (&small[self.small.offset(0, 0)..], &large[self.corner()..]);
         let job = Contract {
             x: &[],
             w: &[],
@@ -150,7 +181,7 @@ impl Direct {
             samples: 1,
             sample_stride: [0; 2],
             steps: Steps { count: counts, x: [0; 3], w: [0; 3] },
-            n: self.width(),
+            n,
             panel_stride: [panel, self.positions.len() * panel],
             finish: Finish::Add,
             repeat: 1,
@@ -160,18 +191,52 @@ impl Direct {
         match self.lanes {
             Lanes::Small => {
                 let steps = Steps { count: counts, x: large_strides, w: small_strides };
-                contract(
-                    self.level,
-                    &Contract { x: &large[corner..], w: small, steps, ..job },
-                    sums,
-                );
+                contract(self.level, &Contract { x: large, w: small, steps, ..job }, sums);
             }
             Lanes::Large => {
                 let steps = Steps { count: counts, x: small_strides, w: large_strides };
-                for (ky, sums) in sums.chunks_exact_mut(block).enumerate() {
-                    let w = &large[corner + ky * self.large.row()..];
+                for (ky, sums) in sums.chunks_exact_mut(self.block()).enumerate() {
+                    let w = &large[ky * self.large.row()..];
                     contract(self.level, &Contract { x: small, w, steps, ..job }, sums);
                 }
+            }
+        }
+    }
+
+    /// Where the first small pixel's reach begins.
+    fn corner(&self) -> usize {
+        let padding = self.conv.window.padding as isize;
+        self.large.offset(-padding, -padding)
+    }
+
+    fn by_panels(&self, samples: usize, small: &[f32], large: &[f32]) -> Vec<f32> {
+        let (panel, channels) = (self.level.panel(), self.conv.small[2]);
+        let at_once = (AT_ONCE / (self.small.len() + self.large.len())).max(1);
+        let mut gradient = vec![0.0; self.conv.weights()];
+        let slabs = gradient.par_chunks_mut(panel * self.conv.weights() / channels).enumerate();
+        slabs.for_each(|(i, to)| {
+            let lanes = panel.min(channels - i * panel);
+            let mut sums = vec![0.0; self.positions.len() * panel];
+            for first in (0..samples).step_by(at_once) {
+                let small = &small[first * self.small.len() + i * panel..];
+                let large = &large[first * self.large.len()..];
+                let samples = at_once.min(samples - first);
+                self.add_lanes(samples, small, large, lanes, &mut sums);
+            }
+            self.unpack_panel(&sums, to);
+        });
+        gradient
+    }
+
+    /// The sums of one panel of small channels, [tap, large channel, lane], in PyTorch's layout.
+    fn unpack_panel(&self, sums: &[f32], to: &mut [f32]) {
+        let (panel, taps) = (self.level.panel(), self.conv.kernel * self.conv.kernel);
+        let channels = self.conv.large[2];
+        for channel in 0..channels {
+            for tap in 0..taps {
+                let lanes = &sums[(tap * channels + channel) * panel..][..panel];
+                let to = to[channel * taps + tap..].iter_mut().step_by(channels * taps);
+                to.zip(lanes).for_each(|(to, sum)| *to = *sum);
             }
         }
     }
@@ -185,7 +250,7 @@ impl Direct {
         sums: &mut [f32],
         buffers: &mut [Vec<f32>; 2],
     ) {
-        let (stride, padding) = (self.conv.window.stride, self.conv.window.padding as isize);
+        let stride = self.conv.window.stride;
         let [height, width, channels] = self.small.shape;
         let (level, panel) = (self.level, self.level.panel());
         let [small_pairs, large_pairs] = buffers;
@@ -198,7 +263,7 @@ impl Direct {
             bf16::pack_pixels(level, &self.small, small, &mut small_pairs[..words[0]]);
             bf16::pack_windows(level, &self.large, stride, large, &mut large_pairs[..words[1]]);
             let job = Contract {
-                x: &large_pairs[self.large.offset(-padding, -padding)..],
+                x: &large_pairs[self.corner()..],
                 w: &small_pairs[..words[0] + panel],
                 positions: &self.positions,
                 samples: 1,
@@ -222,21 +287,20 @@ impl Direct {
     fn unpack(&self, sums: &[f32]) -> Vec<f32> {
         let (kernel, panel) = (self.conv.kernel, self.level.panel());
         let (small, large) = (self.conv.small[2], self.conv.large[2]);
-        let rows = self.positions.len();
         let mut gradient = vec![0.0; self.conv.weights()];
-        for s in 0..small {
-            for l in 0..large {
-                for ky in 0..kernel {
-                    for kx in 0..kernel {
-                        let column = kx * large + l;
-                        let (block, row, lane) = match self.lanes {
-                            Lanes::Small => (0, ky * kernel * large + column, s),
-                            Lanes::Large => (ky, s, column),
-                        };
-                        let at = block * self.block()
-                            + ((lane / panel) * rows + row) * panel
-                            + lane % panel;
-                        gradient[self.conv.weight(s, l, [ky, kx])] = sums[at];
+        match self.lanes {
+            Lanes::Small => {
+                let slabs = gradient.par_chunks_mut(panel * self.conv.weights() / small);
+                let panels = sums.par_chunks_exact(self.positions.len() * panel);
+                slabs.zip(panels).for_each(|(to, sums)| self.unpack_panel(sums, to));
+            }
+            Lanes::Large => {
+                for (s, to) in gradient.chunks_exact_mut(kernel * kernel * large).enumerate() {
+                    for (i, to) in to.iter_mut().enumerate() {
+                        let (l, ky, kx) = (i / (kernel * kernel), i / kernel % kernel, i % kernel);
+                        let lane = kx * large + l;
+                        let row = (lane / panel) * small + s;
+                        *to = sums[ky * self.block() + row * panel + lane % panel];
                     }
                 }
             }

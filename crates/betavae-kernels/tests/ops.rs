@@ -3,7 +3,8 @@
 
 use std::cell::Cell;
 
-use betavae_kernels::{Activation, AdamStep, Layer, Nll, Precision, Window, ops, reference};
+use betavae_kernels::ops::{self, BatchMoments, NormalisedLayer};
+use betavae_kernels::{Activation, AdamStep, Layer, Nll, Precision, Window, reference};
 use burn::tensor::s;
 use burn::tensor::{Device, Tensor, TensorData};
 
@@ -129,57 +130,116 @@ fn convolutions() {
     }
 }
 
-#[test]
-fn batch_normalisation() {
-    for shape in [[2, 1, 1, 1], [3, 5, 4, 7], [64, 2, 2, 65], [9, 16, 16, 32]] {
-        for activation in ACTIVATIONS {
-            let channels = shape[3];
-            // Far from zero, where a careless variance loses its digits.
-            let x = (random(shape) + 30.0).detach().require_grad();
-            let (weight, bias) = (random([channels]), random([channels]));
-            let (found, mean, variance) =
-                ops::batch_norm_train(x.clone(), weight.clone(), bias.clone(), activation);
-            let (expected, m, v) =
-                reference::batch_norm_train(x.clone(), weight.clone(), bias.clone(), activation);
-            let what = format!("batch norm {shape:?} {activation:?}");
-            assert_close(&what, &values(mean), &values(m.inner()), 1e-6);
-            assert_close(&what, &values(variance), &values(v.inner()), 1e-4);
-            assert_close(
-                &what,
-                &values(found.clone().inner()),
-                &values(expected.clone().inner()),
-                1e-4,
-            );
-            let upstream = random(shape).detach();
-            let a = (found * upstream.clone()).sum().backward();
-            let b = (expected * upstream).sum().backward();
-            for (name, a, b) in [
-                ("weight", weight.grad(&a), weight.grad(&b)),
-                ("bias", bias.grad(&a), bias.grad(&b)),
-            ] {
-                let what = format!("{what}, gradient of {name}");
-                assert_close(&what, &values(a.unwrap()), &values(b.unwrap()), 2e-4);
-            }
-            // With two values per channel the gradient of x is all cancellation.
-            if shape[0] > 2 {
-                let (a, b) = (x.grad(&a).unwrap(), x.grad(&b).unwrap());
-                assert_close(&format!("{what}, gradient of x"), &values(a), &values(b), 5e-4);
-            }
+/// Normalised layers from `channels` on.
+fn normalised(mut channels: usize, layers: &[Layer]) -> Vec<NormalisedLayer> {
+    let mut all = Vec::new();
+    for layer in layers {
+        let shape = if layer.transposed.is_some() {
+            [channels, layer.filters, layer.kernel, layer.kernel]
+        } else {
+            [layer.filters, channels, layer.kernel, layer.kernel]
+        };
+        channels = layer.filters;
+        // Far from zero, where a careless variance loses its digits.
+        let bias = (random([channels]) + 10.0).detach().require_grad();
+        let norm = ((random([channels]) + 1.5).detach().require_grad(), random([channels]));
+        all.push(NormalisedLayer { layer: *layer, conv: (random(shape), bias), norm });
+    }
+    all
+}
+
+/// Compares fused normalised layers with their twin: output, moments, and all gradients.
+fn compare_normalised(
+    what: &str,
+    x: &Tensor<4>,
+    layers: &[NormalisedLayer],
+    fused: (Tensor<1>, Vec<BatchMoments>),
+    twin: (Tensor<1>, Vec<BatchMoments>),
+) {
+    assert_close(what, &values(fused.0.clone().inner()), &values(twin.0.clone().inner()), 1e-4);
+    for (found, expected) in fused.1.into_iter().zip(twin.1) {
+        assert_eq!(found.count, expected.count);
+        assert_close(what, &values(found.mean), &values(expected.mean), 2e-5);
+        assert_close(what, &values(found.variance), &values(expected.variance), 1e-3);
+    }
+    let (found, expected) = (fused.0.sum().backward(), twin.0.sum().backward());
+    for (i, NormalisedLayer { conv, norm, .. }) in layers.iter().enumerate() {
+        let what = format!("{what}, layer {i}");
+        let both = (conv.0.grad(&found).unwrap(), conv.0.grad(&expected).unwrap());
+        assert_close(&what, &values(both.0), &values(both.1), 1e-3);
+        // A bias before the mean is taken away has no effect.
+        let bias = values(conv.1.grad(&found).unwrap());
+        assert!(bias.iter().all(|gradient| *gradient == 0.0), "{what}: {bias:?}");
+        for parameter in [&norm.0, &norm.1] {
+            let both = (parameter.grad(&found).unwrap(), parameter.grad(&expected).unwrap());
+            assert_close(&what, &values(both.0), &values(both.1), 1e-3);
         }
     }
+    let both = (x.grad(&found).unwrap(), x.grad(&expected).unwrap());
+    assert_close(&format!("{what}, x"), &values(both.0), &values(both.1), 1e-3);
 }
 
 #[test]
-fn normalisation_with_given_statistics() {
-    let x = random([3, 5, 4, 7]).inner();
-    let [weight, bias, mean] = [0; 3].map(|_| random([7]).inner());
-    let variance = random([7]).inner().abs() + 0.1;
+fn normalised_convolutions() {
+    let layer = |transposed, filters, activation| Layer {
+        transposed,
+        filters,
+        kernel: 3,
+        window: Window { stride: 2, padding: 1 },
+        activation,
+    };
     for activation in ACTIVATIONS {
-        let all = || (x.clone(), weight.clone(), bias.clone(), mean.clone(), variance.clone());
-        let ((a, b, c, d, e), (f, g, h, i, j)) = (all(), all());
-        let found = ops::batch_norm_eval(a, b, c, d, e, activation);
-        let expected = reference::batch_norm_eval(f, g, h, i, j, activation);
-        assert_close("batch norm in use", &values(found), &values(expected), 1e-5);
+        // One layer; several, narrow and wide enough to be divided by weights; more than run as one
+        // operator.
+        let down = |filters| layer(None, filters, activation);
+        let up = |filters| layer(Some([1, 1]), filters, activation);
+        let deep = [down(5), up(18), down(33), up(7), down(3), up(4), down(6), up(2)];
+        let cases: [(&[Layer], [usize; 4]); 4] = [
+            (&[down(5)], [3, 5, 4, 2]),
+            (&[up(130), down(140)], [9, 3, 3, 120]),
+            (&[down(300), up(9)], [10, 4, 6, 60]),
+            (&deep, [5, 8, 8, 3]),
+        ];
+        for (layers, shape) in cases {
+            let x = random(shape);
+            let all = normalised(shape[3], layers);
+            let (y, moments) = ops::conv_norm_stack(x.clone(), all.clone(), Precision::F32);
+            let (expected, m) = reference::conv_norm_stack(x.clone(), all.clone());
+            let upstream = random(y.dims()).detach();
+            let flat = |y: Tensor<4>| (y * upstream.clone()).flatten::<1>(0, 3);
+            let what = format!("{shape:?} {activation:?} {}", layers.len());
+            compare_normalised(&what, &x, &all, (flat(y), moments), (flat(expected), m));
+        }
+        for (layers, last) in [(&deep[..2], 1), (&deep[..], 1), (&deep[..3], 3)] {
+            let x = random([5, 8, 8, 3]);
+            let all = normalised(3, layers);
+            let (y, m) = reference::conv_norm_stack(x.clone(), all.clone());
+            let mut tail = Vec::new();
+            let mut parameters = Vec::new();
+            let [.., mut channels] = y.dims();
+            for filters in [4, 6, 3].into_iter().take(last) {
+                let window = Window { stride: 1, padding: 1 };
+                tail.push(Layer { window, ..layer(None, filters, Activation::Tanh) });
+                parameters.push((random([filters, channels, 3, 3]), random([filters])));
+                channels = filters;
+            }
+            let output = reference::conv_stack(y, &tail, parameters.clone());
+            let target = random(output.dims()).abs().detach();
+            let nll = Nll::Gaussian { sigma: 0.8 };
+            let expected = reference::nll(output, target.clone(), nll).mean();
+            let (value, moments) = ops::conv_norm_stack_nll(
+                x.clone(),
+                all.clone(),
+                &tail,
+                parameters.clone(),
+                (target, nll),
+                Precision::F32,
+            );
+            let what = format!("nll {activation:?} {} {last}", layers.len());
+            // Not of a loss of one, as training has it.
+            let fused = (value * 0.3, moments);
+            compare_normalised(&what, &x, &all, fused, (expected * 0.3, m));
+        }
     }
 }
 

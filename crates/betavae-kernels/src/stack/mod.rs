@@ -6,6 +6,8 @@
 
 mod run;
 
+pub(crate) use run::{Backward, Input, Upstream};
+
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rayon::prelude::*;
@@ -14,6 +16,7 @@ use crate::activation::{Activation, Window};
 use crate::bf16::Precision;
 use crate::elementwise;
 use crate::geometry::{Conv, Layout};
+use crate::norm::GradientSums;
 use crate::reduce::{Reduction, Scratch, Way};
 use crate::simd::Level;
 use crate::weight_gradient::WeightGradient;
@@ -64,6 +67,9 @@ pub(crate) struct Stack {
     layers: Vec<Prepared>,
     /// The input of each layer, and the last output, with the borders they need.
     maps: Vec<Layout>,
+    /// Whether the weight gradient of its only layer is divided among threads by panels of weights,
+    /// not by groups of images: one group's sums would be larger than its maps.
+    by_panels: bool,
     pool: Mutex<Pool>,
 }
 
@@ -79,16 +85,24 @@ struct Prepared {
 /// Packed weights of each layer.
 struct Packed(Vec<Vec<f32>>);
 
+impl Prepared {
+    /// Which of a layer's input and its output's gradient is the small map's.
+    fn small_and_large<'a>(&self, map: &'a [f32], gradient: &'a [f32]) -> (&'a [f32], &'a [f32]) {
+        if self.transposed { (map, gradient) } else { (gradient, map) }
+    }
+}
+
 /// Sums of one group.
 struct Sums {
     weights: Vec<Vec<f32>>,
     biases: Vec<Vec<f32>>,
+    norm: Vec<GradientSums>,
 }
 
 /// What one task needs besides its share of inputs and outputs.
 #[derive(Debug)]
 struct Workspace {
-    /// For a block of images: the maps, and the gradients of all but the first.
+    /// For a block of images: the maps and their gradients.
     maps: Vec<Vec<f32>>,
     gradients: Vec<Vec<f32>>,
     scratch: Scratch,
@@ -101,9 +115,23 @@ struct Workspace {
 struct Pool {
     workspaces: Vec<Workspace>,
     kept: Vec<Vec<f32>>,
+    wholes: Vec<Vec<f32>>,
 }
 
-/// The inputs of all layers, map by map, kept from the way forward for the way back.
+impl Pool {
+    /// Memory of this length from one kind of it.
+    fn take(kind: &mut Vec<Vec<f32>>, length: usize) -> Vec<f32> {
+        let fits = kind.iter().position(|maps| maps.len() == length);
+        let maps = fits.map(|i| kind.swap_remove(i));
+        // Batches of another size are rare; their memory is not worth keeping.
+        if maps.is_none() {
+            kind.clear();
+        }
+        maps.unwrap_or_else(|| vec![0.0; length])
+    }
+}
+
+/// The inputs of all layers but the first, map by map, kept from the way forward for the way back.
 #[derive(Debug)]
 pub(crate) struct Kept {
     stack: Arc<Stack>,
@@ -191,21 +219,17 @@ impl Stack {
                 if transposed { (Way::Up, Way::Down) } else { (Way::Down, Way::Up) };
             let (small, large) =
                 if transposed { (maps[i], maps[i + 1]) } else { (maps[i + 1], maps[i]) };
-            let before = if i == 0 { Layout::plain(input) } else { maps[i] };
             Prepared {
                 transposed,
                 activation: layers[i].activation,
                 forward: Reduction::new(level, precision, conv, forward, maps[i], maps[i + 1]),
-                backward: Reduction::new(level, precision, conv, backward, maps[i + 1], before),
+                backward: Reduction::new(level, precision, conv, backward, maps[i + 1], maps[i]),
                 weight: WeightGradient::new(level, precision, conv, small, large),
             }
         };
-        Self {
-            level,
-            layers: (0..layers.len()).map(prepare).collect(),
-            maps,
-            pool: Mutex::default(),
-        }
+        let layers: Vec<_> = (0..layers.len()).map(prepare).collect();
+        let by_panels = layers.len() == 1 && layers[0].weight.has_panels();
+        Self { level, layers, maps, by_panels, pool: Mutex::default() }
     }
 
     /// Shape of the output.
@@ -230,7 +254,7 @@ impl Stack {
             let map = |layout: &Layout| vec![0.0; self.block() * layout.len() + self.level.panel()];
             Workspace {
                 maps: self.maps.iter().map(map).collect(),
-                gradients: self.maps[1..].iter().map(map).collect(),
+                gradients: self.maps.iter().map(map).collect(),
                 scratch: Scratch::default(),
                 row: Vec::new(),
             }
@@ -245,28 +269,36 @@ impl Stack {
         [self.maps[0].shape, self.output()].map(|shape| shape.iter().product())
     }
 
-    /// Memory for the inputs of all layers for a number of images.
+    /// Floats of these maps for a number of images. The inner loop reads whole panels of the last
+    /// pixel.
+    fn length(&self, maps: &[Layout], images: usize) -> usize {
+        let floats: usize = maps.iter().map(|map| images * map.len()).sum();
+        floats + self.level.panel()
+    }
+
     fn keep(self: &Arc<Self>, images: usize) -> Kept {
-        let floats: usize = self.kept_maps().iter().map(|map| images * map.len()).sum();
-        // The inner loop reads whole panels of the last pixel.
-        let length = floats + self.level.panel();
-        let mut pool = self.pool();
-        let fits = pool.kept.iter().position(|maps| maps.len() == length);
-        let maps = fits.map(|i| pool.kept.swap_remove(i));
-        // Batches of another size are rare; their memory is not worth keeping.
-        pool.kept.clear();
-        drop(pool);
-        Kept { stack: self.clone(), maps: maps.unwrap_or_else(|| vec![0.0; length]) }
+        let length = self.length(self.kept_maps(), images);
+        Kept { stack: self.clone(), maps: Pool::take(&mut self.pool().kept, length) }
     }
 
     fn kept_maps(&self) -> &[Layout] {
-        &self.maps[..self.layers.len()]
+        &self.maps[1..self.layers.len()]
+    }
+
+    /// Memory for the input of the only layer and the gradient of its output.
+    fn whole(&self, images: usize) -> Vec<f32> {
+        let length = self.length(&self.maps, images);
+        Pool::take(&mut self.pool().wholes, length)
     }
 
     fn sums(&self) -> Sums {
+        let weights = |layer: &Prepared| {
+            if self.by_panels { Vec::new() } else { layer.weight.zeros() }
+        };
         Sums {
-            weights: self.layers.iter().map(|layer| layer.weight.zeros()).collect(),
+            weights: self.layers.iter().map(weights).collect(),
             biases: self.maps[1..].iter().map(|map| vec![0.0; map.shape[2]]).collect(),
+            norm: Vec::new(),
         }
     }
 
@@ -275,8 +307,9 @@ impl Stack {
         Packed(layers.map(|(layer, (weight, _))| which(layer).pack(weight)).collect())
     }
 
-    /// The sums of all groups, added in order.
-    fn total(&self, groups: &[Sums]) -> ParameterGradients {
+    /// The sums of all groups, added in order. Leaves out weight gradients that are made by panels.
+    fn total(&self, mut groups: Vec<Sums>) -> Backward {
+        let norm = groups.iter_mut().flat_map(|group| std::mem::take(&mut group.norm)).collect();
         let add = |of: &(dyn Fn(&Sums) -> &[f32] + Sync)| {
             let Some((first, rest)) = groups.split_first() else { return Vec::new() };
             let mut total = of(first).to_vec();
@@ -288,12 +321,14 @@ impl Stack {
             total
         };
         let layers = self.layers.par_iter().enumerate();
-        layers
+        let parameters = layers
             .map(|(i, layer)| {
                 let weights = add(&|sums| &sums.weights[i]);
-                (layer.weight.unpack(&weights), add(&|sums| &sums.biases[i]))
+                let weights = if self.by_panels { weights } else { layer.weight.unpack(&weights) };
+                (weights, add(&|sums| &sums.biases[i]))
             })
-            .collect()
+            .collect();
+        Backward { parameters, norm }
     }
 }
 

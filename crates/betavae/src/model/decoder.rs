@@ -1,12 +1,13 @@
 //! Latents to image.
 
-use betavae_kernels::{Activation, ops};
+use betavae_kernels::ops;
 use burn::module::Module;
 use burn::tensor::Tensor;
 
 use super::Likelihood;
 use super::layers::{
-    BatchNorm, Conv2d, ConvLayer, ConvTranspose2d, Initialiser, Linear, Pass, conv_stack,
+    BatchNorm, Conv2d, ConvLayer, ConvTranspose2d, Initialiser, Linear, Pass, conv_norm_stack,
+    conv_norm_stack_nll, conv_stack,
 };
 use super::network::{DecoderSpec, Network, Norm};
 
@@ -55,7 +56,8 @@ impl Decoder {
     /// # Shapes
     /// [B, D] to [B, H, W, C]: logits or means, as the likelihood has it.
     pub fn forward(&self, z: Tensor<2>, pass: &mut Pass) -> Tensor<4> {
-        let (x, last) = self.until_last(z, pass);
+        let (normalised, last) = self.convs();
+        let x = conv_norm_stack(self.start(z), normalised, &self.norm, pass);
         conv_stack(x, last, pass)
     }
 
@@ -69,17 +71,16 @@ impl Decoder {
         likelihood: Likelihood,
         pass: &mut Pass,
     ) -> Tensor<1> {
-        let (x, last) = self.until_last(z, pass);
+        let (normalised, last) = self.convs();
+        let (x, end) = (self.start(z), (target, likelihood.kernel()));
         if last.is_empty() {
-            return ops::nll(x, target, likelihood.kernel()).mean();
+            return ops::nll(x, end.0, end.1).mean();
         }
-        let (layers, parameters): (Vec<_>, Vec<_>) = last.into_iter().unzip();
-        let (nll, precision) = (likelihood.kernel(), pass.precision());
-        ops::conv_stack_nll(x, &layers, parameters, target, nll, precision)
+        conv_norm_stack_nll(x, (normalised, &self.norm), last, end, pass)
     }
 
-    /// Everything up to the last normalisation, and the layers that follow.
-    fn until_last(&self, z: Tensor<2>, pass: &mut Pass) -> (Tensor<4>, Vec<ConvLayer>) {
+    /// [B, D] to the map before the convolutions.
+    fn start(&self, z: Tensor<2>) -> Tensor<4> {
         let spec = &self.spec;
         let mut features = z;
         for layer in &self.hidden {
@@ -89,19 +90,19 @@ impl Decoder {
         let [batch, _] = features.dims();
         // As in the encoder, the flat order is channel, row, column.
         let start = [batch, spec.start.channels, spec.start.height, spec.start.width];
-        let mut x = features.reshape(start).permute([0, 2, 3, 1]);
-        for (conv, norm) in self.conv_transpose.iter().zip(&self.norm) {
-            x = conv_stack(x, vec![conv.prepared(Activation::Identity)], pass);
-            x = norm.forward(x, spec.activation, pass);
-        }
-        let mut last: Vec<_> = self.conv_transpose[self.norm.len()..]
-            .iter()
-            .map(|conv| conv.prepared(spec.activation))
-            .chain(self.output.iter().map(|conv| conv.prepared(spec.activation)))
-            .collect();
+        features.reshape(start).permute([0, 2, 3, 1])
+    }
+
+    /// The normalised convolutions, and those after the last normalisation.
+    fn convs(&self) -> (Vec<ConvLayer>, Vec<ConvLayer>) {
+        let spec = &self.spec;
+        let transposed = self.conv_transpose.iter().map(|conv| conv.prepared(spec.activation));
+        let output = self.output.iter().map(|conv| conv.prepared(spec.output_activation));
+        let mut normalised: Vec<_> = transposed.chain(output).collect();
+        let mut last = normalised.split_off(self.norm.len());
         if let Some((layer, _)) = last.last_mut() {
             layer.activation = spec.output_activation;
         }
-        (x, last)
+        (normalised, last)
     }
 }

@@ -5,7 +5,7 @@ use burn::module::Module;
 use burn::tensor::Tensor;
 
 use super::Posterior;
-use super::layers::{BatchNorm, Conv2d, Initialiser, Linear, Pass, conv_stack};
+use super::layers::{BatchNorm, Conv2d, Initialiser, Linear, Pass, conv_norm_stack, conv_stack};
 use super::network::{Network, Norm};
 
 /// The encoder q(z | x): convolutions, linear layers, and one linear head each for the mean and
@@ -58,18 +58,12 @@ impl Encoder {
     /// # Shapes
     /// [B, H, W, C], scaled as the network wants it, to a posterior of [B, D].
     pub fn forward(&self, images: Tensor<4>, pass: &mut Pass) -> Posterior {
-        let mut x = images;
-        if self.norm.is_empty() {
-            x = conv_stack(
-                x,
-                self.conv.iter().map(|conv| conv.prepared(self.activation)).collect(),
-                pass,
-            );
-        }
-        for (conv, norm) in self.conv.iter().zip(&self.norm) {
-            x = conv_stack(x, vec![conv.prepared(Activation::Identity)], pass);
-            x = norm.forward(x, self.activation, pass);
-        }
+        let convs = self.conv.iter().map(|conv| conv.prepared(self.activation)).collect();
+        let x = if self.norm.is_empty() {
+            conv_stack(images, convs, pass)
+        } else {
+            conv_norm_stack(images, convs, &self.norm, pass)
+        };
         // Weights after the flattening are ordered as PyTorch flattens: channel, row, column.
         let mut features: Tensor<2> = x.permute([0, 3, 1, 2]).flatten(1, 3);
         for layer in &self.hidden {

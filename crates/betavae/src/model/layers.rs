@@ -1,7 +1,8 @@
 //! The layers networks are made of: parameters with PyTorch's names, layouts and initial
 //! distributions, over the operators of [`betavae_kernels`].
 
-use betavae_kernels::{Activation, Layer, Precision, Window, ops};
+use betavae_kernels::ops::{self, BatchMoments, NormalisedLayer};
+use betavae_kernels::{Activation, BATCH_NORM_EPSILON, Layer, Nll, Precision, Window};
 use burn::module::{Module, Param};
 use burn::tensor::{Device, Tensor, TensorData};
 
@@ -72,6 +73,79 @@ pub(super) fn conv_stack(x: Tensor<4>, layers: Vec<ConvLayer>, pass: &Pass) -> T
         return x;
     }
     ops::conv_stack(x, &layers, parameters, pass.precision())
+}
+
+/// Layers with normalisation between their sums and their activations.
+///
+/// # Shapes
+/// [B, H, W, I] to [B, H', W', O]
+pub(super) fn conv_norm_stack(
+    x: Tensor<4>,
+    layers: Vec<ConvLayer>,
+    norms: &[BatchNorm],
+    pass: &mut Pass,
+) -> Tensor<4> {
+    if layers.is_empty() {
+        return x;
+    }
+    match pass {
+        Pass::Eval => conv_stack(x, folded(layers, norms), pass),
+        Pass::Train(recorded, precision) => {
+            let (y, moments) = ops::conv_norm_stack(x, normalised(layers, norms), *precision);
+            recorded.extend(moments);
+            y
+        }
+    }
+}
+
+/// The negative log-likelihood of `target` given what `last` makes of the output of
+/// [`conv_norm_stack`], without its constant, averaged over the batch: \[1\].
+pub(super) fn conv_norm_stack_nll(
+    x: Tensor<4>,
+    (layers, norms): (Vec<ConvLayer>, &[BatchNorm]),
+    last: Vec<ConvLayer>,
+    (target, nll): (Tensor<4>, Nll),
+    pass: &mut Pass,
+) -> Tensor<1> {
+    let precision = pass.precision();
+    match pass {
+        Pass::Train(recorded, _) if !layers.is_empty() => {
+            let layers = normalised(layers, norms);
+            let (last, parameters): (Vec<_>, Vec<_>) = last.into_iter().unzip();
+            let end = (target, nll);
+            let (value, moments) =
+                ops::conv_norm_stack_nll(x, layers, &last, parameters, end, precision);
+            recorded.extend(moments);
+            value
+        }
+        _ => {
+            let all = folded(layers, norms).into_iter().chain(last);
+            let (layers, parameters): (Vec<_>, Vec<_>) = all.unzip();
+            ops::conv_stack_nll(x, &layers, parameters, target, nll, precision)
+        }
+    }
+}
+
+fn normalised(layers: Vec<ConvLayer>, norms: &[BatchNorm]) -> Vec<NormalisedLayer> {
+    let layers = layers.into_iter().zip(norms).map(|((layer, conv), norm)| {
+        let norm = (norm.weight.val(), norm.bias.val());
+        NormalisedLayer { layer, conv, norm }
+    });
+    layers.collect()
+}
+
+/// Convolutions that include the normalisation with its running averages.
+fn folded(layers: Vec<ConvLayer>, norms: &[BatchNorm]) -> Vec<ConvLayer> {
+    let layers = layers.into_iter().zip(norms).map(|((layer, (weight, bias)), norm)| {
+        let (mean, variance) = (norm.running_mean.val(), norm.running_var.val());
+        let scale = norm.weight.val() / (variance + BATCH_NORM_EPSILON).sqrt();
+        let bias = (bias - mean) * scale.clone() + norm.bias.val();
+        let outputs = if layer.transposed.is_some() { 1 } else { 0 };
+        let mut shape = [1; 4];
+        shape[outputs] = layer.filters;
+        (layer, (weight * scale.reshape(shape), bias))
+    });
+    layers.collect()
 }
 
 /// Convolution: `weight` [O, I, K, K], `bias` \[O\].
@@ -158,7 +232,7 @@ pub enum Pass {
     /// Running averages are used; nothing is recorded.
     Eval,
     /// Batch statistics are used and recorded; convolutions multiply with this precision.
-    Train(Vec<BatchStatistics>, Precision),
+    Train(Vec<BatchMoments>, Precision),
 }
 
 impl Pass {
@@ -179,13 +253,6 @@ impl Pass {
             Pass::Train(_, precision) => *precision,
         }
     }
-}
-
-/// Mean and unbiased variance `[C]` of one batch at one normalisation layer.
-#[derive(Clone, Debug)]
-pub struct BatchStatistics {
-    mean: Tensor<1>,
-    variance: Tensor<1>,
 }
 
 /// Share of the new batch in the running averages, as in PyTorch.
@@ -214,22 +281,9 @@ impl BatchNorm {
         }
     }
 
-    /// [B, H, W, C] to the same shape.
-    pub fn forward(&self, x: Tensor<4>, activation: Activation, pass: &mut Pass) -> Tensor<4> {
-        let (weight, bias) = (self.weight.val(), self.bias.val());
-        let Pass::Train(recorded, _) = pass else {
-            let (mean, variance) = (self.running_mean.val(), self.running_var.val());
-            return ops::batch_norm_eval(x, weight, bias, mean, variance, activation);
-        };
-        let [batch, height, width, _] = x.dims();
-        let count = (batch * height * width) as f64;
-        let (y, mean, variance) = ops::batch_norm_train(x, weight, bias, activation);
-        let variance = variance * (count / (count - 1.0).max(1.0));
-        recorded.push(BatchStatistics { mean, variance });
-        y
-    }
-
-    pub(super) fn update(&mut self, batch: BatchStatistics) {
+    pub(super) fn update(&mut self, batch: BatchMoments) {
+        let count = batch.count as f64;
+        let unbiased = batch.variance * (count / (count - 1.0).max(1.0));
         let blend = |running: &mut Param<Tensor<1>>, new: Tensor<1>| {
             let old = running.val();
             let mixed = old.clone().inner() * (1.0 - MOMENTUM) + new * MOMENTUM;
@@ -237,6 +291,6 @@ impl BatchNorm {
             *running = running.clone().map(|_| mixed);
         };
         blend(&mut self.running_mean, batch.mean);
-        blend(&mut self.running_var, batch.variance);
+        blend(&mut self.running_var, unbiased);
     }
 }

@@ -13,7 +13,7 @@ pub use betavae_kernels::{Activation, Precision};
 pub use decoder::Decoder;
 pub use encoder::Encoder;
 pub use flops::Flops;
-pub use layers::{BatchNorm, BatchStatistics, Conv2d, ConvTranspose2d, Linear, Pass};
+pub use layers::{BatchNorm, Conv2d, ConvTranspose2d, Linear, Pass};
 pub use likelihood::Likelihood;
 pub use network::{
     Architecture, Conv, ConvTranspose, DecoderSpec, EncoderSpec, ModelConfig, Network, Norm,
