@@ -11,7 +11,7 @@ use rayon::prelude::*;
 
 use crate::activation::Activation;
 use crate::bf16::Precision;
-use crate::buffer::Buffer;
+use crate::buffer::{Buffer, filled};
 use crate::elementwise::{self, Nll};
 use crate::norm::{GradientSums, Normalisation, Statistics, WayBack};
 use crate::simd::Level;
@@ -110,11 +110,10 @@ impl Chain {
 
     /// What comes out of the last normalisation and its activation.
     pub(crate) fn finished(&self, last: &Passed) -> Vec<f32> {
-        let mut y = vec![0.0; last.sums.len()];
         let chunk = self.chunk(last);
-        let chunks = y.par_chunks_mut(chunk).zip(last.sums.par_chunks(chunk));
-        chunks.for_each(|(y, x)| last.norm.apply(self.level, x, y));
-        y
+        filled(last.sums.len(), chunk, |i, y| {
+            last.norm.apply(self.level, &last.sums[i * chunk..][..y.len()], y);
+        })
     }
 
     fn chunk(&self, last: &Passed) -> usize {

@@ -3,6 +3,7 @@
 use rayon::prelude::*;
 
 use crate::bf16::{self, Precision};
+use crate::buffer::Buffer;
 use crate::contract::{Contract, Finish, Positions, Steps, contract};
 use crate::geometry::{Conv, Layout};
 use crate::simd::Level;
@@ -131,7 +132,7 @@ impl Reduction {
     }
 
     /// Weights in the order in which the inner loop reads them.
-    pub(crate) fn pack(&self, weight: &[f32]) -> Vec<f32> {
+    pub(crate) fn pack(&self, weight: &[f32]) -> Buffer {
         let [inputs, outputs] = self.channels();
         let (panel, kernel) = (self.level.panel(), self.conv.kernel);
         // Distances in PyTorch's layout.
@@ -147,9 +148,9 @@ impl Reduction {
                 let panels = outputs.div_ceil(panel);
                 let length = |pass: &Pass| pass.taps() * inputs * panel / half;
                 let total: usize = passes.iter().map(|pass| panels * length(pass)).sum();
-                let mut packed = vec![0.0; total];
+                let mut packed = Buffer::new(total);
                 let mut tasks = Vec::new();
-                let mut rest = packed.as_mut_slice();
+                let mut rest = &mut *packed;
                 for pass in passes {
                     for first in (0..outputs).step_by(panel) {
                         let (to, after) = rest.split_at_mut(length(pass));
@@ -164,10 +165,12 @@ impl Reduction {
                     let fill = |to: &mut [f32]| {
                         for input in 0..inputs {
                             for (i, tap) in pass.each_tap(kernel).enumerate() {
-                                let to = &mut to[(i * inputs + input) * panel..][..lanes];
+                                let to = &mut to[(i * inputs + input) * panel..][..panel];
+                                let (used, rest) = to.split_at_mut(lanes);
                                 let from = &weight[input * by_input + tap..];
                                 let from = from.iter().step_by(by_output);
-                                to.iter_mut().zip(from).for_each(|(to, weight)| *to = *weight);
+                                used.iter_mut().zip(from).for_each(|(to, weight)| *to = *weight);
+                                rest.fill(0.0);
                             }
                         }
                     };
@@ -187,11 +190,12 @@ impl Reduction {
                 packed
             }
             Method::Fold(_) => {
-                let mut packed = Vec::new();
                 let lanes = taps * outputs;
+                let mut packed = Buffer::new(lanes.div_ceil(panel) * inputs * panel);
+                let mut steps = packed.chunks_exact_mut(panel);
                 for first in (0..lanes).step_by(panel) {
-                    for input in 0..inputs {
-                        packed.extend((first..first + panel).map(|lane| {
+                    for (input, to) in (0..inputs).zip(&mut steps) {
+                        for (lane, to) in (first..).zip(to) {
                             let (tap, output) = (lane / outputs, lane % outputs);
                             let tap = if self.way == Way::Down {
                                 taps - 1 - tap.min(taps - 1)
@@ -199,8 +203,8 @@ impl Reduction {
                                 tap
                             };
                             let at = output * by_output + input * by_input + tap;
-                            if lane < lanes { weight[at] } else { 0.0 }
-                        }));
+                            *to = if lane < lanes { weight[at] } else { 0.0 };
+                        }
                     }
                 }
                 packed

@@ -2,9 +2,8 @@
 //! value times the large map's value that it sees. Which of the two is an activation and which a
 //! gradient differs between convolutions and transposed ones; the sum does not.
 
-use rayon::prelude::*;
-
 use crate::bf16::{self, Precision};
+use crate::buffer::filled;
 use crate::contract::{Contract, Finish, Positions, Steps, contract};
 use crate::geometry::{Conv, Layout};
 use crate::reduce::Scratch;
@@ -212,9 +211,8 @@ impl Direct {
     fn by_panels(&self, samples: usize, small: &[f32], large: &[f32]) -> Vec<f32> {
         let (panel, channels) = (self.level.panel(), self.conv.small[2]);
         let at_once = (AT_ONCE / (self.small.len() + self.large.len())).max(1);
-        let mut gradient = vec![0.0; self.conv.weights()];
-        let slabs = gradient.par_chunks_mut(panel * self.conv.weights() / channels).enumerate();
-        slabs.for_each(|(i, to)| {
+        let slab = panel * self.conv.weights() / channels;
+        filled(self.conv.weights(), slab, |i, to| {
             let lanes = panel.min(channels - i * panel);
             let mut sums = vec![0.0; self.positions.len() * panel];
             for first in (0..samples).step_by(at_once) {
@@ -224,8 +222,7 @@ impl Direct {
                 self.add_lanes(samples, small, large, lanes, &mut sums);
             }
             self.unpack_panel(&sums, to);
-        });
-        gradient
+        })
     }
 
     /// The sums of one panel of small channels, [tap, large channel, lane], in PyTorch's layout.
@@ -287,14 +284,15 @@ impl Direct {
     fn unpack(&self, sums: &[f32]) -> Vec<f32> {
         let (kernel, panel) = (self.conv.kernel, self.level.panel());
         let (small, large) = (self.conv.small[2], self.conv.large[2]);
-        let mut gradient = vec![0.0; self.conv.weights()];
         match self.lanes {
             Lanes::Small => {
-                let slabs = gradient.par_chunks_mut(panel * self.conv.weights() / small);
-                let panels = sums.par_chunks_exact(self.positions.len() * panel);
-                slabs.zip(panels).for_each(|(to, sums)| self.unpack_panel(sums, to));
+                let panels = self.positions.len() * panel;
+                filled(self.conv.weights(), panel * self.conv.weights() / small, |i, to| {
+                    self.unpack_panel(&sums[i * panels..][..panels], to);
+                })
             }
             Lanes::Large => {
+                let mut gradient = vec![0.0; self.conv.weights()];
                 for (s, to) in gradient.chunks_exact_mut(kernel * kernel * large).enumerate() {
                     for (i, to) in to.iter_mut().enumerate() {
                         let (l, ky, kx) = (i / (kernel * kernel), i / kernel % kernel, i % kernel);
@@ -303,8 +301,8 @@ impl Direct {
                         *to = sums[ky * self.block() + row * panel + lane % panel];
                     }
                 }
+                gradient
             }
         }
-        gradient
     }
 }

@@ -12,6 +12,7 @@
 
 use std::ops::Range;
 
+use crate::buffer::Buffer;
 use crate::contract::{Contract, Finish, Positions, Steps, contract};
 use crate::geometry::{Conv, Layout};
 use crate::reduce::Way;
@@ -298,12 +299,12 @@ impl Winograd {
     }
 
     /// Factors of the weights: [(phase,) product, panel, input channel, lane].
-    pub(crate) fn pack(&self, weight: &[f32]) -> Vec<f32> {
+    pub(crate) fn pack(&self, weight: &[f32]) -> Buffer {
         let [inputs, outputs] = self.channels();
         let panel = self.level.panel();
         let block = inputs * outputs.div_ceil(panel) * panel;
         let blocks = if self.way == Way::Down { 1 } else { PHASES.len() };
-        let mut packed = vec![0.0; blocks * PRODUCTS * block];
+        let mut packed = Buffer::new(blocks * PRODUCTS * block);
         let (small, large) = (self.conv.small[2], self.conv.large[2]);
         // Distances of the input's and the output's channels in PyTorch's layout.
         let (count, by_input, by_output) = match self.way {

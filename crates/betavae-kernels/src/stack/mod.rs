@@ -14,6 +14,7 @@ use rayon::prelude::*;
 
 use crate::activation::{Activation, Window};
 use crate::bf16::Precision;
+use crate::buffer::Buffer;
 use crate::elementwise;
 use crate::geometry::{Conv, Layout};
 use crate::norm::GradientSums;
@@ -65,7 +66,8 @@ pub(crate) type ParameterGradients = Vec<(Vec<f32>, Vec<f32>)>;
 pub(crate) struct Stack {
     level: Level,
     layers: Vec<Prepared>,
-    /// The input of each layer, and the last output, with the borders they need.
+    /// The input of each layer with the border it needs, and the last output with the border its
+    /// gradient needs; the output itself has none.
     maps: Vec<Layout>,
     /// Whether the weight gradient of its only layer is divided among threads by panels of weights,
     /// not by groups of images: one group's sums would be larger than its maps.
@@ -83,7 +85,7 @@ struct Prepared {
 }
 
 /// Packed weights of each layer.
-struct Packed(Vec<Vec<f32>>);
+struct Packed(Vec<Buffer>);
 
 impl Prepared {
     /// Which of a layer's input and its output's gradient is the small map's.
@@ -219,10 +221,12 @@ impl Stack {
                 if transposed { (Way::Up, Way::Down) } else { (Way::Down, Way::Up) };
             let (small, large) =
                 if transposed { (maps[i], maps[i + 1]) } else { (maps[i + 1], maps[i]) };
+            let after =
+                if i + 1 == layers.len() { Layout::plain(maps[i + 1].shape) } else { maps[i + 1] };
             Prepared {
                 transposed,
                 activation: layers[i].activation,
-                forward: Reduction::new(level, precision, conv, forward, maps[i], maps[i + 1]),
+                forward: Reduction::new(level, precision, conv, forward, maps[i], after),
                 backward: Reduction::new(level, precision, conv, backward, maps[i + 1], maps[i]),
                 weight: WeightGradient::new(level, precision, conv, small, large),
             }

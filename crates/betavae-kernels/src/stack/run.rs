@@ -103,8 +103,9 @@ impl Stack {
                         {
                             *map = in_group(share, layout, &block);
                         }
+                        maps[self.layers.len()] = &mut *y;
                         self.forward_block(block.len(), &packed, parameters, &mut maps, scratch);
-                        self.unload(maps[self.layers.len()], y);
+                        drop(maps);
                         found.push(look(y));
                     }
                 });
@@ -278,17 +279,6 @@ impl Stack {
         }
     }
 
-    /// The middles of the last maps.
-    fn unload(&self, from: &[f32], y: &mut [f32]) {
-        let [_, output] = self.sizes();
-        let layout = &self.maps[self.layers.len()];
-        for (map, y) in from.chunks_exact(layout.len()).zip(y.chunks_exact_mut(output)) {
-            for (row, to) in layout.rows().zip(y.chunks_exact_mut(layout.width())) {
-                to.copy_from_slice(&map[row]);
-            }
-        }
-    }
-
     /// The gradients of the last maps before their activation.
     fn load_upstream(&self, upstream: Upstream<'_>, block: &Range<usize>, to: &mut [f32]) {
         let [_, output] = self.sizes();
@@ -337,7 +327,7 @@ impl Stack {
     fn nll_block(
         &self,
         nll: Nll,
-        maps: &[f32],
+        y: &[f32],
         target: &[f32],
         gradients: &mut [f32],
         scale: f32,
@@ -345,12 +335,12 @@ impl Stack {
         let [_, output] = self.sizes();
         let last = self.layers.len() - 1;
         let (layout, activation) = (&self.maps[last + 1], self.layers[last].activation);
-        let maps = maps.chunks_exact(layout.len());
-        let images = maps.zip(gradients.chunks_exact_mut(layout.len()));
+        let images = y.chunks_exact(output).zip(target.chunks_exact(output));
         let mut total = 0.0;
-        for ((map, gradients), target) in images.zip(target.chunks_exact(output)) {
-            for (row, target) in layout.rows().zip(target.chunks_exact(layout.width())) {
-                let (y, gradient) = (&map[row.clone()], &mut gradients[row]);
+        for (map, (y, target)) in gradients.chunks_exact_mut(layout.len()).zip(images) {
+            let rows = y.chunks_exact(layout.width()).zip(target.chunks_exact(layout.width()));
+            for (row, (y, target)) in layout.rows().zip(rows) {
+                let gradient = &mut map[row];
                 gradient.copy_from_slice(y);
                 let sum = elementwise::nll_and_gradient(self.level, nll, gradient, target, scale);
                 elementwise::multiply_slope(self.level, gradient, y, activation);
