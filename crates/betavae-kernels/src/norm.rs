@@ -15,6 +15,68 @@ pub const BATCH_NORM_EPSILON: f64 = 1e-5;
 /// Floats whose moments are taken at once.
 const CHUNK: usize = 16_384;
 
+/// A pass over some pixels that keeps what it needs per channel in registers.
+trait Columns {
+    /// `G` vectors of channels from `c` on, of which the last has `lanes`.
+    ///
+    /// # Safety
+    /// Those channels exist.
+    unsafe fn pass<S: Simd, const G: usize>(&mut self, simd: S, c: usize, lanes: usize);
+}
+
+/// All channels, as many at a time as have room in registers: pixels are read in order.
+#[inline(always)]
+fn in_columns<S: Simd>(simd: S, channels: usize, columns: &mut impl Columns) {
+    let mut c = 0;
+    while c < channels {
+        // SAFETY: c + (G - 1) LANES + lanes <= channels.
+        c += unsafe {
+            if channels - c >= 4 * S::LANES {
+                columns.pass::<S, 4>(simd, c, S::LANES);
+                4 * S::LANES
+            } else if channels - c >= 2 * S::LANES {
+                columns.pass::<S, 2>(simd, c, S::LANES);
+                2 * S::LANES
+            } else {
+                columns.pass::<S, 1>(simd, c, S::LANES.min(channels - c));
+                S::LANES
+            }
+        };
+    }
+}
+
+/// `G` vectors from `from` on, the last of `lanes`.
+///
+/// # Safety
+/// They can be read.
+#[inline(always)]
+unsafe fn load<S: Simd, const G: usize>(simd: S, from: *const f32, lanes: usize) -> [S::V; G] {
+    // SAFETY: as the caller promises.
+    std::array::from_fn(|g| unsafe {
+        let from = from.add(g * S::LANES);
+        if g + 1 == G && lanes < S::LANES { simd.load_first(from, lanes) } else { simd.load(from) }
+    })
+}
+
+/// The same, written.
+///
+/// # Safety
+/// They can be written.
+#[inline(always)]
+unsafe fn store<S: Simd, const G: usize>(simd: S, to: *mut f32, values: [S::V; G], lanes: usize) {
+    for g in 0..G {
+        // SAFETY: as the caller promises.
+        unsafe {
+            let to = to.add(g * S::LANES);
+            if g + 1 == G && lanes < S::LANES {
+                simd.store_first(to, values[g], lanes);
+            } else {
+                simd.store(to, values[g]);
+            }
+        }
+    }
+}
+
 /// Mean and sum of squared distances from it, per channel, of some pixels.
 #[derive(Debug)]
 pub(crate) struct Moments {
@@ -27,42 +89,52 @@ impl Moments {
     /// Of pixels `x` [.., C], chunk by chunk.
     pub(crate) fn of(level: Level, x: &[f32], channels: usize) -> impl Iterator<Item = Self> {
         x.chunks((CHUNK / channels).max(1) * channels).map(move |x| {
-            let [means, squares] = dispatch(level, MomentsOf(x, channels));
-            Self { pixels: x.len() / channels, means, squares }
+            let mut moments = Self {
+                pixels: x.len() / channels,
+                means: vec![0.0; channels],
+                squares: vec![0.0; channels],
+            };
+            dispatch(level, MomentsOf(x, &mut moments));
+            moments
         })
     }
 }
 
-struct MomentsOf<'a>(&'a [f32], usize);
+struct MomentsOf<'a>(&'a [f32], &'a mut Moments);
 
 impl Kernel for MomentsOf<'_> {
-    type Output = [Vec<f32>; 2];
+    type Output = ();
     #[inline(always)]
-    fn run<S: Simd>(self, simd: S) -> [Vec<f32>; 2] {
-        let MomentsOf(x, channels) = self;
-        let (mut means, mut squares) = (vec![0.0; channels], vec![0.0; channels]);
-        let share = simd.splat(channels as f32 / x.len() as f32);
-        for c in (0..channels).step_by(S::LANES) {
-            let lanes = (channels - c).min(S::LANES);
-            // SAFETY: x has whole rows of `channels`, and c + lanes <= channels.
-            let load = |at: usize| unsafe { simd.load_first(x.as_ptr().add(at), lanes) };
-            let mut sum = simd.splat(0.0);
+    fn run<S: Simd>(mut self, simd: S) {
+        let channels = self.1.means.len();
+        assert!(self.1.squares.len() == channels && self.0.len().is_multiple_of(channels));
+        in_columns(simd, channels, &mut self);
+    }
+}
+
+impl Columns for MomentsOf<'_> {
+    #[inline(always)]
+    unsafe fn pass<S: Simd, const G: usize>(&mut self, simd: S, c: usize, lanes: usize) {
+        let MomentsOf(x, Moments { pixels, means, squares }) = self;
+        let channels = means.len();
+        // SAFETY: x has whole pixels, and the caller promises that the channels exist.
+        unsafe {
+            let mut sums = [simd.splat(0.0); G];
             for at in (c..x.len()).step_by(channels) {
-                sum = simd.add(sum, load(at));
+                let values = load::<S, G>(simd, x.as_ptr().add(at), lanes);
+                sums = std::array::from_fn(|g| simd.add(sums[g], values[g]));
             }
-            let mean = simd.mul(sum, share);
-            let mut square = simd.splat(0.0);
+            let share = simd.splat(1.0 / *pixels as f32);
+            let mean: [S::V; G] = std::array::from_fn(|g| simd.mul(sums[g], share));
+            let mut square = [simd.splat(0.0); G];
             for at in (c..x.len()).step_by(channels) {
-                let centred = simd.sub(load(at), mean);
-                square = simd.fma(centred, centred, square);
+                let values = load::<S, G>(simd, x.as_ptr().add(at), lanes);
+                let centred: [S::V; G] = std::array::from_fn(|g| simd.sub(values[g], mean[g]));
+                square = std::array::from_fn(|g| simd.fma(centred[g], centred[g], square[g]));
             }
-            // SAFETY: c + lanes <= channels, the length of both.
-            unsafe {
-                simd.store_first(means.as_mut_ptr().add(c), mean, lanes);
-                simd.store_first(squares.as_mut_ptr().add(c), square, lanes);
-            }
+            store(simd, means.as_mut_ptr().add(c), mean, lanes);
+            store(simd, squares.as_mut_ptr().add(c), square, lanes);
         }
-        [means, squares]
     }
 }
 
@@ -130,24 +202,30 @@ struct Apply<'a>(&'a Normalisation, &'a [f32], &'a mut [f32]);
 impl Kernel for Apply<'_> {
     type Output = ();
     #[inline(always)]
-    fn run<S: Simd>(self, simd: S) {
-        let Apply(Normalisation { mean, scale, bias, activation }, x, y) = self;
-        let (channels, len) = (scale.len(), x.len());
+    fn run<S: Simd>(mut self, simd: S) {
+        let Apply(Normalisation { mean, scale, bias, .. }, x, y) = &self;
+        let channels = scale.len();
         assert!(mean.len() == channels && bias.len() == channels);
-        assert!(y.len() == len && len.is_multiple_of(channels));
-        let (x, y) = (x.as_ptr(), y.as_mut_ptr());
-        for c in (0..channels).step_by(S::LANES) {
-            let lanes = (channels - c).min(S::LANES);
-            // SAFETY: rows are whole, c + lanes <= channels, all lengths were compared.
-            unsafe {
-                let of = |values: &[f32]| simd.load_first(values.as_ptr().add(c), lanes);
-                let (mean, scale, bias) = (of(mean), of(scale), of(bias));
-                for at in (c..len).step_by(channels) {
-                    let value = simd.load_first(x.add(at), lanes);
-                    let value = simd.fma(simd.sub(value, mean), scale, bias);
-                    let value = math::activate(simd, *activation, value);
-                    simd.store_first(y.add(at), value, lanes);
-                }
+        assert!(y.len() == x.len() && x.len().is_multiple_of(channels));
+        in_columns(simd, channels, &mut self);
+    }
+}
+
+impl Columns for Apply<'_> {
+    #[inline(always)]
+    unsafe fn pass<S: Simd, const G: usize>(&mut self, simd: S, c: usize, lanes: usize) {
+        let Apply(Normalisation { mean, scale, bias, activation }, x, y) = self;
+        // SAFETY: x and y have whole pixels, and the caller promises that the channels exist.
+        unsafe {
+            let of = |values: &[f32]| load::<S, G>(simd, values.as_ptr().add(c), lanes);
+            let (mean, scale, bias) = (of(mean), of(scale), of(bias));
+            for at in (c..x.len()).step_by(self.0.scale.len()) {
+                let values = load::<S, G>(simd, x.as_ptr().add(at), lanes);
+                let values: [S::V; G] = std::array::from_fn(|g| {
+                    let value = simd.fma(simd.sub(values[g], mean[g]), scale[g], bias[g]);
+                    math::activate(simd, *activation, value)
+                });
+                store(simd, y.as_mut_ptr().add(at), values, lanes);
             }
         }
     }
@@ -189,28 +267,34 @@ struct AddAndCopy<'a> {
 impl Kernel for AddAndCopy<'_> {
     type Output = ();
     #[inline(always)]
-    fn run<S: Simd>(self, simd: S) {
-        let GradientSums { sums, products } = self.sums;
+    fn run<S: Simd>(mut self, simd: S) {
         let (channels, len) = (self.mean.len(), self.x.len());
-        assert!(sums.len() == channels && products.len() == channels);
+        assert!(self.sums.sums.len() == channels && self.sums.products.len() == channels);
         assert!(self.gradient.len() == len && self.to.len() == len);
         assert!(len.is_multiple_of(channels));
-        for c in (0..channels).step_by(S::LANES) {
-            let lanes = (channels - c).min(S::LANES);
-            // SAFETY: rows are whole, c + lanes <= channels, all lengths were compared.
-            unsafe {
-                let of = |values: &[f32]| simd.load_first(values.as_ptr().add(c), lanes);
-                let (mut sum, mut product, mean) = (of(sums), of(products), of(self.mean));
-                for at in (c..len).step_by(channels) {
-                    let gradient = simd.load_first(self.gradient.as_ptr().add(at), lanes);
-                    let x = simd.load_first(self.x.as_ptr().add(at), lanes);
-                    sum = simd.add(sum, gradient);
-                    product = simd.fma(gradient, simd.sub(x, mean), product);
-                    simd.store_first(self.to.as_mut_ptr().add(at), gradient, lanes);
-                }
-                simd.store_first(sums.as_mut_ptr().add(c), sum, lanes);
-                simd.store_first(products.as_mut_ptr().add(c), product, lanes);
+        in_columns(simd, channels, &mut self);
+    }
+}
+
+impl Columns for AddAndCopy<'_> {
+    #[inline(always)]
+    unsafe fn pass<S: Simd, const G: usize>(&mut self, simd: S, c: usize, lanes: usize) {
+        let GradientSums { sums, products } = &mut *self.sums;
+        // SAFETY: all have whole pixels, and the caller promises that the channels exist.
+        unsafe {
+            let of = |values: &[f32]| load::<S, G>(simd, values.as_ptr().add(c), lanes);
+            let (mut sum, mut product, mean) = (of(sums), of(products), of(self.mean));
+            for at in (c..self.x.len()).step_by(self.mean.len()) {
+                let gradient = load::<S, G>(simd, self.gradient.as_ptr().add(at), lanes);
+                let x = load::<S, G>(simd, self.x.as_ptr().add(at), lanes);
+                sum = std::array::from_fn(|g| simd.add(sum[g], gradient[g]));
+                product = std::array::from_fn(|g| {
+                    simd.fma(gradient[g], simd.sub(x[g], mean[g]), product[g])
+                });
+                store(simd, self.to.as_mut_ptr().add(at), gradient, lanes);
             }
+            store(simd, sums.as_mut_ptr().add(c), sum, lanes);
+            store(simd, products.as_mut_ptr().add(c), product, lanes);
         }
     }
 }
@@ -275,25 +359,33 @@ struct ApplyBack<'a> {
 impl Kernel for ApplyBack<'_> {
     type Output = ();
     #[inline(always)]
-    fn run<S: Simd>(self, simd: S) {
+    fn run<S: Simd>(mut self, simd: S) {
         let WayBack { mean, scale, slope, shift } = self.back;
         let (channels, len) = (mean.len(), self.x.len());
         assert!([scale, slope, shift].iter().all(|values| values.len() == channels));
         assert!(self.gradient.len() == len && self.to.len() == len);
         assert!(len.is_multiple_of(channels));
-        for c in (0..channels).step_by(S::LANES) {
-            let lanes = (channels - c).min(S::LANES);
-            // SAFETY: rows are whole, c + lanes <= channels, all lengths were compared.
-            unsafe {
-                let of = |values: &[f32]| simd.load_first(values.as_ptr().add(c), lanes);
-                let (mean, scale, slope, shift) = (of(mean), of(scale), of(slope), of(shift));
-                for at in (c..len).step_by(channels) {
-                    let x = simd.load_first(self.x.as_ptr().add(at), lanes);
-                    let gradient = simd.load_first(self.gradient.as_ptr().add(at), lanes);
-                    let value = simd.fma(simd.sub(x, mean), slope, shift);
-                    let value = simd.fma(gradient, scale, value);
-                    simd.store_first(self.to.as_mut_ptr().add(at), value, lanes);
-                }
+        in_columns(simd, channels, &mut self);
+    }
+}
+
+impl Columns for ApplyBack<'_> {
+    #[inline(always)]
+    unsafe fn pass<S: Simd, const G: usize>(&mut self, simd: S, c: usize, lanes: usize) {
+        let WayBack { mean, scale, slope, shift } = self.back;
+        let channels = mean.len();
+        // SAFETY: all have whole pixels, and the caller promises that the channels exist.
+        unsafe {
+            let of = |values: &[f32]| load::<S, G>(simd, values.as_ptr().add(c), lanes);
+            let (mean, scale, slope, shift) = (of(mean), of(scale), of(slope), of(shift));
+            for at in (c..self.x.len()).step_by(channels) {
+                let x = load::<S, G>(simd, self.x.as_ptr().add(at), lanes);
+                let gradient = load::<S, G>(simd, self.gradient.as_ptr().add(at), lanes);
+                let values: [S::V; G] = std::array::from_fn(|g| {
+                    let value = simd.fma(simd.sub(x[g], mean[g]), slope[g], shift[g]);
+                    simd.fma(gradient[g], scale[g], value)
+                });
+                store(simd, self.to.as_mut_ptr().add(at), values, lanes);
             }
         }
     }

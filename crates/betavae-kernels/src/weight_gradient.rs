@@ -112,9 +112,9 @@ pub(crate) struct Direct {
 /// Number of weights from which they are worth dividing into panels.
 const WIDE: usize = 1 << 17;
 
-/// Floats of both maps of the samples that are added to a panel at once; about a second-level cache
-/// less the panel itself.
-const AT_ONCE: usize = 100_000;
+/// Pixels whose panel of lanes is collected before it is added: a quarter of a first-level cache, and
+/// what they see of the large map fits the second.
+const COLLECTED: usize = 96;
 
 /// What runs along the lanes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -160,46 +160,50 @@ impl Direct {
     }
 
     fn add(&self, samples: usize, small: &[f32], large: &[f32], sums: &mut [f32]) {
-        self.add_lanes(samples, small, large, self.width(), sums);
-    }
-
-    /// As `add`, only the first `n` lanes.
-    fn add_lanes(&self, samples: usize, small: &[f32], large: &[f32], n: usize, sums: &mut [f32]) {
-        let panel = self.level.panel();
         let [height, width, channels] = self.small.shape;
-        let stride = self.conv.window.stride;
-        let counts = [samples, height, width];
+        let count = [samples, height, width];
         let small_strides = [self.small.len(), self.small.row(), channels];
-        let large_strides =
-            [self.large.len(), stride * self.large.row(), stride * self.large.shape[2]];
+        let large_strides = self.large_strides();
         let (small, large) = (&small[self.small.offset(0, 0)..], &large[self.corner()..]);
-        let job = Contract {
-            x: &[],
-            w: &[],
-            positions: &self.positions,
-            samples: 1,
-            sample_stride: [0; 2],
-            steps: Steps { count: counts, x: [0; 3], w: [0; 3] },
-            n,
-            panel_stride: [panel, self.positions.len() * panel],
-            finish: Finish::Add,
-            repeat: 1,
-            repeat_stride: [0; 3],
-            pairs: false,
-        };
+        let job = self.job();
         match self.lanes {
             Lanes::Small => {
-                let steps = Steps { count: counts, x: large_strides, w: small_strides };
+                let steps = Steps { count, x: large_strides, w: small_strides };
                 contract(self.level, &Contract { x: large, w: small, steps, ..job }, sums);
             }
             Lanes::Large => {
-                let steps = Steps { count: counts, x: small_strides, w: large_strides };
+                let steps = Steps { count, x: small_strides, w: large_strides };
                 for (ky, sums) in sums.chunks_exact_mut(self.block()).enumerate() {
                     let w = &large[ky * self.large.row()..];
                     contract(self.level, &Contract { x: small, w, steps, ..job }, sums);
                 }
             }
         }
+    }
+
+    /// What all calls of the inner loop have in common.
+    fn job(&self) -> Contract<'_> {
+        let panel = self.level.panel();
+        Contract {
+            x: &[],
+            w: &[],
+            positions: &self.positions,
+            samples: 1,
+            sample_stride: [0; 2],
+            steps: Steps { count: [0; 3], x: [0; 3], w: [0; 3] },
+            n: self.width(),
+            panel_stride: [panel, self.positions.len() * panel],
+            finish: Finish::Add,
+            repeat: 1,
+            repeat_stride: [0; 3],
+            pairs: false,
+        }
+    }
+
+    /// From what one small pixel sees to what the next image's, row's and pixel's sees.
+    fn large_strides(&self) -> [usize; 3] {
+        let stride = self.conv.window.stride;
+        [self.large.len(), stride * self.large.row(), stride * self.large.shape[2]]
     }
 
     /// Where the first small pixel's reach begins.
@@ -209,17 +213,38 @@ impl Direct {
     }
 
     fn by_panels(&self, samples: usize, small: &[f32], large: &[f32]) -> Vec<f32> {
-        let (panel, channels) = (self.level.panel(), self.conv.small[2]);
-        let at_once = (AT_ONCE / (self.small.len() + self.large.len())).max(1);
+        let panel = self.level.panel();
+        let [height, width, channels] = self.small.shape;
+        let at_once = (COLLECTED / (height * width)).max(1);
         let slab = panel * self.conv.weights() / channels;
         filled(self.conv.weights(), slab, |i, to| {
             let lanes = panel.min(channels - i * panel);
             let mut sums = vec![0.0; self.positions.len() * panel];
+            // Side by side, the lanes of all pixels stay in the first-level cache.
+            let mut collected = vec![0.0; at_once * height * width * panel];
             for first in (0..samples).step_by(at_once) {
-                let small = &small[first * self.small.len() + i * panel..];
-                let large = &large[first * self.large.len()..];
-                let samples = at_once.min(samples - first);
-                self.add_lanes(samples, small, large, lanes, &mut sums);
+                let count = at_once.min(samples - first);
+                let mut pixels = collected.chunks_exact_mut(panel);
+                for small in small[first * self.small.len()..].chunks(self.small.len()).take(count)
+                {
+                    for row in self.small.rows() {
+                        for (from, to) in small[row].chunks_exact(channels).zip(&mut pixels) {
+                            to[..lanes].copy_from_slice(&from[i * panel..][..lanes]);
+                        }
+                    }
+                }
+                let job = Contract {
+                    x: &large[first * self.large.len() + self.corner()..],
+                    w: &collected,
+                    steps: Steps {
+                        count: [count, height, width],
+                        x: self.large_strides(),
+                        w: [height * width * panel, width * panel, panel],
+                    },
+                    n: lanes,
+                    ..self.job()
+                };
+                contract(self.level, &job, &mut sums);
             }
             self.unpack_panel(&sums, to);
         })
@@ -259,23 +284,17 @@ impl Direct {
             let large = &large[sample * self.large.len()..];
             bf16::pack_pixels(level, &self.small, small, &mut small_pairs[..words[0]]);
             bf16::pack_windows(level, &self.large, stride, large, &mut large_pairs[..words[1]]);
+            let [_, down, right] = self.large_strides();
             let job = Contract {
                 x: &large_pairs[self.corner()..],
                 w: &small_pairs[..words[0] + panel],
-                positions: &self.positions,
-                samples: 1,
-                sample_stride: [0; 2],
                 steps: Steps {
                     count: [1, height, width / 2],
-                    x: [0, stride * self.large.row(), 2 * stride * self.large.shape[2]],
+                    x: [0, down, 2 * right],
                     w: [0, width / 2 * channels, channels],
                 },
-                n: self.width(),
-                panel_stride: [panel, self.positions.len() * panel],
-                finish: Finish::Add,
-                repeat: 1,
-                repeat_stride: [0; 3],
                 pairs: true,
+                ..self.job()
             };
             contract(level, &job, sums);
         }
