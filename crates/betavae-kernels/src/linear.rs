@@ -1,20 +1,28 @@
 //! Linear layers on the inner loop of convolutions.
 //!
-//! Weights [O, I] are the large operand and are read in place, once: their values are broadcast,
-//! and the images of the batch run along the lanes.
+//! Weights [O, I] are the large operand and are read once. On the way forward they are broadcast in
+//! place, and the images of the batch run along the lanes; on the way back inputs run along the
+//! lanes, and gradients are broadcast.
 
 use rayon::prelude::*;
 
 use crate::activation::Activation;
+use crate::buffer::filled;
 use crate::contract::{Contract, Finish, Positions, Steps, contract};
 use crate::elementwise;
 use crate::simd::Level;
 
-/// Rows of the weights per task, so that they stay in the cache for all panels of the batch.
+/// Rows of the weights per task on the way forward and for their gradient, so that they stay in the
+/// cache for all panels.
 const ROWS: usize = 16;
 
-/// Terms of a sum per pass over the batch, so that the batch's part stays in the cache.
+/// Terms of a sum per pass over the batch on the way forward, so that the batch's part stays in the
+/// cache.
 const TERMS: usize = 1024;
+
+/// Rows and columns of the weights that are collected at once for the input's gradient; half of a
+/// second-level cache.
+const BLOCK: [usize; 2] = [1024, 128];
 
 /// A batch [B, n] in the order in which the inner loop wants it: [panel of B, n, lane].
 struct Batch {
@@ -38,28 +46,24 @@ impl Batch {
         Self { panel, images, n, values }
     }
 
-    /// sum over k of `matrix`[place(row) + k step] * batch[b, k] for every row, as [row, b].
-    fn times(&self, level: Level, matrix: &[f32], rows: usize, strides: [usize; 2]) -> Vec<f32> {
+    /// matrix [rows, n] times the transposed batch: [rows, B].
+    fn times(&self, level: Level, matrix: &[f32], rows: usize) -> Vec<f32> {
         let mut out = vec![0.0; rows * self.images];
         let tasks = out.chunks_mut(ROWS * self.images).enumerate();
         for_each(rows * self.n * self.images / 64, tasks, |(i, out)| {
             let count = out.len() / self.images;
-            let first = i * ROWS * strides[0];
+            let first = i * ROWS * self.n;
             let positions: Positions =
-                (0..count).map(|row| [row * strides[0], row * self.images]).collect();
+                (0..count).map(|row| [row * self.n, row * self.images]).collect();
             for start in (0..self.n).step_by(TERMS) {
                 let terms = TERMS.min(self.n - start);
                 let job = Contract {
-                    x: &matrix[first + start * strides[1]..],
+                    x: &matrix[first + start..],
                     w: &self.values[start * self.panel..],
                     positions: &positions,
                     samples: 1,
                     sample_stride: [0; 2],
-                    steps: Steps {
-                        count: [1, 1, terms],
-                        x: [0, 0, strides[1]],
-                        w: [0, 0, self.panel],
-                    },
+                    steps: Steps { count: [1, 1, terms], x: [0, 0, 1], w: [0, 0, self.panel] },
                     n: self.images,
                     panel_stride: [self.n * self.panel, self.panel],
                     finish: Finish::Add,
@@ -120,7 +124,7 @@ pub(crate) fn forward(
 ) -> Vec<f32> {
     let (outputs, inputs) = (bias.len(), weight.len() / bias.len());
     let batch = Batch::pack(level, x, inputs);
-    let y = batch.times(level, weight, outputs, [inputs, 1]);
+    let y = batch.times(level, weight, outputs);
     transposed(&y, batch.images, |row| {
         elementwise::add(row, bias);
         elementwise::activate(level, row, activation);
@@ -136,36 +140,102 @@ pub(crate) fn backward(
     outputs: usize,
     wanted: bool,
 ) -> (Option<Vec<f32>>, Vec<f32>, Vec<f32>) {
-    let inputs = weight.len() / outputs;
-    let images = x.len() / inputs;
-    let dx = wanted.then(|| {
-        let batch = Batch::pack(level, gradient, outputs);
-        transposed(&batch.times(level, weight, inputs, [1, inputs]), images, |_| ())
+    let dx = wanted.then(|| input_gradient(level, weight, gradient, outputs));
+    let dw = weight_gradient(level, x, gradient, [outputs, weight.len() / outputs]);
+    let mut db = vec![0.0; outputs];
+    gradient.chunks_exact(outputs).for_each(|row| elementwise::add(&mut db, row));
+    (dx, dw, db)
+}
+
+/// gradient weight: [B, I]
+fn input_gradient(level: Level, weight: &[f32], gradient: &[f32], outputs: usize) -> Vec<f32> {
+    let (panel, inputs, images) = (level.panel(), weight.len() / outputs, gradient.len() / outputs);
+    let columns = |block: usize| block * BLOCK[1]..inputs.min((block + 1) * BLOCK[1]);
+    let blocks: Vec<_> = (0..inputs.div_ceil(BLOCK[1]))
+        .into_par_iter()
+        .map(|block| {
+            let columns = columns(block);
+            let width = columns.len();
+            let rows = BLOCK[0].min(outputs);
+            // [panel, row, lane]
+            let mut collected = vec![0.0; width.div_ceil(panel) * rows * panel];
+            let mut sums = vec![0.0; images * width];
+            let positions = (0..images).map(|b| [b * outputs, b * width]).collect();
+            for first in (0..outputs).step_by(rows) {
+                let count = rows.min(outputs - first);
+                for (i, row) in
+                    weight[first * inputs..].chunks_exact(inputs).take(count).enumerate()
+                {
+                    for (p, lanes) in row[columns.clone()].chunks(panel).enumerate() {
+                        let to = &mut collected[(p * rows + i) * panel..][..lanes.len()];
+                        to.copy_from_slice(lanes);
+                    }
+                }
+                let job = Contract {
+                    x: &gradient[first..],
+                    w: &collected,
+                    positions: &positions,
+                    samples: 1,
+                    sample_stride: [0; 2],
+                    steps: Steps { count: [1, 1, count], x: [0, 0, 1], w: [0, 0, panel] },
+                    n: width,
+                    panel_stride: [rows * panel, panel],
+                    finish: Finish::Add,
+                    repeat: 1,
+                    repeat_stride: [0; 3],
+                    pairs: false,
+                };
+                contract(level, &job, &mut sums);
+            }
+            sums
+        })
+        .collect();
+    filled(images * inputs, inputs, |image, row| {
+        for (block, sums) in blocks.iter().enumerate() {
+            let columns = columns(block);
+            let width = columns.len();
+            row[columns].copy_from_slice(&sums[image * width..][..width]);
+        }
+    })
+}
+
+/// gradient^T x: [O, I]
+fn weight_gradient(
+    level: Level,
+    x: &[f32],
+    gradient: &[f32],
+    [outputs, inputs]: [usize; 2],
+) -> Vec<f32> {
+    let (panel, images) = (level.panel(), x.len() / inputs);
+    // [panel of inputs, image, lane]
+    let panels = filled(images * inputs.div_ceil(panel) * panel, images * panel, |i, to| {
+        let first = i * panel;
+        let lanes = panel.min(inputs - first);
+        for (to, row) in to.chunks_exact_mut(panel).zip(x.chunks_exact(inputs)) {
+            to[..lanes].copy_from_slice(&row[first..][..lanes]);
+        }
     });
-    // The inner loop reads whole panels of the last row.
-    let mut padded = Vec::with_capacity(x.len() + level.panel());
-    padded.extend_from_slice(x);
-    padded.resize(x.len() + level.panel(), 0.0);
-    let mut dw = vec![0.0; weight.len()];
-    let tasks = dw.chunks_mut(ROWS * inputs).enumerate();
-    for_each(weight.len() * images / 64, tasks, |(i, dw)| {
+    filled(outputs * inputs, ROWS * inputs, |i, to| {
+        let rows = to.len() / inputs;
+        // [image, row]
+        let mut factors = vec![0.0; images * ROWS];
+        for (to, from) in factors.chunks_exact_mut(ROWS).zip(gradient.chunks_exact(outputs)) {
+            to[..rows].copy_from_slice(&from[i * ROWS..][..rows]);
+        }
         let job = Contract {
-            x: &gradient[i * ROWS..],
-            w: &padded,
-            positions: &(0..dw.len() / inputs).map(|row| [row, row * inputs]).collect(),
+            x: &factors,
+            w: &panels,
+            positions: &(0..rows).map(|row| [row, row * inputs]).collect(),
             samples: 1,
             sample_stride: [0; 2],
-            steps: Steps { count: [1, 1, images], x: [0, 0, outputs], w: [0, 0, inputs] },
+            steps: Steps { count: [1, 1, images], x: [0, 0, ROWS], w: [0, 0, panel] },
             n: inputs,
-            panel_stride: [level.panel(); 2],
+            panel_stride: [images * panel, panel],
             finish: Finish::Store,
             repeat: 1,
             repeat_stride: [0; 3],
             pairs: false,
         };
-        contract(level, &job, dw);
-    });
-    let mut db = vec![0.0; outputs];
-    gradient.chunks_exact(outputs).for_each(|row| elementwise::add(&mut db, row));
-    (dx, dw, db)
+        contract(level, &job, to);
+    })
 }
