@@ -28,6 +28,9 @@ const GROUP: usize = 8;
 /// Floats of activations and gradients that are in flight at once; about half a second-level cache.
 const IN_FLIGHT: usize = 100_000;
 
+/// Multiplications per value up to which a layer costs less than its output's way to memory and back.
+const CHEAP: usize = 32;
+
 /// A convolution or transposed convolution with its activation.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Layer {
@@ -72,6 +75,9 @@ pub(crate) struct Stack {
     /// Whether the weight gradient of its only layer is divided among threads by panels of weights,
     /// not by groups of images: one group's sums would be larger than its maps.
     by_panels: bool,
+    /// Whether the first layer runs again on the way back: for images of few channels that costs
+    /// less than keeping what it made, by far the largest map, and reading it from memory.
+    first_again: bool,
     pool: Mutex<Pool>,
 }
 
@@ -133,7 +139,8 @@ impl Pool {
     }
 }
 
-/// The inputs of all layers but the first, map by map, kept from the way forward for the way back.
+/// The inputs of layers that are not made again, map by map, kept from the way forward for the way
+/// back.
 #[derive(Debug)]
 pub(crate) struct Kept {
     stack: Arc<Stack>,
@@ -233,7 +240,10 @@ impl Stack {
         };
         let layers: Vec<_> = (0..layers.len()).map(prepare).collect();
         let by_panels = layers.len() == 1 && layers[0].weight.has_panels();
-        Self { level, layers, maps, by_panels, pool: Mutex::default() }
+        let first_again = layers.len() > 1
+            && !layers[0].transposed
+            && convs[0].weights() <= CHEAP * convs[0].small[2];
+        Self { level, layers, maps, by_panels, first_again, pool: Mutex::default() }
     }
 
     /// Shape of the output.
@@ -285,8 +295,13 @@ impl Stack {
         Kept { stack: self.clone(), maps: Pool::take(&mut self.pool().kept, length) }
     }
 
+    /// The first layer whose input is kept.
+    fn first_kept(&self) -> usize {
+        if self.first_again { 2 } else { 1 }
+    }
+
     fn kept_maps(&self) -> &[Layout] {
-        &self.maps[1..self.layers.len()]
+        &self.maps[self.first_kept()..self.layers.len()]
     }
 
     /// Memory for the input of the only layer and the gradient of its output.

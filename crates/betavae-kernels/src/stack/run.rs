@@ -99,7 +99,7 @@ impl Stack {
                         self.load(input, &block, &mut maps[0]);
                         let mut maps: Vec<_> = maps.iter_mut().map(Vec::as_mut_slice).collect();
                         for ((map, share), layout) in
-                            maps[1..].iter_mut().zip(&mut share).zip(layouts)
+                            maps[self.first_kept()..].iter_mut().zip(&mut share).zip(layouts)
                         {
                             *map = in_group(share, layout, &block);
                         }
@@ -126,6 +126,7 @@ impl Stack {
         dx: Option<&mut [f32]>,
     ) -> Backward {
         let packed = self.pack(parameters, |layer| &layer.backward);
+        let again = self.first_again.then(|| self.layers[0].forward.pack(parameters[0].0));
         let [_, output] = self.sizes();
         let images = upstream.y.len() / output;
         let mut whole = self.by_panels.then(|| self.whole(images));
@@ -141,7 +142,8 @@ impl Stack {
                     let mut sums = self.sums();
                     for block in self.blocks(group, images) {
                         let Workspace { maps, gradients, scratch, row } = &mut *work;
-                        let mut map = maps[0].as_mut_slice();
+                        let (first, rest) = maps.split_at_mut(1);
+                        let mut map = first[0].as_mut_slice();
                         let mut all: Vec<_> = gradients.iter_mut().map(Vec::as_mut_slice).collect();
                         if let [input, last] = whole.as_mut_slice() {
                             map = in_group(input, &both[0], &block);
@@ -149,7 +151,14 @@ impl Stack {
                         }
                         self.load(input, &block, map);
                         self.load_upstream(upstream, &block, all[self.layers.len()]);
-                        let maps = self.maps_for_block(map, kept, images, block.start);
+                        if let Some(packed) = &again {
+                            let count = block.len();
+                            let to = &mut rest[0];
+                            self.forward_layer(0, count, packed, parameters, map, to, scratch);
+                        }
+                        let made = [&*map, &rest[0]];
+                        let made = &made[..self.first_kept()];
+                        let maps = self.maps_for_block(made, kept, images, block.start);
                         let mut back = Back {
                             gradients: all,
                             scratch,
@@ -247,10 +256,10 @@ impl Stack {
         }
     }
 
-    /// A block's inputs of all layers: the first loaded again, the others kept.
+    /// A block's inputs of all layers: the first ones made again, the others kept.
     fn maps_for_block<'a>(
         &self,
-        map: &'a [f32],
+        made: &[&'a [f32]],
         kept: &'a Kept,
         images: usize,
         first: usize,
@@ -261,7 +270,7 @@ impl Stack {
             start += images * layout.len();
             map
         });
-        std::iter::once(map).chain(rest).collect()
+        made.iter().copied().chain(rest).collect()
     }
 
     /// Inputs of a block into the middle of their maps.
@@ -358,11 +367,27 @@ impl Stack {
         maps: &mut [&mut [f32]],
         scratch: &mut Scratch,
     ) {
-        for (i, layer) in self.layers.iter().enumerate() {
+        for i in 0..self.layers.len() {
             let (before, after) = maps.split_at_mut(i + 1);
-            let finish = Finish::Activate { bias: parameters[i].1, activation: layer.activation };
-            layer.forward.run(images, &packed.0[i], before[i], after[0], finish, scratch);
+            let packed = &packed.0[i];
+            self.forward_layer(i, images, packed, parameters, before[i], after[0], scratch);
         }
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "one call, written in two places")]
+    fn forward_layer(
+        &self,
+        i: usize,
+        images: usize,
+        packed: &[f32],
+        parameters: &Parameters<'_>,
+        from: &[f32],
+        to: &mut [f32],
+        scratch: &mut Scratch,
+    ) {
+        let layer = &self.layers[i];
+        let finish = Finish::Activate { bias: parameters[i].1, activation: layer.activation };
+        layer.forward.run(images, packed, from, to, finish, scratch);
     }
 
     /// From the last map's gradient to those of all layers' parameters and inputs; to that of the
