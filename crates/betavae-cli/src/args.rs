@@ -302,6 +302,7 @@ pub enum DataCommand {
   betavae bench
   betavae bench --architecture all --threads 1
   betavae bench --architecture pytorch-vae --mode encode --batch 256 --json
+  betavae bench --architecture pytorch-vae --layers
   BETAVAE_SIMD=portable betavae bench")]
 pub struct Bench {
     /// Which network; `all` measures every published one
@@ -315,6 +316,10 @@ pub struct Bench {
     /// Number of steps that are measured
     #[arg(long, value_name = "N", default_value_t = 50, value_parser = count)]
     pub steps: usize,
+
+    /// The kernels of each convolution on one thread, in place of whole steps
+    #[arg(long, conflicts_with_all = ["batch", "steps", "mode", "precision", "serve"])]
+    pub layers: bool,
 
     /// Whole optimisation steps, or images to codes
     #[arg(long, default_value = "train", value_parser = one_of(&Mode::ALL, Mode::name))]

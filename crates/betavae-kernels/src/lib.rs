@@ -44,4 +44,4 @@ pub use norm::BATCH_NORM_EPSILON;
 pub use optimizer::AdamStep;
 pub use peak::peak_gflops;
 pub use simd::{Level, checked_level, level};
-pub use stack::Layer;
+pub use stack::{Layer, LayerSpeed, layer_speed};

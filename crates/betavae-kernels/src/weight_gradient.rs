@@ -38,6 +38,14 @@ impl WeightGradient {
         }
     }
 
+    /// Number of weights.
+    pub(crate) fn weights(&self) -> usize {
+        match self {
+            Self::Direct(direct) => direct.conv.weights(),
+            Self::Winograd(winograd) => winograd.weights(),
+        }
+    }
+
     /// Fresh sums, to be added to.
     pub(crate) fn zeros(&self) -> Vec<f32> {
         match self {

@@ -464,6 +464,10 @@ impl WinogradGradient {
         self.conv.small[2].div_ceil(panel) * panel * PHASES.len() * self.conv.large[2]
     }
 
+    pub(crate) fn weights(&self) -> usize {
+        self.conv.weights()
+    }
+
     pub(crate) fn zeros(&self) -> Vec<f32> {
         vec![0.0; PRODUCTS * self.block()]
     }

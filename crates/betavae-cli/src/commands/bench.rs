@@ -3,7 +3,7 @@
 use std::io::BufRead;
 
 use anyhow::bail;
-use betavae::bench::{Bench, Measurement, Options, measure};
+use betavae::bench::{Bench, LayerMeasurement, Measurement, Options, measure, measure_layers};
 use betavae::model::Architecture;
 use betavae::{Device, Error, cpu};
 use serde_json::json;
@@ -25,6 +25,9 @@ pub fn bench(args: args::Bench, device: &Device) -> anyhow::Result<()> {
         }
         Architectures::All => return presets(&args, options, device),
     };
+    if args.layers {
+        return layers(&[options(one)], args.json);
+    }
     let mut bench = Bench::new(options(one), device)?;
     if args.serve {
         return serve(&mut bench);
@@ -44,6 +47,9 @@ fn presets(
     device: &Device,
 ) -> anyhow::Result<()> {
     let presets = Architecture::ALL.into_iter().filter(|preset| *preset != Architecture::Custom);
+    if args.layers {
+        return layers(&presets.map(options).collect::<Vec<_>>(), args.json);
+    }
     let mut measured = Vec::new();
     if !args.json {
         print(&heading())?;
@@ -80,6 +86,42 @@ fn row(measured: &Measurement) -> String {
     format!(
         "{name:<14}{image:<10}{batch:>5}{threads:>9}  {instruction_set:<14}{median_ms:>9.2}\
          {range:>18}{images_per_second:>10.0}{gflops:>9.1}{peak_gflops:>9.1}{share:>8}"
+    )
+}
+
+/// The kernels of each convolution of these networks.
+fn layers(networks: &[Options], as_json: bool) -> anyhow::Result<()> {
+    if !as_json {
+        let [name, layer, shapes, kernel] = ["architecture", "layer", "from -> to", "kernel"];
+        let [forward, input, weight, peak] = ["forward", "by input", "by weights", "peak GFLOP/s"];
+        print(&format!(
+            "{name:<14}{layer:<26}{shapes:<24}{kernel:>6}{forward:>16}{input:>16}{weight:>16}\
+             {peak:>14}"
+        ))?;
+    }
+    let mut all = Vec::new();
+    for options in networks {
+        for measured in measure_layers(options)? {
+            if !as_json {
+                print(&layer_row(&measured))?;
+            }
+            all.push(measured);
+        }
+    }
+    if as_json { print_json(&all) } else { Ok(()) }
+}
+
+fn layer_row(measured: &LayerMeasurement) -> String {
+    let LayerMeasurement { architecture, layer, input, output, kernel, peak, .. } = measured;
+    let shape = |[height, width, channels]: [usize; 3]| format!("{height}x{width}x{channels}");
+    let shapes = format!("{} -> {}", shape(*input), shape(*output));
+    let speed = |gflops: f64| format!("{gflops:.1} ({:.0} %)", 100.0 * gflops / peak);
+    let [forward, input, weight] =
+        [measured.forward, measured.input_gradient, measured.weight_gradient].map(speed);
+    let name = architecture.name();
+    format!(
+        "{name:<14}{layer:<26}{shapes:<24}{kernel:>6}{forward:>16}{input:>16}{weight:>16}\
+         {peak:>14.1}"
     )
 }
 

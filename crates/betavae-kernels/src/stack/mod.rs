@@ -5,8 +5,10 @@
 //! then over the groups in order. So results do not depend on the number of threads.
 
 mod run;
+mod speed;
 
 pub(crate) use run::{Backward, Input, Upstream};
+pub use speed::{LayerSpeed, layer_speed};
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 

@@ -3,9 +3,11 @@
 //! [`Bench`] takes steps as they are taken in earnest; [`measure`] turns their times into a
 //! [`Measurement`].
 
+mod layers;
 mod measurement;
 mod pixels;
 
+pub use layers::{LayerMeasurement, measure_layers};
 pub use measurement::{Measurement, measure};
 
 use std::sync::Arc;

@@ -1,7 +1,10 @@
 //! What a network costs, counted from its description.
 
+use betavae_kernels::Layer;
+
 use super::Network;
 use super::network::shrink;
+use crate::data::ImageShape;
 
 /// Floating point operations per image of the direct algorithms, two per multiply-add. Norms,
 /// activations, losses and the optimiser are not counted, the zeros of paddings are: PyTorch's
@@ -16,6 +19,33 @@ pub struct Flops {
     pub train: u64,
 }
 
+/// A convolution of a network.
+#[derive(Clone, Debug)]
+pub struct Convolution {
+    /// Of its parameters, without `.weight`.
+    pub name: String,
+    /// Shape [H, W, C] of its input.
+    pub input: [usize; 3],
+    /// What it does.
+    pub layer: Layer,
+}
+
+impl Convolution {
+    fn new(name: String, input: ImageShape, layer: Layer) -> Self {
+        Self { name, input: [input.height, input.width, input.channels], layer }
+    }
+
+    /// Multiplications.
+    fn products(&self) -> usize {
+        let [height, width, channels] = self.input;
+        let pixels = match (self.layer.transposed, self.layer.output(self.input)) {
+            (None, Some([height, width, _])) => height * width,
+            _ => height * width,
+        };
+        pixels * channels * self.layer.filters * self.layer.kernel.pow(2)
+    }
+}
+
 impl Network {
     /// The cost of one image.
     pub fn flops(&self) -> Flops {
@@ -27,16 +57,47 @@ impl Network {
         Flops { encode: flops(encode), forward: flops(forward), train: flops(3 * forward - first) }
     }
 
-    /// Multiplications of each layer; both heads are one.
-    fn encoder_products(&self) -> Vec<usize> {
+    /// The convolutions in order, with their parameters' names and the shapes [H, W, C] of their
+    /// inputs.
+    pub fn convolutions(&self) -> Vec<Convolution> {
+        let mut all = self.encoder_convolutions();
+        all.extend(self.decoder_convolutions());
+        all
+    }
+
+    fn encoder_convolutions(&self) -> Vec<Convolution> {
         let mut map = self.image;
-        let mut products = Vec::new();
-        for conv in &self.encoder.convs {
-            let channels = map.channels;
+        let mut all = Vec::new();
+        for (i, conv) in self.encoder.convs.iter().enumerate() {
+            let layer = conv.layer(self.encoder.activation);
+            all.push(Convolution::new(format!("encoder.conv.{i}"), map, layer));
             // `Network::new` has checked that the images are large enough.
             map = shrink(map, *conv).unwrap_or(map);
-            products.push(map.values() * channels * conv.kernel.pow(2));
         }
+        all
+    }
+
+    fn decoder_convolutions(&self) -> Vec<Convolution> {
+        let decoder = &self.decoder;
+        let mut shape = [decoder.start.height, decoder.start.width, decoder.start.channels];
+        let mut all = Vec::new();
+        let transposed = decoder.convs.iter().enumerate().map(|(i, conv)| {
+            (format!("decoder.conv_transpose.{i}"), conv.layer(decoder.activation))
+        });
+        let output = decoder.output.iter();
+        let output =
+            output.map(|conv| ("decoder.output".into(), conv.layer(decoder.output_activation)));
+        for (name, layer) in transposed.chain(output) {
+            all.push(Convolution { name, input: shape, layer });
+            shape = layer.output(shape).unwrap_or(shape);
+        }
+        all
+    }
+
+    /// Multiplications of each layer; both heads are one.
+    fn encoder_products(&self) -> Vec<usize> {
+        let convolutions = self.encoder_convolutions();
+        let mut products: Vec<_> = convolutions.iter().map(Convolution::products).collect();
         let mut features = self.encoded().values();
         for width in self.encoder.hidden.iter().copied().chain([2 * self.latents]) {
             products.push(features * width);
@@ -46,26 +107,12 @@ impl Network {
     }
 
     fn decoder_products(&self) -> usize {
-        let mut map = self.decoder.start;
         let (mut features, mut products) = (self.latents, 0);
-        for width in self.decoder.hidden.iter().copied().chain([map.values()]) {
+        for width in self.decoder.hidden.iter().copied().chain([self.decoder.start.values()]) {
             products += features * width;
             features = width;
         }
-        for conv in &self.decoder.convs {
-            products += map.values() * conv.filters * conv.kernel.pow(2);
-            let side = |n: usize, more: usize| {
-                (n - 1) * conv.window.stride + conv.kernel + more - 2 * conv.window.padding
-            };
-            map.height = side(map.height, conv.output_padding[0]);
-            map.width = side(map.width, conv.output_padding[1]);
-            map.channels = conv.filters;
-        }
-        if let Some(conv) = self.decoder.output {
-            let image = shrink(map, conv).unwrap_or(map);
-            products += image.values() * map.channels * conv.kernel.pow(2);
-        }
-        products
+        products + self.decoder_convolutions().iter().map(Convolution::products).sum::<usize>()
     }
 }
 

@@ -12,7 +12,7 @@ pub(crate) mod weights;
 pub use betavae_kernels::{Activation, Precision};
 pub use decoder::Decoder;
 pub use encoder::Encoder;
-pub use flops::Flops;
+pub use flops::{Convolution, Flops};
 pub use layers::{BatchNorm, Conv2d, ConvTranspose2d, Linear, Pass};
 pub use likelihood::Likelihood;
 pub use network::{

@@ -1,7 +1,7 @@
 //! Networks as data: every architecture of the literature, written out layer by layer for one
 //! image shape. [`super::encoder`] and [`super::decoder`] build whatever is described here.
 
-use betavae_kernels::{Activation, Window};
+use betavae_kernels::{Activation, Layer, Window};
 use serde::{Deserialize, Serialize};
 
 use crate::data::ImageShape;
@@ -101,6 +101,14 @@ pub struct Conv {
     pub window: Window,
 }
 
+impl Conv {
+    /// With the activation that follows.
+    pub(super) fn layer(self, activation: Activation) -> Layer {
+        let Self { filters, kernel, window } = self;
+        Layer { transposed: None, filters, kernel, window, activation }
+    }
+}
+
 /// One transposed convolution of a decoder.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ConvTranspose {
@@ -112,6 +120,14 @@ pub struct ConvTranspose {
     pub window: Window,
     /// Rows and columns added at the end, so that the decoder's sizes mirror the encoder's.
     pub output_padding: [usize; 2],
+}
+
+impl ConvTranspose {
+    /// With the activation that follows.
+    pub(super) fn layer(self, activation: Activation) -> Layer {
+        let Self { filters, kernel, window, output_padding } = self;
+        Layer { transposed: Some(output_padding), filters, kernel, window, activation }
+    }
 }
 
 /// Image to posterior: convolutions, linear layers, and the two heads.
