@@ -63,7 +63,7 @@ pub struct TrainConfig {
 impl Default for TrainConfig {
     fn default() -> Self {
         Self {
-            steps: 1000,
+            steps: 10_000,
             batch: 64,
             log_every: 50,
             checkpoint_every: 1000,

@@ -71,8 +71,8 @@ mod tests {
     #[test]
     fn each_convolution_is_measured_once() {
         let image = ImageShape::new(8, 8, 2);
-        let options = Options { image, ..Options::new(Architecture::PytorchVae) };
-        assert!(measure_layers(&options).is_err(), "8 pixels are too few for five convolutions");
+        let options = Options { image, ..Options::new(Architecture::HigginsConv) };
+        assert!(measure_layers(&options).is_err(), "8 pixels are too few for four convolutions");
         let options = Options { image, ..Options::new(Architecture::Burgess) };
         let measured = measure_layers(&options).unwrap();
         let names: Vec<_> = measured.iter().map(|m| m.layer.as_str()).collect();
