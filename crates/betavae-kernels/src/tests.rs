@@ -204,6 +204,9 @@ fn the_presets_layers() {
     Case::new(&mut numbers, [32, 32, 1], 3, vec![down(32), down(32), down(32)]).check(&mut numbers);
     Case::new(&mut numbers, [4, 4, 32], 3, vec![up(32, Relu), up(32, Relu), up(1, Identity)])
         .check(&mut numbers);
+    // Large enough for tiles of 4x4 outputs, and not a whole number of panels.
+    Case::new(&mut numbers, [32, 40, 20], 2, vec![down(33)]).check(&mut numbers);
+    Case::new(&mut numbers, [16, 20, 33], 2, vec![up(20, Tanh)]).check(&mut numbers);
     let slim = |filters| layer(None, filters, 3, 2, 1, LeakyRelu);
     Case::new(&mut numbers, [16, 16, 3], 9, vec![slim(32), slim(64)]).check(&mut numbers);
     let wide = layer(Some([1; 2]), 64, 3, 2, 1, LeakyRelu);

@@ -1,4 +1,5 @@
-//! Winograd's minimal filtering for 4x4 convolutions of stride 2: 9 multiplications in place of 16.
+//! Winograd's minimal filtering for 4x4 convolutions of stride 2: 9 multiplications in place of 16, or
+//! 25 in place of 64.
 //!
 //! Such a convolution is the sum of four 2x2 convolutions of stride 1, one for each remainder
 //! ("phase") of the large map's coordinates. In one dimension, two outputs of a filter (g0, g1) over
@@ -6,9 +7,12 @@
 //!
 //! m0 = (d0 - d1) g0, m1 = d1 (g0 + g1), m2 = (d2 - d1) g1; y0 = m0 + m1, y1 = m1 + m2.
 //!
+//! Four outputs over (d0, .., d4) take five in place of eight: the outputs are the coefficients of a
+//! product of polynomials, interpolated at 0, 1, -1, 2 and infinity.
+//!
 //! In two dimensions that is F(2x2, 2x2): 3x3 windows become 9 numbers, and each of the 9 is a
-//! matrix product over channels (Lavin and Gray 2016). The gradient of the weights is the transpose
-//! of the same algorithm.
+//! matrix product over channels; or F(4x4, 2x2): 5x5 windows become 25 (Lavin and Gray 2016). The
+//! gradient of the weights is the transpose of the same algorithm.
 
 use std::ops::Range;
 
@@ -18,14 +22,19 @@ use crate::geometry::{Conv, Layout};
 use crate::reduce::Way;
 use crate::simd::{Kernel, Level, Simd, dispatch};
 
-/// Products per 2x2 outputs.
-const PRODUCTS: usize = 9;
-
-/// Tiles that go through all steps together, so that they stay in the cache. The way up has a
-/// quarter of the channels; the gradient needs many terms per sum.
+/// Tiles of 2x2 outputs that go through all steps together, so that they stay in the cache. The way up
+/// has a quarter of the channels; the gradient needs many terms per sum.
 const TILES_DOWN: usize = 32;
 const TILES_UP: usize = 64;
 const TILES_GRADIENT: usize = 64;
+
+/// The side of a tile of outputs in the gradient, where larger ones would leave too few terms.
+const GRADIENT_SIDE: usize = 2;
+
+/// Products per tile of outputs.
+const fn products_of(side: usize) -> usize {
+    (side + 1) * (side + 1)
+}
 
 /// Distance between the products of `n` floats each: not a power of two, so that the nine do not
 /// compete for the same places in the cache.
@@ -45,12 +54,22 @@ pub(crate) fn suits(conv: &Conv) -> bool {
     conv.kernel == 4 && window.stride == 2 && window.padding == 1 && halved && enough
 }
 
-/// 3x3 windows of a map, one for each 2x2 outputs, and the places of those outputs.
+/// The side of a tile of outputs: 4 where enough of them fit to fill the registers.
+fn side(conv: &Conv) -> usize {
+    let [height, width, _] = conv.small;
+    let fours = height.is_multiple_of(4) && width.is_multiple_of(4);
+    if fours && height * width >= 256 { 4 } else { 2 }
+}
+
+/// Windows of a map, one for each square tile of outputs and a pixel wider, and the places of those
+/// outputs.
 #[derive(Debug)]
 struct Tiles {
+    /// The side of a tile of outputs, 2 or 4.
+    side: usize,
     /// Offsets of a window's corner, and of its first output.
     corners: Positions,
-    /// Distances between the rows and columns of a window, and of the 2x2 outputs.
+    /// Distances between the rows and columns of a window, and of the outputs.
     window: [usize; 2],
     outputs: [usize; 2],
 }
@@ -62,18 +81,21 @@ impl Tiles {
 }
 
 /// The coordinates of the tiles of the small map.
-fn tiles(conv: &Conv) -> impl Iterator<Item = [isize; 2]> + use<> {
-    let [height, width, _] = conv.small;
-    (0..height / 2).flat_map(move |y| (0..width / 2).map(move |x| [y as isize, x as isize]))
+fn tiles(conv: &Conv, side: usize) -> impl Iterator<Item = [isize; 2]> + use<> {
+    let [height, width, _] = conv.small.map(|n| n / side);
+    (0..height).flat_map(move |y| (0..width).map(move |x| [y as isize, x as isize]))
 }
 
 /// For each phase, the windows of the large map over which small outputs sum.
-fn down(conv: &Conv, large: Layout, small: Layout) -> Vec<Tiles> {
+fn down(conv: &Conv, side: usize, large: Layout, small: Layout) -> Vec<Tiles> {
+    let n = side as isize;
     let phase = |[a, b]: [usize; 2]| Tiles {
-        corners: tiles(conv)
+        side,
+        corners: tiles(conv, side)
             .map(|[y, x]| {
-                let corner = large.offset(4 * y - 1 + a as isize, 4 * x - 1 + b as isize);
-                [corner, small.offset(2 * y, 2 * x)]
+                let (a, b) = (a as isize, b as isize);
+                let corner = large.offset(2 * n * y - 1 + a, 2 * n * x - 1 + b);
+                [corner, small.offset(n * y, n * x)]
             })
             .collect(),
         window: [2 * large.row(), 2 * large.shape[2]],
@@ -83,13 +105,15 @@ fn down(conv: &Conv, large: Layout, small: Layout) -> Vec<Tiles> {
 }
 
 /// For each phase of the large map's outputs, the windows of the small map over which they sum.
-fn up(conv: &Conv, small: Layout, large: Layout) -> Vec<Tiles> {
+fn up(conv: &Conv, side: usize, small: Layout, large: Layout) -> Vec<Tiles> {
+    let n = side as isize;
     let phase = |[a, b]: [usize; 2]| Tiles {
-        corners: tiles(conv)
+        side,
+        corners: tiles(conv, side)
             .map(|[y, x]| {
                 let (a, b) = (a as isize, b as isize);
-                let corner = small.offset(2 * y - a, 2 * x - b);
-                [corner, large.offset(4 * y + 1 - a, 4 * x + 1 - b)]
+                let corner = small.offset(n * y - a, n * x - b);
+                [corner, large.offset(2 * n * y + 1 - a, 2 * n * x + 1 - b)]
             })
             .collect(),
         window: [small.row(), small.shape[2]],
@@ -98,7 +122,53 @@ fn up(conv: &Conv, small: Layout, large: Layout) -> Vec<Tiles> {
     PHASES.map(phase).into()
 }
 
-/// Transforms 3x3 windows: `to` is [product, tile, `stride` floats], of which this fills `channels`
+/// One line of a window of `N` to `N` factors.
+#[inline(always)]
+fn spread_line<S: Simd, const N: usize>(simd: S, d: [S::V; N]) -> [S::V; N] {
+    let mut to = d;
+    if N == 3 {
+        to[0] = simd.sub(d[0], d[1]);
+        to[2] = simd.sub(d[2], d[1]);
+    } else {
+        let (two, minus_two) = (simd.splat(2.0), simd.splat(-2.0));
+        let (outer, inner) = (simd.sub(d[3], d[1]), simd.sub(d[3], d[2]));
+        to[0] = simd.fma(two, simd.sub(d[0], d[2]), outer);
+        to[1] = simd.fma(minus_two, d[1], inner);
+        to[2] = simd.fma(two, simd.sub(d[1], d[2]), inner);
+        to[3] = outer;
+        to[4] = simd.fma(minus_two, outer, simd.sub(d[4], d[2]));
+    }
+    to
+}
+
+/// A line of `N` products to `M` outputs.
+#[inline(always)]
+fn collect_line<S: Simd, const N: usize, const M: usize>(simd: S, m: [S::V; N]) -> [S::V; M] {
+    let mut to = [m[0]; M];
+    if N == 3 {
+        to[0] = simd.add(m[0], m[1]);
+        to[1] = simd.add(m[1], m[2]);
+    } else {
+        let (sum, difference) = (simd.add(m[1], m[2]), simd.sub(m[1], m[2]));
+        to[0] = simd.add(simd.add(m[0], sum), m[3]);
+        to[1] = simd.fma(simd.splat(2.0), m[3], difference);
+        to[2] = simd.fma(simd.splat(4.0), m[3], sum);
+        to[3] = simd.add(simd.fma(simd.splat(8.0), m[3], difference), m[4]);
+    }
+    to
+}
+
+/// The factors of a filter (g0, g1), one for each product of a line.
+const FACTORS_2: [[f32; 2]; 3] = [[1.0, 0.0], [1.0, 1.0], [0.0, 1.0]];
+const FACTORS_4: [[f32; 2]; 5] = [
+    [1.0 / 2.0, 0.0],
+    [-1.0 / 2.0, -1.0 / 2.0],
+    [-1.0 / 6.0, 1.0 / 6.0],
+    [1.0 / 6.0, 1.0 / 3.0],
+    [0.0, 1.0],
+];
+
+/// Transforms windows: `to` is [product, tile, `stride` floats], of which this fills `channels`
 /// from `first` on.
 struct Spread<'a> {
     tiles: &'a Tiles,
@@ -114,12 +184,23 @@ impl Kernel for Spread<'_> {
     type Output = ();
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
+        match self.tiles.side {
+            2 => self.windows::<S, 3>(simd),
+            _ => self.windows::<S, 5>(simd),
+        }
+    }
+}
+
+impl Spread<'_> {
+    #[inline(always)]
+    fn windows<S: Simd, const N: usize>(self, simd: S) {
         let Spread { tiles, range, channels, from, to, stride, first } = self;
         let [row, column] = tiles.window;
         let total = range.len();
-        assert!(tiles.corners.reach()[0] + 2 * row + 2 * column + channels <= from.len());
+        let reach = tiles.corners.reach()[0] + (N - 1) * (row + column);
+        assert!(reach + channels <= from.len());
         let plane = plane(total * stride);
-        assert!(PRODUCTS * plane <= to.len() && first + channels <= stride);
+        assert!(N * N * plane <= to.len() && first + channels <= stride);
         for (tile, [corner, _]) in tiles.corners.range(range).enumerate() {
             for c in (0..channels).step_by(S::LANES) {
                 let lanes = (channels - c).min(S::LANES);
@@ -127,19 +208,22 @@ impl Kernel for Spread<'_> {
                 unsafe {
                     let from = from.as_ptr().add(corner + c);
                     let to = to.as_mut_ptr().add(tile * stride + first + c);
-                    let line = |i: usize| -> [S::V; 3] {
-                        let d: [S::V; 3] = std::array::from_fn(|j| {
-                            simd.load_first(from.add(i * row + j * column), lanes)
-                        });
-                        [simd.sub(d[0], d[1]), d[1], simd.sub(d[2], d[1])]
-                    };
-                    let lines = [line(0), line(1), line(2)];
-                    for j in 0..3 {
-                        let d = [lines[0][j], lines[1][j], lines[2][j]];
-                        let d = [simd.sub(d[0], d[1]), d[1], simd.sub(d[2], d[1])];
-                        for i in 0..3 {
-                            let to = to.add((i * 3 + j) * plane);
-                            simd.store_first(to, d[i], lanes);
+                    let mut lines = [[simd.splat(0.0); N]; N];
+                    for i in 0..N {
+                        let mut d = [simd.splat(0.0); N];
+                        for j in 0..N {
+                            d[j] = simd.load_first(from.add(i * row + j * column), lanes);
+                        }
+                        lines[i] = spread_line(simd, d);
+                    }
+                    for j in 0..N {
+                        let mut d = [simd.splat(0.0); N];
+                        for i in 0..N {
+                            d[i] = lines[i][j];
+                        }
+                        let d = spread_line(simd, d);
+                        for i in 0..N {
+                            simd.store_first(to.add((i * N + j) * plane), d[i], lanes);
                         }
                     }
                 }
@@ -148,7 +232,7 @@ impl Kernel for Spread<'_> {
     }
 }
 
-/// From products [product, tile, channel] to 2x2 outputs. `start` is the place of `to` in what the
+/// From products [product, tile, channel] to outputs. `start` is the place of `to` in what the
 /// finish refers to.
 struct Collect<'a> {
     tiles: &'a Tiles,
@@ -164,12 +248,22 @@ impl Kernel for Collect<'_> {
     type Output = ();
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
+        match self.tiles.side {
+            2 => self.tiles::<S, 3, 2>(simd),
+            _ => self.tiles::<S, 5, 4>(simd),
+        }
+    }
+}
+
+impl Collect<'_> {
+    #[inline(always)]
+    fn tiles<S: Simd, const N: usize, const M: usize>(self, simd: S) {
         let Collect { tiles, range, start, channels, products, to, finish } = self;
         let [row, column] = tiles.outputs;
         let total = range.len();
-        let end = start + tiles.corners.reach()[1] + row + column + channels;
+        let end = start + tiles.corners.reach()[1] + (M - 1) * (row + column) + channels;
         let plane = plane(total * channels);
-        assert!(end <= to.len() && PRODUCTS * plane <= products.len());
+        assert!(end <= to.len() && N * N * plane <= products.len());
         finish.check(channels, end);
         for (tile, [_, corner]) in tiles.corners.range(range).enumerate() {
             for c in (0..channels).step_by(S::LANES) {
@@ -177,19 +271,21 @@ impl Kernel for Collect<'_> {
                 // SAFETY: checked above; c + lanes <= channels.
                 unsafe {
                     let from = products.as_ptr().add(tile * channels + c);
-                    let line = |i: usize| -> [S::V; 2] {
-                        let m: [S::V; 3] = std::array::from_fn(|j| {
-                            simd.load_first(from.add((i * 3 + j) * plane), lanes)
-                        });
-                        [simd.add(m[0], m[1]), simd.add(m[1], m[2])]
-                    };
-                    let lines = [line(0), line(1), line(2)];
-                    for j in 0..2 {
-                        let values = [
-                            simd.add(lines[0][j], lines[1][j]),
-                            simd.add(lines[1][j], lines[2][j]),
-                        ];
-                        for i in 0..2 {
+                    let mut lines = [[simd.splat(0.0); M]; N];
+                    for i in 0..N {
+                        let mut m = [simd.splat(0.0); N];
+                        for j in 0..N {
+                            m[j] = simd.load_first(from.add((i * N + j) * plane), lanes);
+                        }
+                        lines[i] = collect_line(simd, m);
+                    }
+                    for j in 0..M {
+                        let mut m = [simd.splat(0.0); N];
+                        for i in 0..N {
+                            m[i] = lines[i][j];
+                        }
+                        let values: [S::V; M] = collect_line(simd, m);
+                        for i in 0..M {
                             let at = start + corner + i * row + j * column + c;
                             let to = to.as_mut_ptr().add(at);
                             let value = finish.apply(simd, values[i], to, at, c, lanes);
@@ -202,7 +298,7 @@ impl Kernel for Collect<'_> {
     }
 }
 
-/// The transpose of [`Collect`]: 2x2 values of the small map to the 9 products they belong to.
+/// The transpose of [`Collect`] for 2x2 values of the small map: to the 9 products they belong to.
 struct Distribute<'a> {
     tiles: &'a Tiles,
     range: Range<usize>,
@@ -220,7 +316,7 @@ impl Kernel for Distribute<'_> {
         let total = range.len();
         assert!(tiles.corners.reach()[1] + row + column + channels <= from.len());
         let plane = plane(total * channels);
-        assert!(PRODUCTS * plane <= products.len());
+        assert!(products_of(GRADIENT_SIDE) * plane <= products.len());
         for (tile, [_, corner]) in tiles.corners.range(range).enumerate() {
             for c in (0..channels).step_by(S::LANES) {
                 let lanes = (channels - c).min(S::LANES);
@@ -247,13 +343,17 @@ impl Kernel for Distribute<'_> {
     }
 }
 
-/// One of the 3x3 factors of 2x2 filters, lane by lane.
-fn factor(f: usize, g: [[&[f32]; 2]; 2], to: &mut [f32]) {
-    let taps = |i: usize| [0..1, 0..2, 1..2][i].clone();
+/// One of the factors of 2x2 filters, lane by lane.
+fn factor(side: usize, f: usize, g: [[&[f32]; 2]; 2], to: &mut [f32]) {
+    let line = if side == 2 { &FACTORS_2[..] } else { &FACTORS_4[..] };
+    let (rows, columns) = (line[f / (side + 1)], line[f % (side + 1)]);
     to.fill(0.0);
-    for row in &g[taps(f / 3)] {
-        for filter in &row[taps(f % 3)] {
-            to.iter_mut().zip(*filter).for_each(|(to, g)| *to += g);
+    for (row, g) in rows.iter().zip(g) {
+        for (column, g) in columns.iter().zip(g) {
+            let weight = row * column;
+            if weight != 0.0 {
+                to.iter_mut().zip(g).for_each(|(to, g)| *to += weight * g);
+            }
         }
     }
 }
@@ -265,6 +365,8 @@ pub(crate) struct Winograd {
     conv: Conv,
     way: Way,
     strides: [usize; 2],
+    /// The side of a tile.
+    side: usize,
     phases: Vec<Tiles>,
 }
 
@@ -285,11 +387,12 @@ fn room(buffer: &mut Vec<f32>, n: usize) -> &mut [f32] {
 
 impl Winograd {
     pub(crate) fn new(level: Level, conv: Conv, way: Way, input: Layout, output: Layout) -> Self {
+        let side = side(&conv);
         let phases = match way {
-            Way::Down => down(&conv, input, output),
-            Way::Up => up(&conv, input, output),
+            Way::Down => down(&conv, side, input, output),
+            Way::Up => up(&conv, side, input, output),
         };
-        Self { level, conv, way, strides: [input.len(), output.len()], phases }
+        Self { level, conv, way, strides: [input.len(), output.len()], side, phases }
     }
 
     /// Input and output channels; on the way down, the four phases are channels too.
@@ -304,7 +407,8 @@ impl Winograd {
         let panel = self.level.panel();
         let block = inputs * outputs.div_ceil(panel) * panel;
         let blocks = if self.way == Way::Down { 1 } else { PHASES.len() };
-        let mut packed = Buffer::new(blocks * PRODUCTS * block);
+        let products = products_of(self.side);
+        let mut packed = Buffer::new(blocks * products * block);
         let (small, large) = (self.conv.small[2], self.conv.large[2]);
         // Distances of the input's and the output's channels in PyTorch's layout.
         let (count, by_input, by_output) = match self.way {
@@ -330,12 +434,12 @@ impl Winograd {
                     let g = [[g(0, 0), g(0, 1)], [g(1, 0), g(1, 1)]];
                     let (start, input) = match self.way {
                         Way::Down => (0, phase * large + input),
-                        Way::Up => (phase * PRODUCTS * block, input),
+                        Way::Up => (phase * products * block, input),
                     };
                     let at = start + (first * inputs) + input * panel;
-                    for f in 0..PRODUCTS {
+                    for f in 0..products {
                         let to = &mut packed[at + f * block..][..panel];
-                        factor(f, g, to);
+                        factor(self.side, f, g, to);
                     }
                 }
             }
@@ -354,14 +458,16 @@ impl Winograd {
         scratch: &mut Scratch,
     ) {
         let [inputs, outputs] = self.channels();
+        // As many outputs, whatever their tiles.
         let block = match self.way {
             Way::Down => TILES_DOWN,
             Way::Up => TILES_UP,
-        };
+        } * 2
+            / self.side;
         let count = self.phases[0].count();
         let Scratch { windows, products } = scratch;
-        let windows = room(windows, PRODUCTS * plane(block * inputs));
-        let products = room(products, PRODUCTS * plane(block * outputs));
+        let windows = room(windows, products_of(self.side) * plane(block * inputs));
+        let products = room(products, products_of(self.side) * plane(block * outputs));
         for sample in 0..samples {
             let from = &from[sample * self.strides[0]..];
             let start = sample * self.strides[1];
@@ -402,7 +508,7 @@ impl Winograd {
         }
     }
 
-    /// The nine matrix products of some tiles.
+    /// The matrix products of some tiles.
     fn multiply(&self, tiles: usize, packed: &[f32], windows: &[f32], products: &mut [f32]) {
         let [inputs, outputs] = self.channels();
         let panel = self.level.panel();
@@ -417,8 +523,12 @@ impl Winograd {
             n: outputs,
             panel_stride: [inputs * panel, panel],
             finish: Finish::Store,
-            repeat: PRODUCTS,
-            repeat_stride: [plane(tiles * inputs), packed.len() / PRODUCTS, plane(tiles * outputs)],
+            repeat: products_of(self.side),
+            repeat_stride: [
+                plane(tiles * inputs),
+                packed.len() / products_of(self.side),
+                plane(tiles * outputs),
+            ],
             pairs: false,
         };
         contract(self.level, &job, products);
@@ -454,7 +564,7 @@ pub(crate) struct WinogradGradient {
 
 impl WinogradGradient {
     pub(crate) fn new(level: Level, conv: Conv, small: Layout, large: Layout) -> Self {
-        let phases = down(&conv, large, small);
+        let phases = down(&conv, GRADIENT_SIDE, large, small);
         Self { level, conv, strides: [small.len(), large.len()], phases }
     }
 
@@ -469,7 +579,7 @@ impl WinogradGradient {
     }
 
     pub(crate) fn zeros(&self) -> Vec<f32> {
-        vec![0.0; PRODUCTS * self.block()]
+        vec![0.0; products_of(GRADIENT_SIDE) * self.block()]
     }
 
     /// As [`crate::weight_gradient::WeightGradient::add`].
@@ -493,8 +603,9 @@ impl WinogradGradient {
             for first in (0..count).step_by(TILES_GRADIENT) {
                 let range = first..count.min(first + TILES_GRADIENT);
                 let tiles = range.len();
-                let windows = room(windows, PRODUCTS * plane(tiles * rows));
-                let products = room(products, PRODUCTS * plane(tiles * channels) + panel);
+                let windows = room(windows, products_of(GRADIENT_SIDE) * plane(tiles * rows));
+                let products =
+                    room(products, products_of(GRADIENT_SIDE) * plane(tiles * channels) + panel);
                 spread_all(level, (&self.phases, range.clone()), &self.conv, large, windows);
                 let tile = &self.phases[0];
                 dispatch(level, Distribute { tiles: tile, range, channels, from: small, products });
@@ -508,7 +619,7 @@ impl WinogradGradient {
                     n: channels,
                     panel_stride: [panel, rows * panel],
                     finish: Finish::Add,
-                    repeat: PRODUCTS,
+                    repeat: products_of(GRADIENT_SIDE),
                     repeat_stride: [plane(tiles * rows), plane(tiles * channels), self.block()],
                     pairs: false,
                 };
