@@ -38,9 +38,19 @@ enum Method {
     Direct(Vec<Pass>),
     /// For few output channels, which would leave most lanes empty: first every input pixel's
     /// contribution through every tap, then the sum of those.
-    Fold(Positions),
+    Fold(Fold),
     /// 9 multiplications in place of 16, for 4x4 kernels of stride 2.
     Winograd(Winograd),
+}
+
+#[derive(Debug)]
+struct Fold {
+    /// Contributions [pixel, tap, output channel], with the border of the input.
+    parts: Layout,
+    /// The pixels of the input and their contributions.
+    pixels: Positions,
+    /// As for [`Method::Direct`], over contributions.
+    passes: Vec<Pass>,
 }
 
 #[derive(Debug)]
@@ -55,7 +65,6 @@ struct Pass {
 #[derive(Debug, Default)]
 pub(crate) struct Scratch {
     parts: Vec<f32>,
-    line: Vec<f32>,
     pub(crate) pairs: [Vec<f32>; 2],
     pub(crate) winograd: winograd::Scratch,
 }
@@ -98,13 +107,13 @@ impl Reduction {
         input: Layout,
         output: Layout,
     ) -> Self {
-        let direct = || match way {
+        let passes = |input: Layout| match way {
             Way::Down => vec![down(conv, input, output)],
             Way::Up => up(conv, input, output),
         };
         if precision == Precision::Bf16 && output.shape[2] > NARROW {
             let passes: Option<Vec<_>> =
-                direct().into_iter().map(|pass| pass.halved(input)).collect();
+                passes(input).into_iter().map(|pass| pass.halved(input)).collect();
             if let Some(passes) = passes {
                 let method = Method::Direct(passes);
                 return Self { level, conv, way, input, output, method, pairs: true };
@@ -113,16 +122,15 @@ impl Reduction {
         let method = if winograd::suits(&conv) {
             Method::Winograd(Winograd::new(level, conv, way, input, output))
         } else if output.shape[2] <= NARROW {
-            let [height, width, channels] = input.shape;
-            let taps = conv.kernel * conv.kernel * output.shape[2];
-            let pixels = (0..height).flat_map(|y| (0..width).map(move |x| (y, x)));
-            Method::Fold(
-                pixels
-                    .map(|(y, x)| [y * input.row() + x * channels, (y * width + x) * taps])
-                    .collect(),
-            )
+            let [height, width, _] = input.shape;
+            let lanes = conv.kernel * conv.kernel * output.shape[2];
+            let parts = Layout { shape: [height, width, lanes], ..input };
+            let pixels =
+                (0..height as isize).flat_map(|y| (0..width as isize).map(move |x| [y, x]));
+            let pixels = pixels.map(|[y, x]| [input.offset(y, x), parts.offset(y, x)]).collect();
+            Method::Fold(Fold { parts, pixels, passes: passes(parts) })
         } else {
-            Method::Direct(direct())
+            Method::Direct(passes(input))
         };
         Self { level, conv, way, input, output, method, pairs: false }
     }
@@ -197,11 +205,6 @@ impl Reduction {
                     for (input, to) in (0..inputs).zip(&mut steps) {
                         for (lane, to) in (first..).zip(to) {
                             let (tap, output) = (lane / outputs, lane % outputs);
-                            let tap = if self.way == Way::Down {
-                                taps - 1 - tap.min(taps - 1)
-                            } else {
-                                tap
-                            };
                             let at = output * by_output + input * by_input + tap;
                             *to = if lane < lanes { weight[at] } else { 0.0 };
                         }
@@ -268,19 +271,21 @@ impl Reduction {
             Method::Winograd(winograd) => {
                 winograd.run(samples, packed, from, to, finish, &mut scratch.winograd);
             }
-            Method::Fold(positions) => {
-                let Scratch { parts, line, .. } = scratch;
-                let lanes = self.conv.kernel * self.conv.kernel * outputs;
-                parts.resize(positions.len() * lanes, 0.0);
+            Method::Fold(fold) => {
+                let parts = &mut scratch.parts;
+                if parts.len() < fold.parts.len() {
+                    parts.resize(fold.parts.len(), 0.0);
+                }
+                fold.parts.clear_border(parts);
                 for sample in 0..samples {
                     let job = Contract {
-                        x: &from[sample * strides[0] + self.input.offset(0, 0)..],
+                        x: &from[sample * strides[0]..],
                         w: packed,
-                        positions,
+                        positions: &fold.pixels,
                         samples: 1,
                         sample_stride: [0; 2],
                         steps: Steps { count: [1, 1, inputs], x: [0, 0, 1], w: [0, 0, panel] },
-                        n: lanes,
+                        n: fold.parts.shape[2],
                         panel_stride: [inputs * panel, panel],
                         finish: Finish::Store,
                         repeat: 1,
@@ -288,102 +293,58 @@ impl Reduction {
                         pairs: false,
                     };
                     contract(self.level, &job, parts);
-                    let to = &mut to[sample * strides[1]..];
-                    self.fold(parts, to, finish, sample, line);
+                    self.fold(fold, parts, to, finish, sample);
                 }
             }
         }
     }
 
-    /// Adds up contributions [input pixel, tap, output channel].
-    ///
-    /// Input pixel x contributes through tap r to place x `spread` + r of a line, of which output
-    /// pixel x is at x `skip` + `border`. On the way down, taps were packed in reverse.
+    /// Adds up contributions.
     fn fold(
         &self,
+        Fold { parts: layout, passes, .. }: &Fold,
         parts: &[f32],
         to: &mut [f32],
         finish: Finish<'_>,
         sample: usize,
-        buffer: &mut Vec<f32>,
     ) {
-        let [_, outputs] = self.channels();
-        let (kernel, window) = (self.conv.kernel, self.conv.window);
-        let [height, width, _] = self.input.shape;
-        let (spread, skip, border) = match self.way {
-            Way::Up => (window.stride, 1, window.padding as isize),
-            Way::Down => (1, window.stride, kernel as isize - 1 - window.padding as isize),
-        };
-        let taps = kernel * kernel * outputs;
-        let run = kernel * outputs;
-        // The line has room for the places of all output pixels, even if nothing comes there.
-        let lead = usize::try_from(-border).unwrap_or(0);
-        let first = (border + lead as isize) as usize * outputs;
-        let reached = (width - 1) * spread + kernel + lead;
-        let read = (self.output.shape[1] - 1) * skip + 1 + first / outputs;
-        let length = reached.max(read) * outputs;
-        buffer.resize(width * run + 2 * length, 0.0);
-        let (rows, lines) = buffer.split_at_mut(width * run);
-        let (line, empty) = lines.split_at_mut(length);
-        match finish {
-            Finish::Activate { bias, .. } => {
-                empty.chunks_exact_mut(outputs).for_each(|to| to.copy_from_slice(&bias[..outputs]));
-            }
-            Finish::Store | Finish::Add | Finish::Slope { .. } => empty.fill(0.0),
-        }
-        for (y, row) in self.output.rows().enumerate() {
-            // First the rows of the input, which lie side by side,
-            rows.fill(0.0);
-            let place = (y * skip) as isize + border;
-            for r in 0..kernel {
-                let Ok(from) = usize::try_from(place - r as isize) else { continue };
-                if from.is_multiple_of(spread) && from / spread < height {
-                    let parts = &parts[from / spread * width * taps + r * run..];
-                    add_strided(rows, parts, [run, taps], run, width);
+        let start = sample * self.output.len();
+        let to = &mut to[start..][..self.output.len()];
+        let channels = self.output.shape[2];
+        for pass in passes {
+            let places = pass.rows.iter().enumerate().flat_map(|(i, ky)| {
+                pass.columns.iter().enumerate().map(move |(j, kx)| {
+                    let tap = ky * self.conv.kernel + kx;
+                    i * layout.row() + j * layout.shape[2] + tap * channels
+                })
+            });
+            let places: Vec<usize> = places.collect();
+            for [from, at] in pass.positions.range(0..pass.positions.len()) {
+                for c in 0..channels {
+                    let parts = &parts[from + c..];
+                    let sum = match places.as_slice() {
+                        // The frequent counts, in straight lines.
+                        [a, b, c, d] => parts[*a] + parts[*b] + (parts[*c] + parts[*d]),
+                        [a, b, c, d, e, f, g, h, i] => {
+                            let first = parts[*a] + parts[*b] + (parts[*c] + parts[*d]);
+                            let second = parts[*e] + parts[*f] + (parts[*g] + parts[*h]);
+                            first + second + parts[*i]
+                        }
+                        places => places.iter().map(|place| parts[*place]).sum(),
+                    };
+                    let to = &mut to[at + c];
+                    *to = match finish {
+                        Finish::Add => *to + sum,
+                        Finish::Activate { bias, .. } => sum + bias[c],
+                        Finish::Store | Finish::Slope { .. } => sum,
+                    };
                 }
             }
-            // then neighbours, which overlap where taps reach further than one spread.
-            line.copy_from_slice(empty);
-            for tap in (0..run).step_by(spread * outputs) {
-                let n = (spread * outputs).min(run - tap);
-                let steps = [spread * outputs, run];
-                add_strided(&mut line[lead * outputs + tap..], &rows[tap..], steps, n, width);
-            }
-            let to = &mut to[row.clone()];
-            let line = &line[first..];
-            if matches!(finish, Finish::Add) {
-                add_strided(to, line, [outputs, skip * outputs], outputs, self.output.shape[1]);
-            } else if skip == 1 {
-                to.copy_from_slice(&line[..to.len()]);
-            } else {
-                let pixels = to.chunks_exact_mut(outputs).zip(line.chunks(skip * outputs));
-                pixels.for_each(|(to, from)| to.copy_from_slice(&from[..outputs]));
-            }
-            let start = row.start + sample * self.output.len();
-            crate::elementwise::finish_row(self.level, to, finish, start);
         }
-    }
-}
-
-/// Adds `n` floats to each of `count` places, with these distances between places in `to` and `from`.
-fn add_strided(to: &mut [f32], from: &[f32], steps: [usize; 2], n: usize, count: usize) {
-    fn fixed<const N: usize>(to: &mut [f32], from: &[f32], steps: [usize; 2], count: usize) {
-        let to = to.chunks_mut(steps[0]).take(count);
-        for (to, from) in to.zip(from.chunks(steps[1])) {
-            if let (Some(to), Some(from)) = (to.first_chunk_mut::<N>(), from.first_chunk::<N>()) {
-                to.iter_mut().zip(from).for_each(|(to, from)| *to += from);
-            }
+        for row in self.output.rows() {
+            let place = start + row.start;
+            crate::elementwise::finish_row(self.level, &mut to[row], finish, place);
         }
-    }
-    match n {
-        1 => fixed::<1>(to, from, steps, count),
-        2 => fixed::<2>(to, from, steps, count),
-        3 => fixed::<3>(to, from, steps, count),
-        4 => fixed::<4>(to, from, steps, count),
-        6 => fixed::<6>(to, from, steps, count),
-        9 => fixed::<9>(to, from, steps, count),
-        12 => fixed::<12>(to, from, steps, count),
-        n => (0..n).for_each(|i| fixed::<1>(&mut to[i..], &from[i..], steps, count)),
     }
 }
 
