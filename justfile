@@ -18,6 +18,16 @@ smoke:
     cargo build --release
     scripts/smoke.sh
 
+# The kernels on every instruction set, and under AddressSanitizer
+kernels:
+    scripts/check-simd.sh
+    scripts/check-unsafe.sh
+
+# The memory that training takes
+memory:
+    cargo build --release
+    scripts/check-memory.sh
+
 # Kill a run 200 times instead of 20
 kill:
     BETAVAE_KILLS=200 cargo test --workspace --test resume killed -- --nocapture

@@ -108,6 +108,18 @@ fn wrong_options_say_what_is_possible() {
 }
 
 #[test]
+fn an_emulated_precision_is_told() {
+    for precision in ["f32", "bf16"] {
+        let arguments = [&SMALL[..], &["--steps", "1", "--precision", precision]].concat();
+        let output = betavae().args(arguments).env("BETAVAE_SIMD", "portable").output().unwrap();
+        let told = String::from_utf8(output.stderr).unwrap();
+        assert!(output.status.success(), "{told}");
+        let warnings = told.matches("warning: no AVX-512 BF16 instructions, only portable");
+        assert_eq!(warnings.count(), usize::from(precision == "bf16"), "{told}");
+    }
+}
+
+#[test]
 fn a_wrong_instruction_set_is_refused_by_every_command() {
     for arguments in [&["bench"][..], &["data", "list"], &["recipes"]] {
         let output = betavae().args(arguments).env("BETAVAE_SIMD", "sse9").output().unwrap();

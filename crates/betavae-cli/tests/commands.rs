@@ -117,6 +117,23 @@ fn a_diverging_run_stops_and_keeps_its_checkpoint() {
 }
 
 #[test]
+fn training_in_an_emulated_precision_is_told() {
+    let scratch = tempfile::tempdir().unwrap();
+    let output = common::betavae()
+        .args(["train", "--out", path(&scratch.path().join("run")), "--steps", "2"])
+        .args(common::TINY)
+        .args(["--set", "train.precision=bf16"])
+        .env("BETAVAE_SIMD", "portable")
+        .output()
+        .unwrap();
+    let told = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.success(), "{told}");
+    let warning =
+        "warning: no AVX-512 BF16 instructions, only portable: precision bf16 is emulated";
+    assert_eq!(told.matches(warning).count(), 1, "{told}");
+}
+
+#[test]
 fn seeds_decide_everything() {
     let scratch = tempfile::tempdir().unwrap();
     let model = |name: &str, seed: &str| {

@@ -14,3 +14,9 @@ pub fn instruction_set() -> Result<&'static str> {
         Error::config(message, "unset BETAVAE_SIMD to use the fastest that this processor has")
     })
 }
+
+/// Whether the instruction set in force multiplies bf16. If not, that precision is emulated: slower
+/// than f32, with equal results up to rounding.
+pub fn has_bf16() -> bool {
+    betavae_kernels::has_bf16(betavae_kernels::level())
+}

@@ -9,9 +9,11 @@ use betavae::{Device, Error, cpu};
 use serde_json::json;
 
 use crate::args::{self, Architectures};
+use crate::commands::warn_if_emulated;
 use crate::output::{print, print_json};
 
 pub fn bench(args: args::Bench, device: &Device) -> anyhow::Result<()> {
+    warn_if_emulated(args.precision)?;
     let options = |architecture| {
         let default = Options::new(architecture);
         let image = args.image.unwrap_or(default.image);

@@ -14,9 +14,13 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use betavae::checkpoint::Trained;
+use betavae::cpu;
 use betavae::data::folder::Folder;
 use betavae::data::{DataConfig, Dataset, open, open_name_or_path};
 use betavae::evaluate::check_shape;
+use betavae::model::Precision;
+
+use crate::output::say;
 
 /// Opens INPUT for a model: a data set name, or a path, whose images are brought to the model's
 /// shape if they are files of a folder.
@@ -39,6 +43,18 @@ fn open_for(trained: &Trained, input: Option<&str>) -> anyhow::Result<Arc<dyn Da
     };
     check_shape(&trained.model, &*data)?;
     Ok(data)
+}
+
+/// Warns of a precision that is slow on this machine.
+fn warn_if_emulated(precision: Precision) -> anyhow::Result<()> {
+    if precision == Precision::Bf16 && !cpu::has_bf16() {
+        let found = cpu::instruction_set()?;
+        say(&format!(
+            "warning: no AVX-512 BF16 instructions, only {found}: precision bf16 is emulated and \
+             slower than f32"
+        ));
+    }
+    Ok(())
 }
 
 /// Where a figure goes that was not told: the run's figures folder, else the current folder.

@@ -14,6 +14,7 @@ use betavae::train::{Outcome, Run};
 
 use crate::args::{Resume, Train};
 use crate::commands::evaluate::table;
+use crate::commands::warn_if_emulated;
 use crate::output::{print, say, thousands};
 use crate::progress::{Progress, catch_signals};
 use crate::recipes;
@@ -62,6 +63,7 @@ pub fn resume(args: Resume, device: &Device) -> anyhow::Result<ExitCode> {
 /// Trains, then shows what came out.
 fn go(mut run: Run) -> anyhow::Result<ExitCode> {
     introduce(&run)?;
+    warn_if_emulated(run.trainer().config().train.precision)?;
     catch_signals()?;
     let steps = run.trainer().config().train.steps;
     let mut progress =

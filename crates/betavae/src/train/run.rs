@@ -125,8 +125,8 @@ impl Run {
     }
 
     /// Enters a run folder again, at its newest complete checkpoint, or at the beginning if it has
-    /// none. With the same data, version and number of threads the run ends with the same bytes as
-    /// if it had never stopped. `steps` changes the length of the run.
+    /// none. With the same data, version and instruction set the run ends with the same bytes as if
+    /// it had never stopped, on any number of threads. `steps` changes the length of the run.
     ///
     /// # Errors
     /// If the folder is not a run, or the data is not what it was trained on.
