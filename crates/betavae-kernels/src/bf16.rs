@@ -61,9 +61,21 @@ pub(crate) fn pack_neighbours(level: Level, from: &[f32], to: &mut [f32]) {
     impl Kernel for Run<'_> {
         type Output = ();
         #[inline(always)]
-        fn run<S: Simd>(self, _: S) {
-            let (pairs, _) = self.0.as_chunks::<2>();
-            self.1.iter_mut().zip(pairs).for_each(|(to, [low, high])| *to = pair(*low, *high));
+        fn run<S: Simd>(self, simd: S) {
+            let (from, to) = (self.0.chunks_exact(2 * S::LANES), self.1.chunks_mut(S::LANES));
+            let rest = from.remainder().as_chunks::<2>().0;
+            let mut to = to;
+            for (from, to) in from.zip(&mut to) {
+                assert_eq!(to.len(), S::LANES);
+                // SAFETY: `from` has two vectors, `to` has one.
+                unsafe {
+                    let high = simd.load(from.as_ptr().add(S::LANES));
+                    let pairs = simd.pair_neighbours(simd.load(from.as_ptr()), high);
+                    simd.store(to.as_mut_ptr(), pairs);
+                }
+            }
+            let to = to.flatten();
+            to.zip(rest).for_each(|(to, [low, high])| *to = pair(*low, *high));
         }
     }
     dispatch(level, Run(from, to));
@@ -75,9 +87,22 @@ fn pack_distant(level: Level, from: &[f32], distance: usize, to: &mut [f32]) {
     impl Kernel for Run<'_> {
         type Output = ();
         #[inline(always)]
-        fn run<S: Simd>(self, _: S) {
-            let pairs = self.0.iter().zip(&self.0[self.1..]);
-            self.2.iter_mut().zip(pairs).for_each(|(to, (low, high))| *to = pair(*low, *high));
+        fn run<S: Simd>(self, simd: S) {
+            let Run(low, distance, to) = self;
+            let high = &low[distance..];
+            let count = high.len().min(to.len());
+            let whole = count - count % S::LANES;
+            for i in (0..whole).step_by(S::LANES) {
+                // SAFETY: i + LANES is at most the length of each.
+                unsafe {
+                    let low = simd.load(low.as_ptr().add(i));
+                    let pairs = simd.pair_lanes(low, simd.load(high.as_ptr().add(i)));
+                    simd.store(to.as_mut_ptr().add(i), pairs);
+                }
+            }
+            for i in whole..count {
+                to[i] = pair(low[i], high[i]);
+            }
         }
     }
     dispatch(level, Run(from, distance, to));

@@ -3,7 +3,7 @@
 use std::arch::x86_64::*;
 use std::mem::transmute;
 
-use super::{Kernel, Simd, contract_with_tile};
+use super::{Kernel, Simd, contract_with_tile, emulated};
 
 /// Proof that the processor has AVX-512 F and, with `BF16`, AVX-512 BF16.
 #[derive(Clone, Copy)]
@@ -121,6 +121,28 @@ impl<const BF16: bool> Simd for Avx512<BF16> {
     #[inline(always)]
     unsafe fn store_first(self, to: *mut f32, v: __m512, count: usize) {
         unsafe { _mm512_mask_storeu_ps(to, first(count), v) }
+    }
+
+    #[inline(always)]
+    fn pair_neighbours(self, low: __m512, high: __m512) -> __m512 {
+        if !BF16 {
+            return emulated::pair_neighbours(self, low, high);
+        }
+        // SAFETY: the processor has AVX-512 BF16; both types are 512 bits without invalid patterns.
+        unsafe { transmute::<__m512bh, __m512>(_mm512_cvtne2ps_pbh(high, low)) }
+    }
+    #[inline(always)]
+    fn pair_lanes(self, low: __m512, high: __m512) -> __m512 {
+        if !BF16 {
+            return emulated::pair_lanes(self, low, high);
+        }
+        // SAFETY: as above, with 256 bits.
+        unsafe {
+            let wide =
+                |v| _mm512_cvtepu16_epi32(transmute::<__m256bh, __m256i>(_mm512_cvtneps_pbh(v)));
+            let both = _mm512_or_si512(wide(low), _mm512_slli_epi32::<16>(wide(high)));
+            _mm512_castsi512_ps(both)
+        }
     }
 
     contract_with_tile!(8, 4);

@@ -20,6 +20,7 @@ pub(crate) use avx2::Avx2;
 pub(crate) use avx512::Avx512;
 pub(crate) use portable::Portable;
 
+use crate::bf16;
 use crate::contract::Contract;
 
 /// Vectors of f32 and the operations on them. All operations are lane by lane.
@@ -58,6 +59,18 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
     fn where_positive(self, c: Self::V, a: Self::V, b: Self::V) -> Self::V;
     /// Lanes are pairs of bf16: low half times low half plus high half times high half plus `c`.
     fn dot_pairs(self, a: Self::V, b: Self::V, c: Self::V) -> Self::V;
+
+    /// The lanes of `low` and then of `high` as bf16, two neighbours in a lane.
+    #[inline(always)]
+    fn pair_neighbours(self, low: Self::V, high: Self::V) -> Self::V {
+        emulated::pair_neighbours(self, low, high)
+    }
+
+    /// Each lane of `low` and the same of `high` as bf16, together in a lane.
+    #[inline(always)]
+    fn pair_lanes(self, low: Self::V, high: Self::V) -> Self::V {
+        emulated::pair_lanes(self, low, high)
+    }
 
     /// The sum of all lanes, in an order that depends on nothing.
     fn sum(self, v: Self::V) -> f32 {
@@ -110,6 +123,37 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
 
     /// Runs a [`Contract`] with the register tile that suits the number of registers.
     fn contract(self, job: &Contract<'_>, out: &mut [f32]);
+}
+
+/// bf16 without instructions for it.
+mod emulated {
+    use super::{Simd, bf16};
+
+    #[inline(always)]
+    pub(super) fn pair_neighbours<S: Simd>(simd: S, low: S::V, high: S::V) -> S::V {
+        let (mut from, mut to) = ([0.0; 32], [0.0; 16]);
+        // SAFETY: no instruction set here has more than 16 lanes.
+        unsafe {
+            simd.store(from.as_mut_ptr(), low);
+            simd.store(from.as_mut_ptr().add(S::LANES), high);
+            for i in 0..S::LANES {
+                to[i] = bf16::pair(from[2 * i], from[2 * i + 1]);
+            }
+            simd.load(to.as_ptr())
+        }
+    }
+
+    #[inline(always)]
+    pub(super) fn pair_lanes<S: Simd>(simd: S, low: S::V, high: S::V) -> S::V {
+        let mut lanes = [[0.0; 16]; 2];
+        // SAFETY: as above.
+        unsafe {
+            simd.store(lanes[0].as_mut_ptr(), low);
+            simd.store(lanes[1].as_mut_ptr(), high);
+            let to: [f32; 16] = std::array::from_fn(|i| bf16::pair(lanes[0][i], lanes[1][i]));
+            simd.load(to.as_ptr())
+        }
+    }
 }
 
 /// A computation generic over the instruction set.
