@@ -318,7 +318,7 @@ pub struct Bench {
     pub steps: usize,
 
     /// The kernels of each convolution on one thread, in place of whole steps
-    #[arg(long, conflicts_with_all = ["batch", "steps", "mode", "precision", "serve"])]
+    #[arg(long, conflicts_with_all = ["batch", "steps", "mode", "serve"])]
     pub layers: bool,
 
     /// Whole optimisation steps, or images to codes

@@ -108,6 +108,15 @@ fn pack_distant(level: Level, from: &[f32], distance: usize, to: &mut [f32]) {
     dispatch(level, Run(from, distance, to));
 }
 
+/// Steps of a panel of weights each, of which two become the pairs of one.
+pub(crate) fn pack_steps(level: Level, steps: &[f32], to: &mut [f32]) {
+    let panel = level.panel();
+    let two = steps.chunks_exact(2 * panel);
+    for (to, two) in to.chunks_exact_mut(panel).zip(two) {
+        pack_distant(level, two, panel, to);
+    }
+}
+
 /// For every float of a map, the pair of it and the one `pixels` to the right. The last `pixels` of
 /// a row have no partner and are never read.
 pub(crate) fn pack_windows(

@@ -111,7 +111,8 @@ impl Reduction {
             Way::Down => vec![down(conv, input, output)],
             Way::Up => up(conv, input, output),
         };
-        if precision == Precision::Bf16 && output.shape[2] > NARROW {
+        let winograd = winograd::suits(precision, &conv);
+        if precision == Precision::Bf16 && output.shape[2] > NARROW && !winograd {
             let passes: Option<Vec<_>> =
                 passes(input).into_iter().map(|pass| pass.halved(input)).collect();
             if let Some(passes) = passes {
@@ -119,8 +120,8 @@ impl Reduction {
                 return Self { level, conv, way, input, output, method, pairs: true };
             }
         }
-        let method = if winograd::suits(&conv) {
-            Method::Winograd(Winograd::new(level, conv, way, input, output))
+        let method = if winograd {
+            Method::Winograd(Winograd::new(level, precision, conv, way, input, output))
         } else if output.shape[2] <= NARROW {
             let [height, width, _] = input.shape;
             let lanes = conv.kernel * conv.kernel * output.shape[2];
@@ -185,15 +186,9 @@ impl Reduction {
                     if !self.pairs {
                         return fill(to);
                     }
-                    let mut steps = vec![0.0; 2 * to.len()];
+                    let mut steps = Buffer::new(2 * to.len());
                     fill(&mut steps);
-                    // Steps 2 k and 2 k + 1 become the pairs of step k.
-                    let two = steps.chunks_exact(2 * panel);
-                    for (to, two) in to.chunks_exact_mut(panel).zip(two) {
-                        let (even, odd) = two.split_at(panel);
-                        let pairs = even.iter().zip(odd).map(|(a, b)| bf16::pair(*a, *b));
-                        to.iter_mut().zip(pairs).for_each(|(to, pair)| *to = pair);
-                    }
+                    bf16::pack_steps(self.level, &steps, to);
                 });
                 packed
             }

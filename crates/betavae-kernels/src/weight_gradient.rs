@@ -31,7 +31,7 @@ impl WeightGradient {
         // Pairs are of neighbouring pixels of the small map.
         if precision == Precision::Bf16 && conv.small[2] > 4 && conv.small[1].is_multiple_of(2) {
             Self::Direct(Direct { pairs: true, ..Direct::new(level, conv, small, large) })
-        } else if winograd::suits(&conv) {
+        } else if winograd::suits(Precision::F32, &conv) {
             Self::Winograd(WinogradGradient::new(level, conv, small, large))
         } else {
             Self::Direct(Direct::new(level, conv, small, large))

@@ -27,8 +27,8 @@ const DURATION: Duration = Duration::from_millis(30);
 ///
 /// # Panics
 /// If the input is too small for the layer.
-pub fn layer_speed(input: [usize; 3], layer: Layer) -> LayerSpeed {
-    let stack = Stack::new(level(), Precision::F32, input, &[layer]);
+pub fn layer_speed(precision: Precision, input: [usize; 3], layer: Layer) -> LayerSpeed {
+    let stack = Stack::new(level(), precision, input, &[layer]);
     let prepared = &stack.layers[0];
     let weights = vec![0.01; prepared.weight.weights()];
     let bias = vec![0.1; layer.filters];
@@ -79,9 +79,11 @@ mod tests {
         let activation = Activation::Relu;
         for (transposed, filters) in [(None, 20), (Some([1, 1]), 3), (None, 2)] {
             let layer = Layer { transposed, filters, kernel: 3, window, activation };
-            let speed = layer_speed([6, 6, 5], layer);
-            let all = [speed.forward, speed.input_gradient, speed.weight_gradient];
-            assert!(all.iter().all(|rate| *rate > 0.0), "{speed:?}");
+            for precision in Precision::ALL {
+                let speed = layer_speed(precision, [6, 6, 5], layer);
+                let all = [speed.forward, speed.input_gradient, speed.weight_gradient];
+                assert!(all.iter().all(|rate| *rate > 0.0), "{speed:?}");
+            }
         }
     }
 }

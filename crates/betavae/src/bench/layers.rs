@@ -39,14 +39,15 @@ pub struct LayerMeasurement {
 /// # Errors
 /// If the images are too small for the network, or `BETAVAE_SIMD` names nothing this machine has.
 pub fn measure_layers(options: &Options) -> Result<Vec<LayerMeasurement>> {
-    let Options { architecture, image, latents, .. } = *options;
+    let Options { architecture, image, latents, precision, .. } = *options;
     let network =
         Network::new(&ModelConfig { architecture, latents, ..ModelConfig::default() }, image)?;
     let instruction_set = cpu::instruction_set()?;
     let measure = |Convolution { name, input, layer }| {
         // The peak is that of all threads of the pool.
         let peak = cpu::peak_gflops() / rayon::current_num_threads() as f64;
-        let LayerSpeed { forward, input_gradient, weight_gradient } = layer_speed(input, layer);
+        let LayerSpeed { forward, input_gradient, weight_gradient } =
+            layer_speed(precision, input, layer);
         LayerMeasurement {
             architecture,
             layer: name,
