@@ -62,6 +62,10 @@ impl Positions {
         self.reach
     }
 
+    pub(crate) fn at(&self, index: usize) -> [usize; 2] {
+        self.offsets[index].map(|offset| offset as usize)
+    }
+
     pub(crate) fn range(&self, range: Range<usize>) -> impl Iterator<Item = [usize; 2]> {
         self.offsets[range].iter().map(|pair| pair.map(|offset| offset as usize))
     }

@@ -28,11 +28,16 @@ impl WeightGradient {
         small: Layout,
         large: Layout,
     ) -> Self {
-        // Pairs are of neighbouring pixels of the small map.
-        if precision == Precision::Bf16 && conv.small[2] > 4 && conv.small[1].is_multiple_of(2) {
-            Self::Direct(Direct { pairs: true, ..Direct::new(level, conv, small, large) })
-        } else if winograd::suits(Precision::F32, &conv) {
-            Self::Winograd(WinogradGradient::new(level, conv, small, large))
+        // Pairs are of neighbouring pixels of the small map. Of few large channels, packing them costs
+        // more than it saves.
+        let pairs = precision == Precision::Bf16
+            && conv.small[2] > 4
+            && conv.large[2] > 4
+            && conv.small[1].is_multiple_of(2);
+        if winograd::suits(precision, &conv) {
+            Self::Winograd(WinogradGradient::new(level, precision, conv, small, large))
+        } else if pairs {
+            Self::Direct(Direct { pairs, ..Direct::new(level, conv, small, large) })
         } else {
             Self::Direct(Direct::new(level, conv, small, large))
         }

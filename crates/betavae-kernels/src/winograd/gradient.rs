@@ -1,6 +1,7 @@
-use super::transform::Distribute;
+use super::transform::{Distribute, Pairs};
 use super::{GRADIENT_SIDE, PHASES, Scratch, TILES_GRADIENT, Tiles};
 use super::{down, plane, products_of, room, spread_all};
+use crate::bf16::Precision;
 use crate::contract::{Contract, Finish, Positions, Steps, contract};
 use crate::geometry::{Conv, Layout};
 use crate::simd::{Level, dispatch};
@@ -13,12 +14,24 @@ pub(crate) struct WinogradGradient {
     /// Strides of the small and the large map.
     strides: [usize; 2],
     phases: Vec<Tiles>,
+    /// How what is summed over tiles is multiplied.
+    pairs: Pairs,
 }
 
 impl WinogradGradient {
-    pub(crate) fn new(level: Level, conv: Conv, small: Layout, large: Layout) -> Self {
+    pub(crate) fn new(
+        level: Level,
+        precision: Precision,
+        conv: Conv,
+        small: Layout,
+        large: Layout,
+    ) -> Self {
         let phases = down(&conv, GRADIENT_SIDE, large, small);
-        Self { level, conv, strides: [small.len(), large.len()], phases }
+        let pairs = match precision {
+            Precision::F32 => Pairs::None,
+            Precision::Bf16 => Pairs::Tiles,
+        };
+        Self { level, conv, strides: [small.len(), large.len()], phases, pairs }
     }
 
     /// Floats of one product's sums: [panel, phase, large channel, lane].
@@ -55,13 +68,22 @@ impl WinogradGradient {
                 (&small[sample * self.strides[0]..], &large[sample * self.strides[1]..]);
             for first in (0..count).step_by(TILES_GRADIENT) {
                 let range = first..count.min(first + TILES_GRADIENT);
-                let tiles = range.len();
+                let [_, tiles] = self.pairs.halve(0, range.len());
                 let windows = room(windows, products_of(GRADIENT_SIDE) * plane(tiles * rows));
                 let products =
                     room(products, products_of(GRADIENT_SIDE) * plane(tiles * channels) + panel);
-                spread_all(level, (&self.phases, range.clone()), &self.conv, large, windows, false);
+                spread_all(
+                    level,
+                    (&self.phases, range.clone()),
+                    &self.conv,
+                    large,
+                    windows,
+                    self.pairs,
+                );
                 let tile = &self.phases[0];
-                dispatch(level, Distribute { tiles: tile, range, channels, from: small, products });
+                let pairs = self.pairs;
+                let from = small;
+                dispatch(level, Distribute { tiles: tile, range, channels, from, products, pairs });
                 let job = Contract {
                     x: windows,
                     w: products,
@@ -74,7 +96,7 @@ impl WinogradGradient {
                     finish: Finish::Add,
                     repeat: products_of(GRADIENT_SIDE),
                     repeat_stride: [plane(tiles * rows), plane(tiles * channels), self.block()],
-                    pairs: false,
+                    pairs: self.pairs != Pairs::None,
                 };
                 contract(level, &job, sums);
             }

@@ -14,7 +14,7 @@ mod transform;
 use std::ops::Range;
 
 pub(crate) use gradient::WinogradGradient;
-use transform::{Collect, Filters, Spread};
+use transform::{Collect, Filters, Pairs, Spread};
 
 use crate::bf16::{self, Precision};
 
@@ -140,8 +140,8 @@ pub(crate) struct Winograd {
     /// The side of a tile.
     side: usize,
     phases: Vec<Tiles>,
-    /// Windows and factors are multiplied as pairs of bf16, of neighbouring channels.
-    pairs: bool,
+    /// How windows and factors are multiplied.
+    pairs: Pairs,
 }
 
 /// Buffers that calls reuse.
@@ -173,7 +173,10 @@ impl Winograd {
             Way::Down => down(&conv, side, input, output),
             Way::Up => up(&conv, side, input, output),
         };
-        let pairs = precision == Precision::Bf16;
+        let pairs = match precision {
+            Precision::F32 => Pairs::None,
+            Precision::Bf16 => Pairs::Channels,
+        };
         Self { level, conv, way, strides: [input.len(), output.len()], side, phases, pairs }
     }
 
@@ -185,7 +188,7 @@ impl Winograd {
 
     /// Numbers that input channels take.
     fn words(&self, channels: usize) -> usize {
-        if self.pairs { channels / 2 } else { channels }
+        self.pairs.halve(channels, 0)[0]
     }
 
     /// Factors of the weights: [(phase,) product, panel, input channel, lane].
@@ -229,7 +232,7 @@ impl Winograd {
                 }
             }
         }
-        if !self.pairs {
+        if self.pairs == Pairs::None {
             return packed;
         }
         let mut pairs = Buffer::new(packed.len() / 2);
@@ -320,7 +323,7 @@ impl Winograd {
                 packed.len() / products_of(self.side),
                 plane(tiles * outputs),
             ],
-            pairs: self.pairs,
+            pairs: self.pairs != Pairs::None,
         };
         contract(self.level, &job, products);
     }
@@ -333,10 +336,10 @@ fn spread_all(
     conv: &Conv,
     from: &[f32],
     to: &mut [f32],
-    pairs: bool,
+    pairs: Pairs,
 ) {
     let channels = conv.large[2];
-    let words = if pairs { channels / 2 } else { channels };
+    let [words, _] = pairs.halve(channels, 0);
     let stride = PHASES.len() * words;
     for (phase, tiles) in phases.iter().enumerate() {
         let (first, range) = (phase * words, range.clone());

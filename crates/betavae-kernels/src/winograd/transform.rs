@@ -15,6 +15,12 @@ use super::{GRADIENT_SIDE, Tiles, plane, products_of};
 use crate::contract::Finish;
 use crate::simd::{Kernel, Simd};
 
+/// factor * a + b
+#[inline(always)]
+fn times<S: Simd>(simd: S, factor: f32, a: S::V, b: S::V) -> S::V {
+    simd.fma(simd.splat(factor), a, b)
+}
+
 /// One line of a window of `N` to `N` factors.
 #[inline(always)]
 fn spread_line<S: Simd, const N: usize>(simd: S, d: [S::V; N]) -> [S::V; N] {
@@ -23,12 +29,11 @@ fn spread_line<S: Simd, const N: usize>(simd: S, d: [S::V; N]) -> [S::V; N] {
         to[0] = simd.sub(d[0], d[1]);
         to[2] = simd.sub(d[2], d[1]);
     } else {
-        let times = |factor: f32, a: S::V, b: S::V| simd.fma(simd.splat(factor), a, b);
-        to[0] = times(-1.5, simd.add(d[1], d[2]), simd.add(d[0], d[3]));
-        to[1] = times(-2.5, d[2], simd.add(d[1], d[3]));
-        to[2] = times(-2.0, d[1], simd.sub(d[3], d[2]));
-        to[3] = times(0.5, simd.sub(d[2], d[1]), d[3]);
-        to[4] = times(-1.5, simd.add(d[2], d[3]), simd.add(d[1], d[4]));
+        to[0] = times(simd, -1.5, simd.add(d[1], d[2]), simd.add(d[0], d[3]));
+        to[1] = times(simd, -2.5, d[2], simd.add(d[1], d[3]));
+        to[2] = times(simd, -2.0, d[1], simd.sub(d[3], d[2]));
+        to[3] = times(simd, 0.5, simd.sub(d[2], d[1]), d[3]);
+        to[4] = times(simd, -1.5, simd.add(d[2], d[3]), simd.add(d[1], d[4]));
     }
     to
 }
@@ -40,10 +45,9 @@ fn filter_line<S: Simd, const N: usize>(simd: S, [g0, g1]: [S::V; 2]) -> [S::V; 
     if N == 3 {
         to[1] = simd.add(g0, g1);
     } else {
-        let weighted = |a: f32, b: f32| simd.fma(simd.splat(a), g0, simd.mul(simd.splat(b), g1));
-        to[1] = weighted(-2.0 / 9.0, 2.0 / 9.0);
-        to[2] = weighted(-8.0 / 9.0, -4.0 / 9.0);
-        to[3] = weighted(1.0 / 9.0, 2.0 / 9.0);
+        to[1] = times(simd, -2.0 / 9.0, g0, simd.mul(simd.splat(2.0 / 9.0), g1));
+        to[2] = times(simd, -8.0 / 9.0, g0, simd.mul(simd.splat(-4.0 / 9.0), g1));
+        to[3] = times(simd, 1.0 / 9.0, g0, simd.mul(simd.splat(2.0 / 9.0), g1));
     }
     to[N - 1] = g1;
     to
@@ -57,11 +61,10 @@ fn collect_line<S: Simd, const N: usize, const M: usize>(simd: S, m: [S::V; N]) 
         to[0] = simd.add(m[0], m[1]);
         to[1] = simd.add(m[1], m[2]);
     } else {
-        let times = |factor: f32, a: S::V, b: S::V| simd.fma(simd.splat(factor), a, b);
         to[0] = simd.add(simd.add(m[0], m[1]), simd.add(m[2], m[3]));
-        to[1] = times(2.0, m[3], times(0.5, m[2], simd.sub(simd.splat(0.0), m[1])));
-        to[2] = times(4.0, m[3], times(0.25, m[2], m[1]));
-        to[3] = times(8.0, m[3], times(0.125, m[2], simd.sub(m[4], m[1])));
+        to[1] = times(simd, 2.0, m[3], times(simd, 0.5, m[2], simd.sub(simd.splat(0.0), m[1])));
+        to[2] = times(simd, 4.0, m[3], times(simd, 0.25, m[2], m[1]));
+        to[3] = times(simd, 8.0, m[3], times(simd, 0.125, m[2], simd.sub(m[4], m[1])));
     }
     to
 }
@@ -95,10 +98,15 @@ impl Filters<'_> {
         for c in (0..S::PANEL).step_by(S::LANES) {
             // SAFETY: checked above; c + LANES <= PANEL.
             unsafe {
-                let tap = |i: usize, j: usize| simd.load(taps[i][j].as_ptr().add(c));
                 let mut lines = [[simd.splat(0.0); N]; 2];
                 for i in 0..2 {
-                    lines[i] = filter_line(simd, [tap(i, 0), tap(i, 1)]);
+                    lines[i] = {
+                        let [g0, g1] = taps[i];
+                        filter_line(
+                            simd,
+                            [simd.load(g0.as_ptr().add(c)), simd.load(g1.as_ptr().add(c))],
+                        )
+                    };
                 }
                 for j in 0..N {
                     let column: [S::V; N] = filter_line(simd, [lines[0][j], lines[1][j]]);
@@ -111,8 +119,29 @@ impl Filters<'_> {
     }
 }
 
-/// Transforms windows: `to` is [product, tile, `stride` floats], of which this fills `channels`
-/// from `first` on.
+/// What the products multiply: numbers, or pairs of bf16.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Pairs {
+    None,
+    /// Of neighbouring channels, so that a tile takes half as many floats.
+    Channels,
+    /// Of neighbouring tiles.
+    Tiles,
+}
+
+impl Pairs {
+    /// Floats for a number of channels, and rows of them for a number of tiles.
+    pub(super) fn halve(self, channels: usize, tiles: usize) -> [usize; 2] {
+        match self {
+            Pairs::None => [channels, tiles],
+            Pairs::Channels => [channels / 2, tiles],
+            Pairs::Tiles => [channels, tiles / 2],
+        }
+    }
+}
+
+/// Transforms windows: `to` is [product, tile, `stride` floats], of which this fills those of
+/// `channels` from `first` on.
 pub(super) struct Spread<'a> {
     pub(super) tiles: &'a Tiles,
     pub(super) range: Range<usize>,
@@ -121,8 +150,7 @@ pub(super) struct Spread<'a> {
     pub(super) to: &'a mut [f32],
     pub(super) stride: usize,
     pub(super) first: usize,
-    /// Neighbouring channels become pairs of bf16, which take half as many floats.
-    pub(super) pairs: bool,
+    pub(super) pairs: Pairs,
 }
 
 impl Kernel for Spread<'_> {
@@ -130,53 +158,50 @@ impl Kernel for Spread<'_> {
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
         match (self.tiles.side, self.pairs) {
-            (2, false) => self.windows::<S, 3, false>(simd),
-            (2, true) => self.windows::<S, 3, true>(simd),
-            (_, false) => self.windows::<S, 5, false>(simd),
-            (_, true) => self.windows::<S, 5, true>(simd),
+            (2, Pairs::None) => self.windows::<S, 3, 1, false>(simd),
+            (2, Pairs::Channels) => self.windows::<S, 3, 1, true>(simd),
+            (2, Pairs::Tiles) => self.windows::<S, 3, 2, false>(simd),
+            (_, Pairs::Channels) => self.windows::<S, 5, 1, true>(simd),
+            (_, _) => self.windows::<S, 5, 1, false>(simd),
         }
     }
 }
 
 impl Spread<'_> {
+    /// `TILES` at a time, with channels halved or not.
     #[inline(always)]
-    fn windows<S: Simd, const N: usize, const PAIRS: bool>(self, simd: S) {
+    fn windows<S: Simd, const N: usize, const TILES: usize, const HALVED: bool>(self, simd: S) {
         let Spread { tiles, range, channels, from, to, stride, first, .. } = self;
-        let half = if PAIRS { 2 } else { 1 };
+        let half = if HALVED { 2 } else { 1 };
         let [row, column] = tiles.window;
-        let total = range.len();
+        let total = range.len() / TILES;
         let reach = tiles.corners.reach()[0] + (N - 1) * (row + column);
-        assert!(reach + channels <= from.len());
+        assert!(range.end <= tiles.count() && reach + channels <= from.len());
         let plane = plane(total * stride);
         assert!(N * N * plane <= to.len() && first + channels.div_ceil(half) <= stride);
-        for (tile, [corner, _]) in tiles.corners.range(range).enumerate() {
+        for tile in 0..total {
             for c in (0..channels).step_by(S::LANES) {
                 let lanes = (channels - c).min(S::LANES);
                 // SAFETY: checked above; c + lanes <= channels.
                 unsafe {
-                    let from = from.as_ptr().add(corner + c);
-                    let to = to.as_mut_ptr().add(tile * stride + first + c / half);
-                    let mut lines = [[simd.splat(0.0); N]; N];
-                    for i in 0..N {
-                        let mut d = [simd.splat(0.0); N];
-                        for j in 0..N {
-                            d[j] = simd.load_first(from.add(i * row + j * column), lanes);
-                        }
-                        lines[i] = spread_line(simd, d);
+                    let mut windows = [[[simd.splat(0.0); N]; N]; TILES];
+                    for i in 0..TILES {
+                        let [corner, _] = tiles.corners.at(range.start + TILES * tile + i);
+                        let from = from.as_ptr().add(corner + c);
+                        windows[i] = spread_window(simd, from, tiles.window, lanes);
                     }
-                    for j in 0..N {
-                        let mut d = [simd.splat(0.0); N];
-                        for i in 0..N {
-                            d[i] = lines[i][j];
-                        }
-                        let d = spread_line(simd, d);
-                        for i in 0..N {
+                    let to = to.as_mut_ptr().add(tile * stride + first + c / half);
+                    for i in 0..N {
+                        for j in 0..N {
                             let to = to.add((i * N + j) * plane);
-                            if PAIRS {
-                                let pairs = simd.pair_neighbours(d[i], simd.splat(0.0));
+                            if TILES == 2 {
+                                let pairs = simd.pair_lanes(windows[0][i][j], windows[1][i][j]);
+                                simd.store_first(to, pairs, lanes);
+                            } else if HALVED {
+                                let pairs = simd.pair_neighbours(windows[0][i][j], simd.splat(0.0));
                                 simd.store_first(to, pairs, lanes.div_ceil(2));
                             } else {
-                                simd.store_first(to, d[i], lanes);
+                                simd.store_first(to, windows[0][i][j], lanes);
                             }
                         }
                     }
@@ -184,6 +209,39 @@ impl Spread<'_> {
             }
         }
     }
+}
+
+/// The factors of a window.
+///
+/// # Safety
+/// `lanes` floats are readable at each pixel of the window that begins at `from`.
+#[inline(always)]
+unsafe fn spread_window<S: Simd, const N: usize>(
+    simd: S,
+    from: *const f32,
+    [row, column]: [usize; 2],
+    lanes: usize,
+) -> [[S::V; N]; N] {
+    let mut lines = [[simd.splat(0.0); N]; N];
+    for i in 0..N {
+        let mut d = [simd.splat(0.0); N];
+        for j in 0..N {
+            // SAFETY: as the caller promises.
+            d[j] = unsafe { simd.load_first(from.add(i * row + j * column), lanes) };
+        }
+        lines[i] = spread_line(simd, d);
+    }
+    for j in 0..N {
+        let mut d = [simd.splat(0.0); N];
+        for i in 0..N {
+            d[i] = lines[i][j];
+        }
+        let d = spread_line(simd, d);
+        for i in 0..N {
+            lines[i][j] = d[i];
+        }
+    }
+    lines
 }
 
 /// From products [product, tile, channel] to outputs. `start` is the place of `to` in what the
@@ -259,40 +317,79 @@ pub(super) struct Distribute<'a> {
     pub(super) channels: usize,
     pub(super) from: &'a [f32],
     pub(super) products: &'a mut [f32],
+    pub(super) pairs: Pairs,
 }
 
 impl Kernel for Distribute<'_> {
     type Output = ();
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
-        let Distribute { tiles, range, channels, from, products } = self;
+        match self.pairs {
+            Pairs::Tiles => self.tiles::<S, 2>(simd),
+            _ => self.tiles::<S, 1>(simd),
+        }
+    }
+}
+
+impl Distribute<'_> {
+    #[inline(always)]
+    fn tiles<S: Simd, const TILES: usize>(self, simd: S) {
+        let Distribute { tiles, range, channels, from, products, .. } = self;
         let [row, column] = tiles.outputs;
-        let total = range.len();
-        assert!(tiles.corners.reach()[1] + row + column + channels <= from.len());
+        let total = range.len() / TILES;
+        let reach = tiles.corners.reach()[1] + row + column;
+        assert!(range.end <= tiles.count() && reach + channels <= from.len());
         let plane = plane(total * channels);
         assert!(products_of(GRADIENT_SIDE) * plane <= products.len());
-        for (tile, [_, corner]) in tiles.corners.range(range).enumerate() {
+        for tile in 0..total {
             for c in (0..channels).step_by(S::LANES) {
                 let lanes = (channels - c).min(S::LANES);
                 // SAFETY: checked above; c + lanes <= channels.
                 unsafe {
-                    let from = from.as_ptr().add(corner + c);
+                    let mut squares = [[simd.splat(0.0); 9]; TILES];
+                    for i in 0..TILES {
+                        let [_, corner] = tiles.corners.at(range.start + TILES * tile + i);
+                        let from = from.as_ptr().add(corner + c);
+                        squares[i] = distribute_square(simd, from, tiles.outputs, lanes);
+                    }
                     let to = products.as_mut_ptr().add(tile * channels + c);
-                    let line = |i: usize| -> [S::V; 3] {
-                        let y0 = simd.load_first(from.add(i * row), lanes);
-                        let y1 = simd.load_first(from.add(i * row + column), lanes);
-                        [y0, simd.add(y0, y1), y1]
-                    };
-                    let (top, bottom) = (line(0), line(1));
-                    for j in 0..3 {
-                        let column = [top[j], simd.add(top[j], bottom[j]), bottom[j]];
-                        for i in 0..3 {
-                            let to = to.add((i * 3 + j) * plane);
-                            simd.store_first(to, column[i], lanes);
-                        }
+                    for i in 0..9 {
+                        let value = if TILES == 2 {
+                            simd.pair_lanes(squares[0][i], squares[1][i])
+                        } else {
+                            squares[0][i]
+                        };
+                        simd.store_first(to.add(i * plane), value, lanes);
                     }
                 }
             }
         }
     }
+}
+
+/// # Safety
+/// `lanes` floats are readable at each of the 2x2 pixels that begin at `from`.
+#[inline(always)]
+unsafe fn distribute_square<S: Simd>(
+    simd: S,
+    from: *const f32,
+    [row, column]: [usize; 2],
+    lanes: usize,
+) -> [S::V; 9] {
+    let mut lines = [[simd.splat(0.0); 3]; 3];
+    for (i, line) in [0, 2].into_iter().enumerate() {
+        // SAFETY: as the caller promises.
+        unsafe {
+            let y0 = simd.load_first(from.add(i * row), lanes);
+            let y1 = simd.load_first(from.add(i * row + column), lanes);
+            lines[line] = [y0, simd.add(y0, y1), y1];
+        }
+    }
+    let mut to = [simd.splat(0.0); 9];
+    for j in 0..3 {
+        to[j] = lines[0][j];
+        to[3 + j] = simd.add(lines[0][j], lines[2][j]);
+        to[6 + j] = lines[2][j];
+    }
+    to
 }
