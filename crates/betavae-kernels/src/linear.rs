@@ -79,7 +79,7 @@ impl Batch {
 }
 
 /// Work, in floats moved or in 64 multiplications, from which threads are worth their waking up.
-const PARALLEL: usize = 1 << 16;
+const PARALLEL: usize = 1 << 14;
 
 /// Runs tasks in parallel if there is enough to do.
 fn for_each<T: Send>(

@@ -5,7 +5,7 @@ use rayon::prelude::*;
 use crate::simd::{Kernel, Level, Simd, dispatch};
 
 /// Floats per task.
-const CHUNK: usize = 1 << 16;
+const CHUNK: usize = 1 << 13;
 
 /// The constants of one step of Adam.
 #[derive(Clone, Copy, Debug)]
