@@ -60,16 +60,6 @@ impl Layout {
         place(y, 0) * self.row() + place(x, 1) * self.shape[2]
     }
 
-    /// Zeroes the border.
-    pub(crate) fn clear_border(&self, map: &mut [f32]) {
-        let mut end = 0;
-        for row in self.rows() {
-            map[end..row.start].fill(0.0);
-            end = row.end;
-        }
-        map[end..self.len()].fill(0.0);
-    }
-
     /// The ranges of the rows without the border.
     pub(crate) fn rows(&self) -> impl Iterator<Item = std::ops::Range<usize>> + use<> {
         let (first, row, width) = (self.offset(0, 0), self.row(), self.width());

@@ -22,6 +22,7 @@ mod function;
 mod geometry;
 mod linear;
 mod math;
+mod narrow;
 mod norm;
 pub mod ops;
 mod optimizer;

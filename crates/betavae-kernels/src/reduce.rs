@@ -5,7 +5,9 @@ use rayon::prelude::*;
 use crate::bf16::{self, Precision};
 use crate::buffer::Buffer;
 use crate::contract::{Contract, Finish, Positions, Steps, contract};
+use crate::elementwise;
 use crate::geometry::{Conv, Layout};
+use crate::narrow::{NARROW, Narrow, narrow};
 use crate::simd::Level;
 use crate::winograd::{self, Winograd};
 
@@ -36,21 +38,10 @@ enum Method {
     /// Sums in registers over all that a pixel sees. All output pixels that see through the same
     /// taps form a pass: one on the way down, stride^2 on the way up.
     Direct(Vec<Pass>),
-    /// For few output channels, which would leave most lanes empty: first every input pixel's
-    /// contribution through every tap, then the sum of those.
-    Fold(Fold),
+    /// For few output channels, over the same passes.
+    Narrow(Vec<Pass>),
     /// 9 multiplications in place of 16, for 4x4 kernels of stride 2.
     Winograd(Winograd),
-}
-
-#[derive(Debug)]
-struct Fold {
-    /// Contributions [pixel, tap, output channel], with the border of the input.
-    parts: Layout,
-    /// The pixels of the input and their contributions.
-    pixels: Positions,
-    /// As for [`Method::Direct`], over contributions.
-    passes: Vec<Pass>,
 }
 
 #[derive(Debug)]
@@ -64,7 +55,6 @@ struct Pass {
 /// Buffers that calls reuse.
 #[derive(Debug, Default)]
 pub(crate) struct Scratch {
-    parts: Vec<f32>,
     pub(crate) pairs: [Vec<f32>; 2],
     pub(crate) winograd: winograd::Scratch,
 }
@@ -93,9 +83,6 @@ impl Pass {
     }
 }
 
-/// Up to this many output channels, [`Method::Fold`].
-const NARROW: usize = 4;
-
 impl Reduction {
     /// `output` may be any layout of the output map; `input` needs the border of
     /// [`Conv::large_layout`] (down) or [`Conv::small_layout`] (up).
@@ -123,13 +110,7 @@ impl Reduction {
         let method = if winograd {
             Method::Winograd(Winograd::new(level, precision, conv, way, input, output))
         } else if output.shape[2] <= NARROW {
-            let [height, width, _] = input.shape;
-            let lanes = conv.kernel * conv.kernel * output.shape[2];
-            let parts = Layout { shape: [height, width, lanes], ..input };
-            let pixels =
-                (0..height as isize).flat_map(|y| (0..width as isize).map(move |x| [y, x]));
-            let pixels = pixels.map(|[y, x]| [input.offset(y, x), parts.offset(y, x)]).collect();
-            Method::Fold(Fold { parts, pixels, passes: passes(parts) })
+            Method::Narrow(passes(input))
         } else {
             Method::Direct(passes(input))
         };
@@ -192,16 +173,17 @@ impl Reduction {
                 });
                 packed
             }
-            Method::Fold(_) => {
-                let lanes = taps * outputs;
-                let mut packed = Buffer::new(lanes.div_ceil(panel) * inputs * panel);
-                let mut steps = packed.chunks_exact_mut(panel);
-                for first in (0..lanes).step_by(panel) {
-                    for (input, to) in (0..inputs).zip(&mut steps) {
-                        for (lane, to) in (first..).zip(to) {
-                            let (tap, output) = (lane / outputs, lane % outputs);
-                            let at = output * by_output + input * by_input + tap;
-                            *to = if lane < lanes { weight[at] } else { 0.0 };
+            Method::Narrow(passes) => {
+                // [pass, output, tap, input]
+                let mut packed =
+                    Buffer::new(passes.iter().map(Pass::taps).sum::<usize>() * inputs * outputs);
+                let mut rest = packed.iter_mut();
+                for pass in passes {
+                    for output in 0..outputs {
+                        for tap in pass.each_tap(kernel) {
+                            let weight = &weight[output * by_output + tap..];
+                            let from = weight.iter().step_by(by_input).take(inputs);
+                            from.zip(&mut rest).for_each(|(from, to)| *to = *from);
                         }
                     }
                 }
@@ -266,79 +248,34 @@ impl Reduction {
             Method::Winograd(winograd) => {
                 winograd.run(samples, packed, from, to, finish, &mut scratch.winograd);
             }
-            Method::Fold(fold) => {
-                let parts = &mut scratch.parts;
-                if parts.len() < fold.parts.len() {
-                    parts.resize(fold.parts.len(), 0.0);
-                }
-                fold.parts.clear_border(parts);
-                for sample in 0..samples {
-                    let job = Contract {
-                        x: &from[sample * strides[0]..],
-                        w: packed,
-                        positions: &fold.pixels,
-                        samples: 1,
-                        sample_stride: [0; 2],
-                        steps: Steps { count: [1, 1, inputs], x: [0, 0, 1], w: [0, 0, panel] },
-                        n: fold.parts.shape[2],
-                        panel_stride: [inputs * panel, panel],
-                        finish: Finish::Store,
-                        repeat: 1,
-                        repeat_stride: [0; 3],
-                        pairs: false,
-                    };
-                    contract(self.level, &job, parts);
-                    self.fold(fold, parts, to, finish, sample);
-                }
-            }
-        }
-    }
-
-    /// Adds up contributions.
-    fn fold(
-        &self,
-        Fold { parts: layout, passes, .. }: &Fold,
-        parts: &[f32],
-        to: &mut [f32],
-        finish: Finish<'_>,
-        sample: usize,
-    ) {
-        let start = sample * self.output.len();
-        let to = &mut to[start..][..self.output.len()];
-        let channels = self.output.shape[2];
-        for pass in passes {
-            let places = pass.rows.iter().enumerate().flat_map(|(i, ky)| {
-                pass.columns.iter().enumerate().map(move |(j, kx)| {
-                    let tap = ky * self.conv.kernel + kx;
-                    i * layout.row() + j * layout.shape[2] + tap * channels
-                })
-            });
-            let places: Vec<usize> = places.collect();
-            for [from, at] in pass.positions.range(0..pass.positions.len()) {
-                for c in 0..channels {
-                    let parts = &parts[from + c..];
-                    let sum = match places.as_slice() {
-                        // The frequent counts, in straight lines.
-                        [a, b, c, d] => parts[*a] + parts[*b] + (parts[*c] + parts[*d]),
-                        [a, b, c, d, e, f, g, h, i] => {
-                            let first = parts[*a] + parts[*b] + (parts[*c] + parts[*d]);
-                            let second = parts[*e] + parts[*f] + (parts[*g] + parts[*h]);
-                            first + second + parts[*i]
-                        }
-                        places => places.iter().map(|place| parts[*place]).sum(),
-                    };
-                    let to = &mut to[at + c];
-                    *to = match finish {
-                        Finish::Add => *to + sum,
-                        Finish::Activate { bias, .. } => sum + bias[c],
-                        Finish::Store | Finish::Slope { .. } => sum,
-                    };
+            Method::Narrow(passes) => {
+                let from = from.chunks(strides[0]);
+                for (sample, (from, to)) in
+                    from.zip(to.chunks_mut(strides[1])).take(samples).enumerate()
+                {
+                    let mut packed = packed;
+                    for pass in passes {
+                        let (rows, run) = (pass.rows.len(), pass.columns.len() * inputs);
+                        let job = Narrow {
+                            x: from,
+                            w: packed,
+                            positions: &pass.positions,
+                            rows,
+                            run,
+                            row_stride: self.input.row(),
+                            channels: outputs,
+                            finish,
+                            to,
+                        };
+                        narrow(self.level, job);
+                        packed = &packed[outputs * rows * run..];
+                    }
+                    for row in self.output.rows() {
+                        let place = sample * strides[1] + row.start;
+                        elementwise::finish_row(self.level, &mut to[row], finish, place);
+                    }
                 }
             }
-        }
-        for row in self.output.rows() {
-            let place = start + row.start;
-            crate::elementwise::finish_row(self.level, &mut to[row], finish, place);
         }
     }
 }

@@ -115,6 +115,17 @@ impl<const BF16: bool> Simd for Avx512<BF16> {
         }
     }
     #[inline(always)]
+    fn sum(self, v: __m512) -> f32 {
+        unsafe {
+            let halves = _mm512_castps_pd(v);
+            let high = _mm256_castpd_ps(_mm512_extractf64x4_pd::<1>(halves));
+            let eight = _mm256_add_ps(_mm512_castps512_ps256(v), high);
+            let four = _mm_add_ps(_mm256_castps256_ps128(eight), _mm256_extractf128_ps::<1>(eight));
+            let two = _mm_add_ps(four, _mm_movehl_ps(four, four));
+            _mm_cvtss_f32(_mm_add_ss(two, _mm_movehdup_ps(two)))
+        }
+    }
+    #[inline(always)]
     unsafe fn load_first(self, from: *const f32, count: usize) -> __m512 {
         unsafe { _mm512_maskz_loadu_ps(first(count), from) }
     }
