@@ -29,8 +29,9 @@ impl WeightGradient {
         large: Layout,
     ) -> Self {
         // Pairs are of neighbouring pixels of the small map. Of few large channels, packing them costs
-        // more than it saves.
+        // more than it saves; and wide layers gain more by panels.
         let pairs = precision == Precision::Bf16
+            && conv.weights() < WIDE
             && conv.small[2] > 4
             && conv.large[2] > 4
             && conv.small[1].is_multiple_of(2);
