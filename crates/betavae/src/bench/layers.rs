@@ -1,6 +1,6 @@
 //! The speed of each convolution's kernels.
 
-use betavae_kernels::{LayerSpeed, layer_speed};
+use betavae_kernels::{LayerSpeed, Precision, layer_speed};
 use serde::Serialize;
 
 use super::Options;
@@ -14,6 +14,8 @@ use crate::model::{Architecture, Convolution, ModelConfig, Network};
 pub struct LayerMeasurement {
     /// Which network.
     pub architecture: Architecture,
+    /// How operands are multiplied.
+    pub precision: Precision,
     /// Name of its parameters.
     pub layer: String,
     /// Shape [H, W, C] of the input.
@@ -50,6 +52,7 @@ pub fn measure_layers(options: &Options) -> Result<Vec<LayerMeasurement>> {
             layer_speed(precision, input, layer);
         LayerMeasurement {
             architecture,
+            precision,
             layer: name,
             input,
             output: layer.output(input).unwrap_or_default(),
