@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::geometry::Layout;
 use crate::simd::{Kernel, Level, Simd, dispatch};
 
-/// How convolutions multiply.
+/// How layers multiply.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Precision {
@@ -108,12 +108,11 @@ fn pack_distant(level: Level, from: &[f32], distance: usize, to: &mut [f32]) {
     dispatch(level, Run(from, distance, to));
 }
 
-/// Steps of a panel of weights each, of which two become the pairs of one.
-pub(crate) fn pack_steps(level: Level, steps: &[f32], to: &mut [f32]) {
-    let panel = level.panel();
-    let two = steps.chunks_exact(2 * panel);
-    for (to, two) in to.chunks_exact_mut(panel).zip(two) {
-        pack_distant(level, two, panel, to);
+/// Steps of `width` floats each, of which two become the pairs of one.
+pub(crate) fn pack_steps(level: Level, width: usize, steps: &[f32], to: &mut [f32]) {
+    let two = steps.chunks_exact(2 * width);
+    for (to, two) in to.chunks_exact_mut(width).zip(two) {
+        pack_distant(level, two, width, to);
     }
 }
 

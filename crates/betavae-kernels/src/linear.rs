@@ -2,11 +2,13 @@
 //!
 //! Weights [O, I] are the large operand and are read once. On the way forward they are broadcast in
 //! place, and the images of the batch run along the lanes; on the way back inputs run along the
-//! lanes, and gradients are broadcast.
+//! lanes, and gradients are broadcast. In bf16, two terms of a sum are a pair; sums of an odd number
+//! of terms stay in f32.
 
 use rayon::prelude::*;
 
 use crate::activation::Activation;
+use crate::bf16::{self, Precision};
 use crate::buffer::filled;
 use crate::contract::{Contract, Finish, Positions, Steps, contract};
 use crate::elementwise;
@@ -24,16 +26,22 @@ const TERMS: usize = 1024;
 /// second-level cache.
 const BLOCK: [usize; 2] = [1024, 128];
 
-/// A batch [B, n] in the order in which the inner loop wants it: [panel of B, n, lane].
+/// A batch [B, n] in the order in which the inner loop wants it: [panel of B, n, lane], or pairs of n.
 struct Batch {
     panel: usize,
     images: usize,
     n: usize,
     values: Vec<f32>,
+    pairs: bool,
+}
+
+/// Whether sums of `terms` are of pairs.
+fn paired(precision: Precision, terms: usize) -> bool {
+    precision == Precision::Bf16 && terms.is_multiple_of(2)
 }
 
 impl Batch {
-    fn pack(level: Level, x: &[f32], n: usize) -> Self {
+    fn pack(level: Level, precision: Precision, x: &[f32], n: usize) -> Self {
         let (panel, images) = (level.panel(), x.len() / n);
         let mut values = vec![0.0; images.div_ceil(panel) * n * panel];
         let panels = values.chunks_mut(n * panel).zip(x.chunks(n * panel));
@@ -43,7 +51,13 @@ impl Batch {
                 lanes.for_each(|(to, x)| *to = *x);
             }
         });
-        Self { panel, images, n, values }
+        let pairs = paired(precision, n);
+        if pairs {
+            let steps = std::mem::take(&mut values);
+            values = vec![0.0; steps.len() / 2];
+            bf16::pack_steps(level, panel, &steps, &mut values);
+        }
+        Self { panel, images, n, values, pairs }
     }
 
     /// matrix [rows, n] times the transposed batch: [rows, B].
@@ -52,30 +66,40 @@ impl Batch {
         let tasks = out.chunks_mut(ROWS * self.images).enumerate();
         for_each(rows * self.n * self.images / 64, tasks, |(i, out)| {
             let count = out.len() / self.images;
-            let first = i * ROWS * self.n;
-            let positions: Positions =
-                (0..count).map(|row| [row * self.n, row * self.images]).collect();
-            for start in (0..self.n).step_by(TERMS) {
-                let terms = TERMS.min(self.n - start);
+            let rows = &matrix[i * ROWS * self.n..][..count * self.n];
+            let (rows, n) = match self.pairs {
+                true => (&*neighbours(level, rows), self.n / 2),
+                false => (rows, self.n),
+            };
+            let positions: Positions = (0..count).map(|row| [row * n, row * self.images]).collect();
+            for start in (0..n).step_by(TERMS) {
+                let terms = TERMS.min(n - start);
                 let job = Contract {
-                    x: &matrix[first + start..],
+                    x: &rows[start..],
                     w: &self.values[start * self.panel..],
                     positions: &positions,
                     samples: 1,
                     sample_stride: [0; 2],
                     steps: Steps { count: [1, 1, terms], x: [0, 0, 1], w: [0, 0, self.panel] },
                     n: self.images,
-                    panel_stride: [self.n * self.panel, self.panel],
+                    panel_stride: [n * self.panel, self.panel],
                     finish: Finish::Add,
                     repeat: 1,
                     repeat_stride: [0; 3],
-                    pairs: false,
+                    pairs: self.pairs,
                 };
                 contract(level, &job, out);
             }
         });
         out
     }
+}
+
+/// Pairs of neighbours.
+fn neighbours(level: Level, from: &[f32]) -> Vec<f32> {
+    let mut pairs = vec![0.0; from.len() / 2];
+    bf16::pack_neighbours(level, from, &mut pairs);
+    pairs
 }
 
 /// Work, in floats moved or in 64 multiplications, from which threads are worth their waking up.
@@ -117,13 +141,14 @@ const LINE: usize = 16;
 /// activation(x weight^T + bias): [B, O] of `x` [B, I] and `weight` [O, I].
 pub(crate) fn forward(
     level: Level,
+    precision: Precision,
     x: &[f32],
     weight: &[f32],
     bias: &[f32],
     activation: Activation,
 ) -> Vec<f32> {
     let (outputs, inputs) = (bias.len(), weight.len() / bias.len());
-    let batch = Batch::pack(level, x, inputs);
+    let batch = Batch::pack(level, precision, x, inputs);
     let y = batch.times(level, weight, outputs);
     transposed(&y, batch.images, |row| {
         elementwise::add(row, bias);
@@ -134,21 +159,32 @@ pub(crate) fn forward(
 /// Gradients by `x` (if wanted), weight and bias, for the gradient before the activation.
 pub(crate) fn backward(
     level: Level,
+    precision: Precision,
     x: &[f32],
     weight: &[f32],
     gradient: &[f32],
     outputs: usize,
     wanted: bool,
 ) -> (Option<Vec<f32>>, Vec<f32>, Vec<f32>) {
-    let dx = wanted.then(|| input_gradient(level, weight, gradient, outputs));
-    let dw = weight_gradient(level, x, gradient, [outputs, weight.len() / outputs]);
+    let dx = wanted.then(|| input_gradient(level, precision, weight, gradient, outputs));
+    let dw = weight_gradient(level, precision, x, gradient, [outputs, weight.len() / outputs]);
     let mut db = vec![0.0; outputs];
     gradient.chunks_exact(outputs).for_each(|row| elementwise::add(&mut db, row));
     (dx, dw, db)
 }
 
 /// gradient weight: [B, I]
-fn input_gradient(level: Level, weight: &[f32], gradient: &[f32], outputs: usize) -> Vec<f32> {
+fn input_gradient(
+    level: Level,
+    precision: Precision,
+    weight: &[f32],
+    gradient: &[f32],
+    outputs: usize,
+) -> Vec<f32> {
+    let pairs = paired(precision, outputs);
+    let half = if pairs { 2 } else { 1 };
+    let packed = if pairs { neighbours(level, gradient) } else { Vec::new() };
+    let factors = if pairs { &packed } else { gradient };
     let (panel, inputs, images) = (level.panel(), weight.len() / outputs, gradient.len() / outputs);
     let columns = |block: usize| block * BLOCK[1]..inputs.min((block + 1) * BLOCK[1]);
     let blocks: Vec<_> = (0..inputs.div_ceil(BLOCK[1]))
@@ -160,7 +196,8 @@ fn input_gradient(level: Level, weight: &[f32], gradient: &[f32], outputs: usize
             // [panel, row, lane]
             let mut collected = vec![0.0; width.div_ceil(panel) * rows * panel];
             let mut sums = vec![0.0; images * width];
-            let positions = (0..images).map(|b| [b * outputs, b * width]).collect();
+            let positions = (0..images).map(|b| [b * outputs / half, b * width]).collect();
+            let mut packed = vec![0.0; if pairs { collected.len() / 2 } else { 0 }];
             for first in (0..outputs).step_by(rows) {
                 let count = rows.min(outputs - first);
                 for (i, row) in
@@ -171,19 +208,25 @@ fn input_gradient(level: Level, weight: &[f32], gradient: &[f32], outputs: usize
                         to.copy_from_slice(lanes);
                     }
                 }
+                let w = if pairs {
+                    bf16::pack_steps(level, panel, &collected, &mut packed);
+                    &packed
+                } else {
+                    &collected
+                };
                 let job = Contract {
-                    x: &gradient[first..],
-                    w: &collected,
+                    x: &factors[first / half..],
+                    w,
                     positions: &positions,
                     samples: 1,
                     sample_stride: [0; 2],
-                    steps: Steps { count: [1, 1, count], x: [0, 0, 1], w: [0, 0, panel] },
+                    steps: Steps { count: [1, 1, count / half], x: [0, 0, 1], w: [0, 0, panel] },
                     n: width,
-                    panel_stride: [rows * panel, panel],
+                    panel_stride: [rows / half * panel, panel],
                     finish: Finish::Add,
                     repeat: 1,
                     repeat_stride: [0; 3],
-                    pairs: false,
+                    pairs,
                 };
                 contract(level, &job, &mut sums);
             }
@@ -202,19 +245,30 @@ fn input_gradient(level: Level, weight: &[f32], gradient: &[f32], outputs: usize
 /// gradient^T x: [O, I]
 fn weight_gradient(
     level: Level,
+    precision: Precision,
     x: &[f32],
     gradient: &[f32],
     [outputs, inputs]: [usize; 2],
 ) -> Vec<f32> {
     let (panel, images) = (level.panel(), x.len() / inputs);
+    let pairs = paired(precision, images);
+    let terms = if pairs { images / 2 } else { images };
+    let paired_up = |width: usize, steps: &[f32]| {
+        let mut pairs = vec![0.0; steps.len() / 2];
+        bf16::pack_steps(level, width, steps, &mut pairs);
+        pairs
+    };
     // [panel of inputs, image, lane]
-    let panels = filled(images * inputs.div_ceil(panel) * panel, images * panel, |i, to| {
+    let mut panels = filled(images * inputs.div_ceil(panel) * panel, images * panel, |i, to| {
         let first = i * panel;
         let lanes = panel.min(inputs - first);
         for (to, row) in to.chunks_exact_mut(panel).zip(x.chunks_exact(inputs)) {
             to[..lanes].copy_from_slice(&row[first..][..lanes]);
         }
     });
+    if pairs {
+        panels = paired_up(panel, &panels);
+    }
     filled(outputs * inputs, ROWS * inputs, |i, to| {
         let rows = to.len() / inputs;
         // [image, row]
@@ -222,19 +276,22 @@ fn weight_gradient(
         for (to, from) in factors.chunks_exact_mut(ROWS).zip(gradient.chunks_exact(outputs)) {
             to[..rows].copy_from_slice(&from[i * ROWS..][..rows]);
         }
+        if pairs {
+            factors = paired_up(ROWS, &factors);
+        }
         let job = Contract {
             x: &factors,
             w: &panels,
             positions: &(0..rows).map(|row| [row, row * inputs]).collect(),
             samples: 1,
             sample_stride: [0; 2],
-            steps: Steps { count: [1, 1, images], x: [0, 0, ROWS], w: [0, 0, panel] },
+            steps: Steps { count: [1, 1, terms], x: [0, 0, ROWS], w: [0, 0, panel] },
             n: inputs,
-            panel_stride: [images * panel, panel],
+            panel_stride: [terms * panel, panel],
             finish: Finish::Store,
             repeat: 1,
             repeat_stride: [0; 3],
-            pairs: false,
+            pairs,
         };
         contract(level, &job, to);
     })

@@ -169,7 +169,7 @@ impl Reduction {
                     }
                     let mut steps = Buffer::new(2 * to.len());
                     fill(&mut steps);
-                    bf16::pack_steps(self.level, &steps, to);
+                    bf16::pack_steps(self.level, panel, &steps, to);
                 });
                 packed
             }

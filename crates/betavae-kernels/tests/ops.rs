@@ -69,9 +69,31 @@ fn linear() {
             compare!(
                 format!("linear {batch} x {inputs} to {outputs} {activation:?}"),
                 [x, weight, bias],
-                ops::linear(a, b, c, activation),
+                ops::linear(a, b, c, activation, Precision::F32),
                 reference::linear(d, e, f, activation)
             );
+        }
+    }
+}
+
+/// With operands that bf16 holds exactly, sums are those of f32, of an even and odd number of terms.
+#[test]
+fn linear_in_bf16() {
+    for (batch, inputs, outputs) in [(6, 10, 256), (64, 37, 20), (33, 2300, 64), (2, 8, 1500)] {
+        let coarse = |tensor: Tensor<2>| {
+            tensor.mul_scalar(64.0).round().div_scalar(64.0).detach().require_grad()
+        };
+        let (x, weight) = (coarse(random([batch, inputs])), coarse(random([outputs, inputs])));
+        let (bias, upstream) = (random([outputs]), coarse(random([batch, outputs])));
+        let run = |precision| {
+            let all = (x.clone(), weight.clone(), bias.clone());
+            let y = ops::linear(all.0, all.1, all.2, Activation::Identity, precision);
+            let gradients = (y.clone() * upstream.clone()).sum().backward();
+            let [dx, dw] = [&x, &weight].map(|of| values(of.grad(&gradients).expect("a gradient")));
+            [values(y.inner()), dx, dw]
+        };
+        for (found, expected) in run(Precision::Bf16).iter().zip(run(Precision::F32)) {
+            assert_close(&format!("{batch} x {inputs} to {outputs}"), found, &expected, 2e-5);
         }
     }
 }
@@ -321,7 +343,7 @@ fn views_are_neither_misread_nor_written_through() {
     compare!(
         "transposed input".to_owned(),
         [x, weight],
-        ops::linear(turned(), weight.clone(), bias.clone(), Activation::Identity),
+        ops::linear(turned(), weight.clone(), bias.clone(), Activation::Identity, Precision::F32),
         reference::linear(turned(), weight.clone(), bias.clone(), Activation::Identity)
     );
 }
@@ -338,7 +360,13 @@ fn infinities_and_nan_are_found() {
     // NaN is not swallowed by an activation.
     let x = Tensor::<2>::full([2, 3], f32::NAN, &good.device());
     for activation in ACTIVATIONS {
-        let y = ops::linear(x.clone(), random([4, 3]).inner(), random([4]).inner(), activation);
+        let y = ops::linear(
+            x.clone(),
+            random([4, 3]).inner(),
+            random([4]).inner(),
+            activation,
+            Precision::F32,
+        );
         assert!(values(y).iter().all(|y| y.is_nan()), "{activation:?}");
     }
 }

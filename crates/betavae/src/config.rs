@@ -55,7 +55,7 @@ pub struct TrainConfig {
     pub keep_checkpoints: usize,
     /// Whether checkpoints come with pictures of reconstructions and traversals.
     pub previews: bool,
-    /// How convolutions multiply in training: `f32`, or `bf16` with sums in f32, which is faster on
+    /// How layers multiply in training: `f32`, or `bf16` with sums in f32, which is faster on
     /// processors with AVX-512 BF16 and slower elsewhere.
     pub precision: Precision,
 }

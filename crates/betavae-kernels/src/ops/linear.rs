@@ -3,6 +3,7 @@
 use burn::tensor::Tensor;
 
 use crate::activation::Activation;
+use crate::bf16::Precision;
 use crate::elementwise;
 use crate::function::{Forward, Function, Operand, apply};
 use crate::simd::{Level, level};
@@ -17,10 +18,11 @@ pub fn linear(
     weight: Tensor<2>,
     bias: Tensor<1>,
     activation: Activation,
+    precision: Precision,
 ) -> Tensor<2> {
     match (Operand::of(&x), Operand::of(&weight), Operand::of(&bias)) {
         (Some(x), Some(weight), Some(bias)) => {
-            apply(Linear { level: level(), activation }, [x, weight, bias]).0
+            apply(Linear { level: level(), activation, precision }, [x, weight, bias]).0
         }
         _ => reference::linear(x, weight, bias, activation),
     }
@@ -30,13 +32,14 @@ pub fn linear(
 struct Linear {
     level: Level,
     activation: Activation,
+    precision: Precision,
 }
 
 impl Function<3> for Linear {
     type Saved = ();
 
     fn forward(&self, [x, weight, bias]: [&[f32]; 3], _: bool) -> Forward<()> {
-        let y = kernel::forward(self.level, x, weight, bias, self.activation);
+        let y = kernel::forward(self.level, self.precision, x, weight, bias, self.activation);
         let shape = [y.len() / bias.len(), bias.len()];
         Forward::new(y, shape, ())
     }
@@ -51,7 +54,9 @@ impl Function<3> for Linear {
         let mut gradient = gradient.to_vec();
         elementwise::multiply_slope(self.level, &mut gradient, done.output(), self.activation);
         let outputs = bias.len();
-        let (dx, dw, db) = kernel::backward(self.level, x, weight, &gradient, outputs, wanted[0]);
+        let (level, precision) = (self.level, self.precision);
+        let (dx, dw, db) =
+            kernel::backward(level, precision, x, weight, &gradient, outputs, wanted[0]);
         [dx, Some(dw), Some(db)]
     }
 }

@@ -236,7 +236,7 @@ impl Winograd {
             return packed;
         }
         let mut pairs = Buffer::new(packed.len() / 2);
-        bf16::pack_steps(self.level, &packed, &mut pairs);
+        bf16::pack_steps(self.level, panel, &packed, &mut pairs);
         pairs
     }
 

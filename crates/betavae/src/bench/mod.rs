@@ -64,7 +64,7 @@ pub struct Options {
     pub latents: usize,
     /// What one step is.
     pub mode: Mode,
-    /// How convolutions multiply in training; encoding is always in f32.
+    /// How layers multiply in training; encoding is always in f32.
     pub precision: Precision,
 }
 

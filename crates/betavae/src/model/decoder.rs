@@ -57,7 +57,7 @@ impl Decoder {
     /// [B, D] to [B, H, W, C]: logits or means, as the likelihood has it.
     pub fn forward(&self, z: Tensor<2>, pass: &mut Pass) -> Tensor<4> {
         let (normalised, last) = self.convs();
-        let x = conv_norm_stack(self.start(z), normalised, &self.norm, pass);
+        let x = conv_norm_stack(self.start(z, pass), normalised, &self.norm, pass);
         conv_stack(x, last, pass)
     }
 
@@ -72,7 +72,7 @@ impl Decoder {
         pass: &mut Pass,
     ) -> Tensor<1> {
         let (normalised, last) = self.convs();
-        let (x, end) = (self.start(z), (target, likelihood.kernel()));
+        let (x, end) = (self.start(z, pass), (target, likelihood.kernel()));
         if last.is_empty() {
             return ops::nll(x, end.0, end.1).mean();
         }
@@ -80,13 +80,13 @@ impl Decoder {
     }
 
     /// [B, D] to the map before the convolutions.
-    fn start(&self, z: Tensor<2>) -> Tensor<4> {
+    fn start(&self, z: Tensor<2>, pass: &Pass) -> Tensor<4> {
         let spec = &self.spec;
         let mut features = z;
         for layer in &self.hidden {
-            features = layer.forward(features, spec.activation);
+            features = layer.forward(features, spec.activation, pass);
         }
-        let features = self.project.forward(features, spec.project_activation);
+        let features = self.project.forward(features, spec.project_activation, pass);
         let [batch, _] = features.dims();
         // As in the encoder, the flat order is channel, row, column.
         let start = [batch, spec.start.channels, spec.start.height, spec.start.width];

@@ -67,11 +67,11 @@ impl Encoder {
         // Weights after the flattening are ordered as PyTorch flattens: channel, row, column.
         let mut features: Tensor<2> = x.permute([0, 3, 1, 2]).flatten(1, 3);
         for layer in &self.hidden {
-            features = layer.forward(features, self.activation);
+            features = layer.forward(features, self.activation, pass);
         }
         Posterior {
-            mean: self.mean.forward(features.clone(), Activation::Identity),
-            log_var: self.log_var.forward(features, Activation::Identity),
+            mean: self.mean.forward(features.clone(), Activation::Identity, pass),
+            log_var: self.log_var.forward(features, Activation::Identity, pass),
         }
     }
 }

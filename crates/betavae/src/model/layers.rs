@@ -55,8 +55,8 @@ impl Linear {
     }
 
     /// [B, I] to [B, O].
-    pub fn forward(&self, x: Tensor<2>, activation: Activation) -> Tensor<2> {
-        ops::linear(x, self.weight.val(), self.bias.val(), activation)
+    pub fn forward(&self, x: Tensor<2>, activation: Activation, pass: &Pass) -> Tensor<2> {
+        ops::linear(x, self.weight.val(), self.bias.val(), activation, pass.precision())
     }
 }
 
@@ -231,7 +231,7 @@ impl ConvTranspose2d {
 pub enum Pass {
     /// Running averages are used; nothing is recorded.
     Eval,
-    /// Batch statistics are used and recorded; convolutions multiply with this precision.
+    /// Batch statistics are used and recorded; layers multiply with this precision.
     Train(Vec<BatchMoments>, Precision),
 }
 
@@ -246,7 +246,7 @@ impl Pass {
         Pass::Train(Vec::new(), precision)
     }
 
-    /// How convolutions multiply; outside training always in f32.
+    /// How layers multiply; outside training always in f32.
     pub fn precision(&self) -> Precision {
         match self {
             Pass::Eval => Precision::F32,
