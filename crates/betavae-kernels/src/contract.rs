@@ -12,7 +12,7 @@ use std::ops::Range;
 
 use crate::activation::Activation;
 use crate::math;
-use crate::simd::{Kernel, Level, Simd, dispatch};
+use crate::simd::{Kernel, Level, Simd, array, dispatch};
 
 /// Three nested loops over the terms of a sum, outermost first: how many, and how far (in floats)
 /// `x` and `w` move with each.
@@ -264,7 +264,7 @@ unsafe fn one_panel<S: Simd, const P: usize, const H: usize, const N: usize, con
             if count > H {
                 tile::<S, P, N, PAIRS>(simd, job, &offsets, count, out, part);
             } else {
-                let offsets = &std::array::from_fn::<_, H, _>(|i| offsets[i]);
+                let offsets = &array!(i < H => offsets[i]);
                 tile::<S, H, N, PAIRS>(simd, job, offsets, count, out, part);
             }
         }
@@ -288,15 +288,14 @@ unsafe fn tile<S: Simd, const P: usize, const N: usize, const PAIRS: bool>(
     let mut sums = [[simd.splat(0.0); N]; P];
     // SAFETY: the caller promises that positions and steps stay inside the slices.
     unsafe {
-        let x: [*const f32; P] = std::array::from_fn(|p| job.x.as_ptr().add(offsets[p][0]));
+        let x = array!(p < P => job.x.as_ptr().add(offsets[p][0]));
         let w = job.w.as_ptr().add(bases[1] + panel * job.panel_stride[0]);
         for i in 0..outer {
             for j in 0..middle {
                 let mut k = i * x_strides[0] + j * x_strides[1];
                 let mut w = w.add(i * w_strides[0] + j * w_strides[1]);
                 for _ in 0..inner {
-                    let vectors: [S::V; N] =
-                        std::array::from_fn(|v| simd.load(w.add(v * S::LANES)));
+                    let vectors = array!(v < N => simd.load(w.add(v * S::LANES)));
                     for p in 0..P {
                         let value = simd.splat(*x[p].add(k));
                         for v in 0..N {
@@ -332,7 +331,7 @@ unsafe fn tile<S: Simd, const P: usize, const N: usize, const PAIRS: bool>(
             (Finish::Add, _) if whole => each!(|sum, v, at, to| simd.add(simd.load(to), sum)),
             (Finish::Activate { bias, .. }, Some(leak)) if whole => {
                 let bias = bias.as_ptr().add(panel * S::PANEL);
-                let bias: [S::V; N] = std::array::from_fn(|v| simd.load(bias.add(v * S::LANES)));
+                let bias = array!(v < N => simd.load(bias.add(v * S::LANES)));
                 let leak = simd.splat(leak);
                 each!(|sum, v, at, to| {
                     let x = simd.add(sum, bias[v]);

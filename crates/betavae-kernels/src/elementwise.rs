@@ -6,7 +6,7 @@ use crate::activation::Activation;
 use crate::contract::Finish;
 use crate::geometry::Layout;
 use crate::math;
-use crate::simd::{Kernel, Level, Simd, dispatch};
+use crate::simd::{Kernel, Level, Simd, dispatch, vectors};
 
 /// Finishes a row of sums that already holds the bias; `start` is its place in the output.
 pub(crate) fn finish_row(level: Level, row: &mut [f32], finish: Finish<'_>, start: usize) {
@@ -20,14 +20,6 @@ pub(crate) fn finish_row(level: Level, row: &mut [f32], finish: Finish<'_>, star
     }
 }
 
-/// Calls `f(offset, lanes)` for each vector of `len` floats.
-#[inline(always)]
-fn vectors<S: Simd>(len: usize, mut f: impl FnMut(usize, usize)) {
-    for offset in (0..len).step_by(S::LANES) {
-        f(offset, (len - offset).min(S::LANES));
-    }
-}
-
 /// Applies the activation in place.
 pub(crate) fn activate(level: Level, x: &mut [f32], activation: Activation) {
     struct Run<'a>(&'a mut [f32], Activation);
@@ -36,13 +28,13 @@ pub(crate) fn activate(level: Level, x: &mut [f32], activation: Activation) {
         #[inline(always)]
         fn run<S: Simd>(self, simd: S) {
             let (len, to) = (self.0.len(), self.0.as_mut_ptr());
-            vectors::<S>(len, |i, lanes| {
+            for (i, lanes) in vectors::<S>(len) {
                 // SAFETY: i + lanes <= len.
                 unsafe {
                     let value = simd.load_first(to.add(i), lanes);
                     simd.store_first(to.add(i), math::activate(simd, self.1, value), lanes);
                 }
-            });
+            }
         }
     }
     if activation != Activation::Identity {
@@ -63,7 +55,7 @@ pub(crate) fn multiply_slope(
         #[inline(always)]
         fn run<S: Simd>(self, simd: S) {
             let (len, to, from) = (self.0.len(), self.0.as_mut_ptr(), self.1.as_ptr());
-            vectors::<S>(len, |i, lanes| {
+            for (i, lanes) in vectors::<S>(len) {
                 // SAFETY: i + lanes <= len, which both slices have.
                 unsafe {
                     let gradient = simd.load_first(to.add(i), lanes);
@@ -71,7 +63,7 @@ pub(crate) fn multiply_slope(
                     let value = math::multiply_slope(simd, self.2, output, gradient);
                     simd.store_first(to.add(i), value, lanes);
                 }
-            });
+            }
         }
     }
     assert_eq!(gradient.len(), outputs.len());
@@ -102,14 +94,14 @@ pub(crate) fn add_channel_sums(
                 let row = &self.1[row];
                 let (to, from) = (self.2.as_mut_ptr(), row.as_ptr());
                 assert_eq!(self.2.len(), row.len());
-                vectors::<S>(row.len(), |i, lanes| {
+                for (i, lanes) in vectors::<S>(row.len()) {
                     // SAFETY: i + lanes is at most the length of both.
                     unsafe {
                         let sum = simd.load_first(to.add(i), lanes);
                         let sum = simd.add(sum, simd.load_first(from.add(i), lanes));
                         simd.store_first(to.add(i), sum, lanes);
                     }
-                });
+                }
             }
         }
     }
@@ -152,7 +144,7 @@ pub(crate) fn nll_and_gradient(
             let (zero, one) = (simd.splat(0.0), simd.splat(1.0));
             let scale = simd.splat(scale);
             let mut sum = zero;
-            vectors::<S>(len, |i, lanes| {
+            for (i, lanes) in vectors::<S>(len) {
                 // SAFETY: i + lanes <= len, which both slices have.
                 let (x, t) = unsafe {
                     (simd.load_first(to.add(i), lanes), simd.load_first(from.add(i), lanes))
@@ -178,7 +170,7 @@ pub(crate) fn nll_and_gradient(
                 sum = simd.add(sum, value);
                 // SAFETY: as above.
                 unsafe { simd.store_first(to.add(i), simd.mul(gradient, scale), lanes) };
-            });
+            }
             simd.sum(sum)
         }
     }

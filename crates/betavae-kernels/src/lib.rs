@@ -44,7 +44,7 @@ pub use bf16::{Precision, has_bf16};
 pub use elementwise::Nll;
 pub use norm::BATCH_NORM_EPSILON;
 pub use optimizer::AdamStep;
-pub use peak::peak_gflops;
+pub use peak::{peak_gflops, thread_peak_gflops};
 pub use pool::awake;
 pub use simd::{Level, checked_level, level};
 pub use stack::{Layer, LayerSpeed, layer_speed};

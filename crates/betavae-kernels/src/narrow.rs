@@ -1,10 +1,8 @@
 //! Sums for few output channels, which would leave most lanes of an output's vector empty: the lanes
 //! run along what a pixel sees, and are added up at the end.
 
-use std::array;
-
 use crate::contract::{Finish, Positions};
-use crate::simd::{Kernel, Level, Simd, dispatch};
+use crate::simd::{Kernel, Level, Simd, array, dispatch};
 
 /// Up to this many output channels.
 pub(crate) const NARROW: usize = 4;
@@ -80,7 +78,7 @@ impl Narrow<'_> {
                     let x = x.as_ptr().add(row * row_stride);
                     let w = w.as_ptr().add(row * run);
                     for k in (0..whole).step_by(S::LANES) {
-                        let factors = array::from_fn(|c| simd.load(w.add(c * rows * run + k)));
+                        let factors = array!(c < C => simd.load(w.add(c * rows * run + k)));
                         for p in 0..P {
                             let value = simd.load(x.add(places[p][0] + k));
                             multiply(simd, value, &factors, &mut sums[p]);
@@ -88,8 +86,7 @@ impl Narrow<'_> {
                     }
                     if whole < run {
                         let (x, w, rest) = (x.add(whole), w.add(whole), run - whole);
-                        let factors =
-                            array::from_fn(|c| simd.load_first(w.add(c * rows * run), rest));
+                        let factors = array!(c < C => simd.load_first(w.add(c * rows * run), rest));
                         for p in 0..P {
                             let value = simd.load_first(x.add(places[p][0]), rest);
                             multiply(simd, value, &factors, &mut sums[p]);

@@ -7,7 +7,7 @@
 
 use crate::activation::Activation;
 use crate::math;
-use crate::simd::{Kernel, Level, Simd, dispatch};
+use crate::simd::{Kernel, Level, Simd, array, dispatch};
 
 /// What batch normalisation divides by: sqrt(variance + this).
 pub const BATCH_NORM_EPSILON: f64 = 1e-5;
@@ -52,13 +52,36 @@ fn in_columns<S: Simd>(simd: S, channels: usize, columns: &mut impl Columns) {
 #[inline(always)]
 unsafe fn load<S: Simd, const G: usize>(simd: S, from: *const f32, lanes: usize) -> [S::V; G] {
     // SAFETY: as the caller promises.
-    std::array::from_fn(|g| unsafe {
-        let from = from.add(g * S::LANES);
-        if g + 1 == G && lanes < S::LANES { simd.load_first(from, lanes) } else { simd.load(from) }
-    })
+    unsafe {
+        let mut values = [simd.splat(0.0); G];
+        for g in 0..G {
+            let from = from.add(g * S::LANES);
+            values[g] = if g + 1 == G && lanes < S::LANES {
+                simd.load_first(from, lanes)
+            } else {
+                simd.load(from)
+            };
+        }
+        values
+    }
 }
 
-/// The same, written.
+/// [`load`] from `c` on, of several rows of values per channel.
+///
+/// # Safety
+/// The channels can be read of each.
+#[inline(always)]
+unsafe fn columns<S: Simd, const G: usize, const N: usize>(
+    simd: S,
+    values: [&[f32]; N],
+    c: usize,
+    lanes: usize,
+) -> [[S::V; G]; N] {
+    // SAFETY: as the caller promises.
+    unsafe { array!(n < N => load::<S, G>(simd, values[n].as_ptr().add(c), lanes)) }
+}
+
+/// `G` vectors to `to`, the last of `lanes`.
 ///
 /// # Safety
 /// They can be written.
@@ -122,15 +145,15 @@ impl Columns for MomentsOf<'_> {
             let mut sums = [simd.splat(0.0); G];
             for at in (c..x.len()).step_by(channels) {
                 let values = load::<S, G>(simd, x.as_ptr().add(at), lanes);
-                sums = std::array::from_fn(|g| simd.add(sums[g], values[g]));
+                sums = array!(g < G => simd.add(sums[g], values[g]));
             }
             let share = simd.splat(1.0 / *pixels as f32);
-            let mean: [S::V; G] = std::array::from_fn(|g| simd.mul(sums[g], share));
+            let mean = array!(g < G => simd.mul(sums[g], share));
             let mut square = [simd.splat(0.0); G];
             for at in (c..x.len()).step_by(channels) {
                 let values = load::<S, G>(simd, x.as_ptr().add(at), lanes);
-                let centred: [S::V; G] = std::array::from_fn(|g| simd.sub(values[g], mean[g]));
-                square = std::array::from_fn(|g| simd.fma(centred[g], centred[g], square[g]));
+                let centred = array!(g < G => simd.sub(values[g], mean[g]));
+                square = array!(g < G => simd.fma(centred[g], centred[g], square[g]));
             }
             store(simd, means.as_mut_ptr().add(c), mean, lanes);
             store(simd, squares.as_mut_ptr().add(c), square, lanes);
@@ -217,11 +240,10 @@ impl Columns for Apply<'_> {
         let Apply(Normalisation { mean, scale, bias, activation }, x, y) = self;
         // SAFETY: x and y have whole pixels, and the caller promises that the channels exist.
         unsafe {
-            let of = |values: &[f32]| load::<S, G>(simd, values.as_ptr().add(c), lanes);
-            let (mean, scale, bias) = (of(mean), of(scale), of(bias));
+            let [mean, scale, bias] = columns::<S, G, 3>(simd, [mean, scale, bias], c, lanes);
             for at in (c..x.len()).step_by(self.0.scale.len()) {
                 let values = load::<S, G>(simd, x.as_ptr().add(at), lanes);
-                let values: [S::V; G] = std::array::from_fn(|g| {
+                let values = array!(g < G => {
                     let value = simd.fma(simd.sub(values[g], mean[g]), scale[g], bias[g]);
                     math::activate(simd, *activation, value)
                 });
@@ -282,15 +304,14 @@ impl Columns for AddAndCopy<'_> {
         let GradientSums { sums, products } = &mut *self.sums;
         // SAFETY: all have whole pixels, and the caller promises that the channels exist.
         unsafe {
-            let of = |values: &[f32]| load::<S, G>(simd, values.as_ptr().add(c), lanes);
-            let (mut sum, mut product, mean) = (of(sums), of(products), of(self.mean));
+            let [mut sum, mut product, mean] =
+                columns::<S, G, 3>(simd, [sums, products, self.mean], c, lanes);
             for at in (c..self.x.len()).step_by(self.mean.len()) {
                 let gradient = load::<S, G>(simd, self.gradient.as_ptr().add(at), lanes);
                 let x = load::<S, G>(simd, self.x.as_ptr().add(at), lanes);
-                sum = std::array::from_fn(|g| simd.add(sum[g], gradient[g]));
-                product = std::array::from_fn(|g| {
-                    simd.fma(gradient[g], simd.sub(x[g], mean[g]), product[g])
-                });
+                sum = array!(g < G => simd.add(sum[g], gradient[g]));
+                product =
+                    array!(g < G => simd.fma(gradient[g], simd.sub(x[g], mean[g]), product[g]));
                 store(simd, self.to.as_mut_ptr().add(at), gradient, lanes);
             }
             store(simd, sums.as_mut_ptr().add(c), sum, lanes);
@@ -376,12 +397,12 @@ impl Columns for ApplyBack<'_> {
         let channels = mean.len();
         // SAFETY: all have whole pixels, and the caller promises that the channels exist.
         unsafe {
-            let of = |values: &[f32]| load::<S, G>(simd, values.as_ptr().add(c), lanes);
-            let (mean, scale, slope, shift) = (of(mean), of(scale), of(slope), of(shift));
+            let [mean, scale, slope, shift] =
+                columns::<S, G, 4>(simd, [mean, scale, slope, shift], c, lanes);
             for at in (c..self.x.len()).step_by(channels) {
                 let x = load::<S, G>(simd, self.x.as_ptr().add(at), lanes);
                 let gradient = load::<S, G>(simd, self.gradient.as_ptr().add(at), lanes);
-                let values: [S::V; G] = std::array::from_fn(|g| {
+                let values = array!(g < G => {
                     let value = simd.fma(simd.sub(x[g], mean[g]), slope[g], shift[g]);
                     simd.fma(gradient[g], scale[g], value)
                 });

@@ -2,7 +2,7 @@
 
 use rayon::prelude::*;
 
-use crate::simd::{Kernel, Level, Simd, dispatch};
+use crate::simd::{Kernel, Level, Simd, dispatch, vectors};
 
 /// Floats per task.
 const CHUNK: usize = 1 << 13;
@@ -54,8 +54,7 @@ impl Kernel for Adam<'_> {
         let (b2, rest_2) = (splat(step.beta_2), splat(1.0 - step.beta_2));
         let [rate, root] = step.corrected();
         let (rate, root, epsilon) = (splat(rate), splat(1.0 / root), splat(step.epsilon));
-        for i in (0..len).step_by(S::LANES) {
-            let lanes = (len - i).min(S::LANES);
+        for (i, lanes) in vectors::<S>(len) {
             // SAFETY: i + lanes <= len, which all four slices have.
             unsafe {
                 let g = simd.load_first(gradient.as_ptr().add(i), lanes);
@@ -109,9 +108,8 @@ impl Kernel for Adagrad<'_> {
         let Adagrad { rates, parameter, gradient, sum } = self;
         let len = parameter.len();
         assert!(gradient.len() == len && sum.len() == len);
-        let [rate, epsilon] = rates.map(|x| simd.splat(x));
-        for i in (0..len).step_by(S::LANES) {
-            let lanes = (len - i).min(S::LANES);
+        let (rate, epsilon) = (simd.splat(rates[0]), simd.splat(rates[1]));
+        for (i, lanes) in vectors::<S>(len) {
             // SAFETY: i + lanes <= len, which all three slices have.
             unsafe {
                 let g = simd.load_first(gradient.as_ptr().add(i), lanes);

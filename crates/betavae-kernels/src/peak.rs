@@ -19,29 +19,41 @@ const PASSES: usize = 4096;
 ///
 /// The best of a few repetitions of 5 milliseconds.
 pub fn peak_gflops() -> f64 {
-    let level = level();
-    let rates = (0..REPETITIONS).map(|_| match level {
-        // Each of its vectors takes two registers of SSE2, of which there are 16.
-        Level::Portable => rate::<6>(level),
-        // At least 10 chains hide the latency of two multiply-adds per cycle, and 12 leave two
-        // of AVX2's 16 registers for the operands.
-        Level::Avx2 | Level::Avx512 => rate::<12>(level),
-    });
-    rates.fold(0.0, f64::max) / 1e9
+    best(|| {
+        let start = Instant::now();
+        let operations = rayon::broadcast(|_| multiply_until(level(), start));
+        operations.iter().sum::<usize>() as f64 / start.elapsed().as_secs_f64()
+    })
 }
 
-/// Operations per second of all threads, each of which works until a common deadline.
-fn rate<const CHAINS: usize>(level: Level) -> f64 {
-    let start = Instant::now();
-    let operations = rayon::broadcast(|_| {
-        // A thread that other work held up beyond the deadline still has its turn.
-        let mut operations = dispatch(level, Chains::<CHAINS>);
-        while start.elapsed() < DURATION {
-            operations += dispatch(level, Chains::<CHAINS>);
-        }
-        operations
-    });
-    operations.iter().sum::<usize>() as f64 / start.elapsed().as_secs_f64()
+/// [`peak_gflops`] of the current thread alone.
+pub fn thread_peak_gflops() -> f64 {
+    best(|| {
+        let start = Instant::now();
+        multiply_until(level(), start) as f64 / start.elapsed().as_secs_f64()
+    })
+}
+
+/// Of a few rates per second, in 10^9.
+fn best(rate: impl Fn() -> f64) -> f64 {
+    (0..REPETITIONS).map(|_| rate()).fold(0.0, f64::max) / 1e9
+}
+
+/// Operations until [`DURATION`] after `start`; some, even if that is past, so that a thread held up
+/// by other work has its turn.
+fn multiply_until(level: Level, start: Instant) -> usize {
+    let pass = || match level {
+        // Each of its vectors takes two registers of SSE2, of which there are 16.
+        Level::Portable => dispatch(level, Chains::<6>),
+        // At least 10 chains hide the latency of two multiply-adds per cycle, and 12 leave two
+        // of AVX2's 16 registers for the operands.
+        Level::Avx2 | Level::Avx512 => dispatch(level, Chains::<12>),
+    };
+    let mut operations = pass();
+    while start.elapsed() < DURATION {
+        operations += pass();
+    }
+    operations
 }
 
 /// `CHAINS` independent chains of multiply-adds; returns the number of operations.
@@ -64,7 +76,11 @@ impl<const CHAINS: usize> Kernel for Chains<CHAINS> {
             }
         }
         // As a vector: a sum of its lanes would tempt the compiler to rearrange the chains.
-        black_box(chains.into_iter().fold(addend, |a, b| simd.add(a, b)));
+        let mut sum = addend;
+        for chain in chains {
+            sum = simd.add(sum, chain);
+        }
+        black_box(sum);
         2 * CHAINS * S::LANES * PASSES
     }
 }
@@ -75,7 +91,10 @@ mod tests {
 
     #[test]
     fn every_instruction_set_does_some_work() {
-        assert!(Level::supported().into_iter().all(|level| rate::<6>(level) > 0.0));
-        assert!(peak_gflops().is_finite());
+        let start = Instant::now();
+        assert!(Level::supported().into_iter().all(|level| multiply_until(level, start) > 0));
+        for peak in [peak_gflops(), thread_peak_gflops()] {
+            assert!(peak.is_finite() && peak > 0.0, "{peak}");
+        }
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::error::{Error, Result};
 
-pub use betavae_kernels::peak_gflops;
+pub use betavae_kernels::{peak_gflops, thread_peak_gflops};
 
 /// The instruction set in force: `portable`, `avx2` or `avx512`. It is the fastest that the processor
 /// has, or the one that the environment variable `BETAVAE_SIMD` names.

@@ -94,10 +94,12 @@ impl Simd for Avx2 {
     fn dot_pairs(self, a: __m256, b: __m256, c: __m256) -> __m256 {
         unsafe {
             let (a, b) = (_mm256_castps_si256(a), _mm256_castps_si256(b));
-            let low = |v| _mm256_castsi256_ps(_mm256_slli_epi32::<16>(v));
             let mask = _mm256_set1_epi32(0xffff_0000_u32 as i32);
-            let high = |v| _mm256_castsi256_ps(_mm256_and_si256(v, mask));
-            _mm256_fmadd_ps(low(a), low(b), _mm256_fmadd_ps(high(a), high(b), c))
+            let high_a = _mm256_castsi256_ps(_mm256_and_si256(a, mask));
+            let high_b = _mm256_castsi256_ps(_mm256_and_si256(b, mask));
+            let low_a = _mm256_castsi256_ps(_mm256_slli_epi32::<16>(a));
+            let low_b = _mm256_castsi256_ps(_mm256_slli_epi32::<16>(b));
+            _mm256_fmadd_ps(low_a, low_b, _mm256_fmadd_ps(high_a, high_b, c))
         }
     }
     #[inline(always)]

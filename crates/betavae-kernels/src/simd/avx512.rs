@@ -108,10 +108,12 @@ impl<const BF16: bool> Simd for Avx512<BF16> {
                 );
             }
             let (a, b) = (_mm512_castps_si512(a), _mm512_castps_si512(b));
-            let low = |v| _mm512_castsi512_ps(_mm512_slli_epi32::<16>(v));
             let mask = _mm512_set1_epi32(0xffff_0000_u32 as i32);
-            let high = |v| _mm512_castsi512_ps(_mm512_and_si512(v, mask));
-            _mm512_fmadd_ps(low(a), low(b), _mm512_fmadd_ps(high(a), high(b), c))
+            let high_a = _mm512_castsi512_ps(_mm512_and_si512(a, mask));
+            let high_b = _mm512_castsi512_ps(_mm512_and_si512(b, mask));
+            let low_a = _mm512_castsi512_ps(_mm512_slli_epi32::<16>(a));
+            let low_b = _mm512_castsi512_ps(_mm512_slli_epi32::<16>(b));
+            _mm512_fmadd_ps(low_a, low_b, _mm512_fmadd_ps(high_a, high_b, c))
         }
     }
     #[inline(always)]
@@ -149,10 +151,10 @@ impl<const BF16: bool> Simd for Avx512<BF16> {
         }
         // SAFETY: as above, with 256 bits.
         unsafe {
-            let wide =
-                |v| _mm512_cvtepu16_epi32(transmute::<__m256bh, __m256i>(_mm512_cvtneps_pbh(v)));
-            let both = _mm512_or_si512(wide(low), _mm512_slli_epi32::<16>(wide(high)));
-            _mm512_castsi512_ps(both)
+            let low = transmute::<__m256bh, __m256i>(_mm512_cvtneps_pbh(low));
+            let high = transmute::<__m256bh, __m256i>(_mm512_cvtneps_pbh(high));
+            let high = _mm512_slli_epi32::<16>(_mm512_cvtepu16_epi32(high));
+            _mm512_castsi512_ps(_mm512_or_si512(_mm512_cvtepu16_epi32(low), high))
         }
     }
 

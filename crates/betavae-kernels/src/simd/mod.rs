@@ -125,6 +125,23 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
     fn contract(self, job: &Contract<'_>, out: &mut [f32]);
 }
 
+/// `[value for 0, .., value for n - 1]`, n > 0. In kernels in place of `std::array::from_fn`: where
+/// the compiler does not inline a closure, it compiles it for the baseline instruction set, with a
+/// call for every operation on vectors.
+macro_rules! array {
+    ($i:ident < $n:expr => $value:expr) => {{
+        let mut values = {
+            let $i = 0;
+            [$value; $n]
+        };
+        for $i in 1..$n {
+            values[$i] = $value;
+        }
+        values
+    }};
+}
+pub(crate) use array;
+
 /// bf16 without instructions for it.
 mod emulated {
     use super::{Simd, bf16};
@@ -150,7 +167,7 @@ mod emulated {
         unsafe {
             simd.store(lanes[0].as_mut_ptr(), low);
             simd.store(lanes[1].as_mut_ptr(), high);
-            let to: [f32; 16] = std::array::from_fn(|i| bf16::pair(lanes[0][i], lanes[1][i]));
+            let to = array!(i < 16 => bf16::pair(lanes[0][i], lanes[1][i]));
             simd.load(to.as_ptr())
         }
     }
@@ -256,6 +273,12 @@ pub(crate) fn dispatch<K: Kernel>(level: Level, kernel: K) -> K::Output {
         },
         _ => kernel.run(Portable),
     }
+}
+
+/// Offset and number of lanes of each vector of `len` floats.
+#[inline(always)]
+pub(crate) fn vectors<S: Simd>(len: usize) -> impl Iterator<Item = (usize, usize)> {
+    (0..len).step_by(S::LANES).map(move |offset| (offset, (len - offset).min(S::LANES)))
 }
 
 /// A [`Contract`] over the tile of an instruction set: `P` positions by 2 vectors.

@@ -13,7 +13,7 @@ use std::ops::Range;
 
 use super::{GRADIENT_SIDE, Tiles, plane, products_of};
 use crate::contract::Finish;
-use crate::simd::{Kernel, Simd};
+use crate::simd::{Kernel, Simd, vectors};
 
 /// factor * a + b
 #[inline(always)]
@@ -180,8 +180,7 @@ impl Spread<'_> {
         let plane = plane(total * stride);
         assert!(N * N * plane <= to.len() && first + channels.div_ceil(half) <= stride);
         for tile in 0..total {
-            for c in (0..channels).step_by(S::LANES) {
-                let lanes = (channels - c).min(S::LANES);
+            for (c, lanes) in vectors::<S>(channels) {
                 // SAFETY: checked above; c + lanes <= channels.
                 unsafe {
                     let mut windows = [[[simd.splat(0.0); N]; N]; TILES];
@@ -278,8 +277,7 @@ impl Collect<'_> {
         assert!(end <= to.len() && N * N * plane <= products.len());
         finish.check(channels, end);
         for (tile, [_, corner]) in tiles.corners.range(range).enumerate() {
-            for c in (0..channels).step_by(S::LANES) {
-                let lanes = (channels - c).min(S::LANES);
+            for (c, lanes) in vectors::<S>(channels) {
                 // SAFETY: checked above; c + lanes <= channels.
                 unsafe {
                     let from = products.as_ptr().add(tile * channels + c);
@@ -342,8 +340,7 @@ impl Distribute<'_> {
         let plane = plane(total * channels);
         assert!(products_of(GRADIENT_SIDE) * plane <= products.len());
         for tile in 0..total {
-            for c in (0..channels).step_by(S::LANES) {
-                let lanes = (channels - c).min(S::LANES);
+            for (c, lanes) in vectors::<S>(channels) {
                 // SAFETY: checked above; c + lanes <= channels.
                 unsafe {
                     let mut squares = [[simd.splat(0.0); 9]; TILES];

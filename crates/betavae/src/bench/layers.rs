@@ -46,8 +46,7 @@ pub fn measure_layers(options: &Options) -> Result<Vec<LayerMeasurement>> {
         Network::new(&ModelConfig { architecture, latents, ..ModelConfig::default() }, image)?;
     let instruction_set = cpu::instruction_set()?;
     let measure = |Convolution { name, input, layer }| {
-        // The peak is that of all threads of the pool.
-        let peak = cpu::peak_gflops() / rayon::current_num_threads() as f64;
+        let peak = cpu::thread_peak_gflops();
         let LayerSpeed { forward, input_gradient, weight_gradient } =
             layer_speed(precision, input, layer);
         LayerMeasurement {
