@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
-"""Long training of the Burgess network in PyTorch, to compare loss curves with betavae's.
+"""Long training of the Burgess network in PyTorch, and loss curves of several runs side by side.
 
 It starts from the same weights and has the same images, objective and
 optimiser, but its own random order and noise. So curves agree as those of two
@@ -71,7 +71,7 @@ def train(network, images, scale, options, seed):
 
 
 def read_metrics(path, window):
-    """{(step, term): mean over the window that ends at step} of a betavae run."""
+    """{(step, term): mean over the window that ends at step} of one run."""
     rows = {}
     with open(path, newline="") as file:
         for row in csv.DictReader(file):
@@ -86,54 +86,67 @@ def read_metrics(path, window):
     return {key: sum(values) / len(values) for key, values in whole.items()}
 
 
-def compare(ours, runs):
-    """Prints our curve beside the mean and the extremes of PyTorch's."""
-    print("step,term,betavae,pytorch,pytorch_min,pytorch_max,difference_percent")
-    for step, term in runs[0]:
-        values = [run[step, term] for run in runs]
-        mean = sum(values) / len(values)
-        if (step, term) in ours:
-            own = ours[step, term]
-            numbers = [own, mean, min(values), max(values), 100 * (own / mean - 1)]
-            print(f"{step},{term}," + ",".join(f"{number:.4f}" for number in numbers))
+def compare(sides, window):
+    """Prints mean, lowest and highest of each side's runs, window by window."""
+    runs = {
+        name: [read_metrics(path, window) for path in paths] for name, paths in sides.items()
+    }
+    every = [set(run) for side in runs.values() for run in side]
+    shared = sorted(set.intersection(*every), key=lambda key: (key[0], TERMS.index(key[1])))
+    if not shared:
+        sys.exit(f"the runs have no window of {window} steps in common")
+    columns = [column for name in runs for column in (name, f"{name}_min", f"{name}_max")]
+    print(",".join(["step", "term", *columns]))
+    for key in shared:
+        row = []
+        for side in runs.values():
+            values = [run[key] for run in side]
+            row += [sum(values) / len(values), min(values), max(values)]
+        print(f"{key[0]},{key[1]}," + ",".join(f"{value:.3f}" for value in row))
+
+
+def side(text):
+    name, _, paths = text.partition("=")
+    if not name or not paths:
+        raise argparse.ArgumentTypeError(f"expected NAME=FILE[,FILE...], found {text!r}")
+    return name, [Path(path) for path in paths.split(",")]
 
 
 def parse():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    add = parser.add_argument
+    commands = parser.add_subparsers(dest="command", required=True)
+    add = commands.add_parser("train", help="train in PyTorch").add_argument
     add("--weights", type=Path, required=True, help="model.safetensors to start from")
     add("--images", type=Path, required=True, help=".npz of `betavae data export`")
     add("--steps", type=int, default=10000)
     add("--batch", type=int, default=64)
     add("--beta", type=float, default=models.BETA)
     add("--learning-rate", type=float, default=5e-4)
-    add("--seeds", type=int, nargs="+", default=[1], help="one run of PyTorch for each")
+    add("--seeds", type=int, nargs="+", default=[1], help="one run for each")
     add("--window", type=int, default=100, help="steps that a row is the mean of")
     add("--output", type=Path, required=True, help="folder for torch-<seed>.csv")
-    add("--ours", type=Path, help="metrics.csv of a betavae run to compare with")
+    add = commands.add_parser("compare", help="curves side by side, as CSV").add_argument
+    add("--window", type=int, default=1000, help="steps that a row is the mean of")
+    add("sides", type=side, nargs="+", metavar="NAME=FILE[,FILE...]")
     return parser.parse_args()
 
 
 def main():
     options = parse()
-    # First, so that a wrong path is found before the training.
-    ours = read_metrics(options.ours, options.window) if options.ours else None
+    if options.command == "compare":
+        compare(dict(options.sides), options.window)
+        return
     images, scale = read_images(options.images)
     _, channels, height, width = images.shape
     options.output.mkdir(parents=True, exist_ok=True)
-    runs = []
     for seed in options.seeds:
         network = load_network(options.weights, (height, width, channels))
-        runs.append({})
         with open(options.output / f"torch-{seed}.csv", "w") as file:
             file.write("step,term,value\n")
             for step, terms in train(network, images, scale, options, seed):
                 for term, value in terms.items():
-                    runs[-1][step, term] = value
                     file.write(f"{step},{term},{value:.6f}\n")
                 file.flush()
-    if ours:
-        compare(ours, runs)
 
 
 if __name__ == "__main__":

@@ -31,6 +31,12 @@ pub fn summary(text: &str) -> &str {
     text.lines().next().map_or("", |line| line.trim_start_matches('#').trim())
 }
 
+/// How long it takes, from the line `# Time: about ... on ...`.
+pub fn duration(text: &str) -> &str {
+    let line = text.lines().find_map(|line| line.strip_prefix("# Time: about "));
+    line.and_then(|line| line.split(" on ").next()).unwrap_or("")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -57,6 +63,7 @@ mod tests {
             config.resolve(ImageShape::new(64, 64, channels)).expect(name);
             assert!(!summary(text).is_empty(), "{name}");
             assert!(text.contains("# Source:"), "{name} cites nothing");
+            assert!(!duration(text).is_empty(), "{name} does not say how long it takes");
         }
     }
 }

@@ -4,12 +4,13 @@ use betavae::Error;
 
 use crate::args::Recipes;
 use crate::output::print;
-use crate::recipes::{RECIPES, find, summary};
+use crate::recipes::{RECIPES, duration, find, summary};
 
 pub fn recipes(args: Recipes) -> anyhow::Result<()> {
     let Some(name) = args.name else {
-        let lines = RECIPES.map(|(name, text)| format!("{name:<28}{}", summary(text)));
-        return print(&lines.join("\n"));
+        let line = |(name, text)| format!("{name:<28}{:<21}{}", duration(text), summary(text));
+        let times = "Times are those of two cores of a Zen 5 server.";
+        return print(&format!("{}\n\n{times}", RECIPES.map(line).join("\n")));
     };
     let text = find(&name).ok_or_else(|| Error::Config {
         message: format!("there is no recipe `{name}`"),
