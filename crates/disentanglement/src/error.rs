@@ -1,0 +1,40 @@
+//! What can be wrong with the input.
+
+/// What can be wrong with the input.
+#[derive(Debug, thiserror::Error, Clone, PartialEq)]
+#[non_exhaustive]
+pub enum Error {
+    /// An array does not have the shape that goes with the rest.
+    #[error("{what}: expected {expected}, found {found}")]
+    Shape {
+        /// Which array.
+        what: String,
+        /// The shape or length it should have.
+        expected: String,
+        /// What it has.
+        found: String,
+    },
+    /// A code is infinite or not a number.
+    #[error("codes: row {row}, column {column} is {value}, not a finite number")]
+    NotFinite {
+        /// Row, from 0.
+        row: usize,
+        /// Column, from 0.
+        column: usize,
+        /// What is there.
+        value: f64,
+    },
+    /// A score needs more than there is.
+    #[error("{score} needs {needs}, found {found}")]
+    TooFew {
+        /// Name of the score.
+        score: &'static str,
+        /// What it needs.
+        needs: String,
+        /// What there is.
+        found: String,
+    },
+}
+
+/// A result with this crate's error.
+pub type Result<T> = std::result::Result<T, Error>;

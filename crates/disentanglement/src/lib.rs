@@ -1,0 +1,30 @@
+//! Scores of disentangled representations, on plain arrays of codes and factors.
+//!
+//! Codes are what an encoder makes of N images: D numbers each, usually the posterior's mean.
+//! [`Factors`] are what generated the images: K classes each. Both come from any tool:
+//!
+//! ```
+//! use disentanglement::{Codes, Factors, Labelled};
+//! // Two latents that are the two factors, one of them upside down.
+//! let factors: Vec<i64> = (0..200).flat_map(|i| [i % 4, i / 4 % 5]).collect();
+//! let codes: Vec<f64> = factors.chunks(2).flat_map(|y| [y[1] as f64, -(y[0] as f64)]).collect();
+//! let data = Labelled::new(Codes::new(&codes, 2)?, Factors::new(&factors, 2)?)?;
+//! assert_eq!((data.len(), data.factors().sizes()), (200, &[4, 5][..]));
+//! # Ok::<(), disentanglement::Error>(())
+//! ```
+//!
+//! Everything random takes a seed, and gives the same numbers for every number of threads. All
+//! information is in nats. Every function says which published convention it follows.
+
+mod array;
+mod error;
+mod estimate;
+mod information;
+mod random;
+mod source;
+
+pub use array::{Codes, Factors, Labelled, Matrix};
+pub use error::{Error, Result};
+pub use estimate::{Estimate, bootstrap, repeated};
+pub use random::Random;
+pub use source::{Draw, Generator, Pool, Source};
