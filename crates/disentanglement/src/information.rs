@@ -1,5 +1,7 @@
 //! Plug-in information of discrete variables, in nats.
 
+use crate::array::{Labelled, Matrix};
+
 /// The bin of each value among `bins` of equal width between the extremes, from 0, as numpy's
 /// `digitize(x, histogram(x, bins)[1][:-1]) - 1`. Equal values share one bin.
 pub(crate) fn equal_width_bins(values: &[f64], bins: usize) -> Vec<u32> {
@@ -45,6 +47,15 @@ pub(crate) fn mutual_information(a: &[u32], b: &[u32]) -> f64 {
         }
     }
     information.max(0.0)
+}
+
+/// I(z_d; v_k) of binned latents and classes, [D, K].
+pub(crate) fn information_with_factors(data: &Labelled, bins: usize) -> Matrix {
+    let (codes, factors) = (data.codes(), data.factors());
+    let classes: Vec<_> = (0..factors.count()).map(|k| factors.factor(k)).collect();
+    let binned: Vec<_> =
+        (0..codes.latents()).map(|d| equal_width_bins(&codes.latent(d), bins)).collect();
+    Matrix::from_fn(binned.len(), classes.len(), |d, k| mutual_information(&binned[d], &classes[k]))
 }
 
 #[cfg(test)]

@@ -16,15 +16,29 @@
 //! Everything random takes a seed, and gives the same numbers for every number of threads. All
 //! information is in nats. Every function says which published convention it follows.
 
+mod activity;
 mod array;
 mod error;
 mod estimate;
 mod information;
+mod irs;
+mod mig;
+mod mig_chen;
+mod modularity;
 mod random;
 mod source;
+#[cfg(test)]
+mod testing;
+mod unsupervised;
 
+pub use activity::{ACTIVE, Activity, activity};
 pub use array::{Codes, Factors, Labelled, Matrix};
 pub use error::{Error, Result};
 pub use estimate::{Estimate, bootstrap, repeated};
+pub use irs::{Irs, IrsSettings, irs};
+pub use mig::{Mig, mig};
+pub use mig_chen::mig_chen;
+pub use modularity::{Modularity, modularity};
 pub use random::Random;
 pub use source::{Draw, Generator, Pool, Source};
+pub use unsupervised::{Unsupervised, unsupervised};
