@@ -21,6 +21,7 @@ pub mod npz;
 pub mod objective;
 pub mod optimizer;
 pub mod random;
+pub mod scores;
 pub mod train;
 
 pub use betavae_kernels::{Activation, Window};

@@ -4,9 +4,11 @@
 //! business.
 
 mod header;
+mod numbers;
 mod read;
 mod write;
 
+pub(crate) use numbers::Numbers;
 pub use read::read_f32;
 pub(crate) use read::{Source, Values};
 pub use write::{Element, NpzArray, NpzWriter};

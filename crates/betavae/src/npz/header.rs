@@ -46,6 +46,15 @@ pub(crate) struct Header {
 }
 
 impl Header {
+    /// Refuses an array whose first axis varies fastest.
+    pub(super) fn check_order(&self) -> Result<(), Fault> {
+        if self.fortran_order && self.shape.len() > 1 {
+            let hint = "save numpy.ascontiguousarray(x) instead of x";
+            return Err(Fault::new("the array is in Fortran order, expected C order", hint));
+        }
+        Ok(())
+    }
+
     /// Reads the header of an array that occupies `available` bytes, header included.
     pub(super) fn read(reader: &mut impl Read, available: u64) -> Result<Self, Fault> {
         let mut take = |bytes: usize| {

@@ -10,6 +10,7 @@ use bytemuck::Pod;
 use zip::ZipArchive;
 
 use super::header::{COPY_AGAIN, Fault, Header, MAGIC};
+use super::numbers::{Numbers, read_numbers};
 use crate::error::{Error, IoContext, Result};
 
 /// Shape and elements of the `float32` array `name` of the `.npz` file at `path`.
@@ -132,12 +133,25 @@ impl Source {
 
     /// Shape and elements of an array, by its position in [`Source::members`].
     pub(crate) fn read(&mut self, member: usize) -> Result<(Vec<usize>, Values)> {
+        self.read_by(member, read_values)
+    }
+
+    /// As [`Source::read`], for numbers of any type.
+    pub(crate) fn read_numbers(&mut self, member: usize) -> Result<(Vec<usize>, Numbers)> {
+        self.read_by(member, read_numbers)
+    }
+
+    fn read_by<T>(
+        &mut self,
+        member: usize,
+        read: impl FnOnce(&mut dyn Read, u64) -> Result<T, Fault>,
+    ) -> Result<T> {
         let result = match &mut self.container {
-            Container::Npz(archive) => in_archive(archive, self.members[member].index, read_values),
+            Container::Npz(archive) => in_archive(archive, self.members[member].index, read),
             Container::Npy(file) => {
                 file.rewind().context("read", &self.path)?;
                 let available = file.metadata().context("read", &self.path)?.len();
-                read_values(file, available)
+                read(file, available)
             }
         };
         result.map_err(|fault| self.error(member, &fault.reason, fault.hint))
@@ -173,10 +187,7 @@ fn in_archive<T>(
 /// Reads an array of `available` bytes, header included.
 fn read_values(mut reader: &mut dyn Read, available: u64) -> Result<(Vec<usize>, Values), Fault> {
     let header = Header::read(&mut reader, available)?;
-    if header.fortran_order && header.shape.len() > 1 {
-        let hint = "save numpy.ascontiguousarray(x) instead of x";
-        return Err(Fault::new("the array is in Fortran order, expected C order", hint));
-    }
+    header.check_order()?;
     let values = match header.descr.as_str() {
         "|b1" => Values::Bool(read_elements(reader, header.elements(1)?)?),
         "|u1" | "<u1" | ">u1" => Values::U8(read_elements(reader, header.elements(1)?)?),
@@ -202,7 +213,7 @@ fn read_values(mut reader: &mut dyn Read, available: u64) -> Result<(Vec<usize>,
     Ok((header.shape, values))
 }
 
-fn read_elements<T: Pod>(reader: &mut dyn Read, count: usize) -> Result<Vec<T>, Fault> {
+pub(super) fn read_elements<T: Pod>(reader: &mut dyn Read, count: usize) -> Result<Vec<T>, Fault> {
     let mut values: Vec<T> = Vec::new();
     if values.try_reserve_exact(count).is_err() {
         let reason = format!("{count} elements of {} bytes do not fit in memory", size_of::<T>());

@@ -1,0 +1,213 @@
+//! Codes and factors of any tool, from files: `.npz`, `.npy` or `.csv`.
+
+use std::path::Path;
+
+use disentanglement::{Codes, Factors};
+
+use crate::error::{Error, Result};
+use crate::npz::{Numbers, Source};
+
+/// Codes of one representation.
+#[derive(Clone, Debug, PartialEq)]
+pub struct CodesFile {
+    /// Posterior means, or whatever the representation is, [N, D].
+    pub mean: Codes,
+    /// Posterior log-variances [N, D], where the file has them.
+    pub log_var: Option<Codes>,
+}
+
+/// Reads codes: the arrays `mean` and, if there, `log_var` of an `.npz` file; the only array of an
+/// `.npz` or `.npy` file; or the columns of a `.csv` file, with or without a line of names.
+///
+/// # Errors
+/// If the file is damaged, has no such array, or one that is not [N, D] or not finite.
+pub fn read_codes(path: &Path) -> Result<CodesFile> {
+    let read = |shape: Vec<usize>, numbers: Numbers| {
+        let &[_, latents] = shape.as_slice() else { return Err(not_a_table(path, &shape, "D")) };
+        let values = match numbers {
+            Numbers::Floats(values) => values,
+            Numbers::Integers(values) => values.into_iter().map(|value| value as f64).collect(),
+        };
+        Codes::new(&values, latents).map_err(|error| Error::file(path, error.to_string()))
+    };
+    if is_csv(path) {
+        let (shape, values) = read_csv(path)?;
+        return Ok(CodesFile { mean: read(shape, Numbers::Floats(values))?, log_var: None });
+    }
+    let mut source = Source::open(path)?;
+    let mean = choose(&source, path, &["mean", "codes"])?;
+    let (shape, numbers) = source.read_numbers(mean)?;
+    let mean = read(shape, numbers)?;
+    let log_var = match source.members.iter().position(|member| member.name == "log_var") {
+        None => None,
+        Some(member) => {
+            let (shape, numbers) = source.read_numbers(member)?;
+            if shape != [mean.len(), mean.latents()] {
+                let expected = [mean.len(), mean.latents()];
+                let reason = format!("expected the shape of `mean`, {expected:?}, found {shape:?}");
+                return Err(source.error(member, &reason, ""));
+            }
+            Some(read(shape, numbers)?)
+        }
+    };
+    Ok(CodesFile { mean, log_var })
+}
+
+/// Reads factors: the array `factors` (or, as dSprites calls it, `latents_classes`) of an `.npz`
+/// file, the only array of an `.npz` or `.npy` file, or the columns of a `.csv` file, with or without
+/// a line of names.
+///
+/// # Errors
+/// If the file is damaged, has no such array, or one that is not [N, K] or has other numbers than
+/// integers.
+pub fn read_factors(path: &Path) -> Result<Factors> {
+    let (shape, numbers) = if is_csv(path) {
+        let (shape, values) = read_csv(path)?;
+        (shape, Numbers::Floats(values))
+    } else {
+        let mut source = Source::open(path)?;
+        let member = choose(&source, path, &["factors", "latents_classes"])?;
+        source.read_numbers(member)?
+    };
+    let &[_, factors] = shape.as_slice() else { return Err(not_a_table(path, &shape, "K")) };
+    let classes = match numbers {
+        Numbers::Integers(classes) => classes,
+        Numbers::Floats(values) => {
+            let whole = |value: &f64| value.fract() == 0.0 && value.abs() < 9e15;
+            if let Some(at) = values.iter().position(|value| !whole(value)) {
+                let (row, column) = (at / factors, at % factors);
+                let reason = format!(
+                    "row {row}, column {column} is {}, expected an integer: the number of a class",
+                    values[at]
+                );
+                let hint = "bin continuous factors first, for instance with numpy.digitize";
+                return Err(Error::file_hint(path, reason, hint));
+            }
+            values.into_iter().map(|value| value as i64).collect()
+        }
+    };
+    Factors::new(&classes, factors).map_err(|error| Error::file(path, error.to_string()))
+}
+
+fn not_a_table(path: &Path, shape: &[usize], columns: &str) -> Error {
+    Error::file(path, format!("expected an array of shape [N, {columns}], found {shape:?}"))
+}
+
+fn is_csv(path: &Path) -> bool {
+    path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("csv"))
+}
+
+/// The array with one of these names, or the only one.
+fn choose(source: &Source, path: &Path, names: &[&str]) -> Result<usize> {
+    let called = |name: &&str| source.members.iter().position(|member| member.name == **name);
+    match names.iter().find_map(called) {
+        Some(member) => Ok(member),
+        None if source.members.len() == 1 => Ok(0),
+        None => {
+            let reason =
+                format!("no array is called `{}`: the file has {}", names[0], source.listing());
+            Err(Error::file_hint(path, reason, format!("name the array `{}`", names[0])))
+        }
+    }
+}
+
+/// The numbers of a table; a first line that is not all numbers is taken for names.
+fn read_csv(path: &Path) -> Result<(Vec<usize>, Vec<f64>)> {
+    let broken = |error: csv::Error| Error::file(path, format!("not a table: {error}"));
+    let mut reader =
+        csv::ReaderBuilder::new().has_headers(false).trim(csv::Trim::All).from_path(path).map_err(
+            |error| match error.into_kind() {
+                csv::ErrorKind::Io(source) => {
+                    Error::Io { action: "open", path: path.to_owned(), source }
+                }
+                kind => Error::file(path, format!("{kind:?}")),
+            },
+        )?;
+    let (mut rows, mut columns, mut values) = (0, 0, Vec::new());
+    for (line, record) in reader.records().enumerate() {
+        let record = record.map_err(broken)?;
+        let numbers: Result<Vec<f64>, usize> = record
+            .iter()
+            .enumerate()
+            .map(|(column, text)| text.parse().map_err(|_| column))
+            .collect();
+        match numbers {
+            Ok(numbers) => {
+                (rows, columns) = (rows + 1, numbers.len());
+                values.extend(numbers);
+            }
+            Err(_) if line == 0 => {}
+            Err(column) => {
+                let found = record.get(column).unwrap_or_default();
+                let reason = format!(
+                    "line {}, column {column}: expected a number, found {found:?}",
+                    line + 1
+                );
+                return Err(Error::file(path, reason));
+            }
+        }
+    }
+    Ok((vec![rows, columns], values))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::npz::NpzWriter;
+
+    fn message(error: Error) -> String {
+        error.to_string()
+    }
+
+    #[test]
+    fn arrays_of_every_kind_are_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("x.npz");
+        let mut file = NpzWriter::create(&path).unwrap();
+        file.add("mean", &[2, 2], &[1.0f32, 2.0, 3.0, 4.5]).unwrap();
+        file.add("log_var", &[2, 2], &[0.0f32; 4]).unwrap();
+        file.add("factors", &[2, 3], &[5i64, 0, -1, 7, 0, -1]).unwrap();
+        file.finish().unwrap();
+        let codes = read_codes(&path).unwrap();
+        assert_eq!(codes.mean.row(1), [3.0, 4.5]);
+        assert_eq!(codes.log_var.unwrap().row(0), [0.0, 0.0]);
+        assert_eq!(read_factors(&path).unwrap().sizes(), [2, 1, 1]);
+    }
+
+    #[test]
+    fn tables_with_and_without_names() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("x.csv");
+        for text in ["a,b\n1,2\n3,4\n", "1, 2\n3, 4", "1,2\r\n3,4\r\n"] {
+            std::fs::write(&path, text).unwrap();
+            assert_eq!(read_codes(&path).unwrap().mean.row(1), [3.0, 4.0]);
+            assert_eq!(read_factors(&path).unwrap().factor(0), [0, 1]);
+        }
+    }
+
+    #[test]
+    fn broken_files_are_explained() {
+        let folder = tempfile::tempdir().unwrap();
+        let csv = folder.path().join("x.csv");
+        let of = |text: &str| {
+            std::fs::write(&csv, text).unwrap();
+            (message(read_codes(&csv).unwrap_err()), message(read_factors(&csv).unwrap_err()))
+        };
+        assert!(of("1,2\n3\n").0.contains("record with 1 fields"), "{}", of("1,2\n3\n").0);
+        assert!(of("1,2\n3,x\n").0.contains("line 2, column 1"));
+        assert!(of("1,2\nNaN,3\n").0.contains("row 1, column 0 is NaN"));
+        std::fs::write(&csv, "1,2\n1.5,3\n").unwrap();
+        let error = read_factors(&csv).unwrap_err();
+        assert!(error.hint().unwrap().contains("digitize"));
+        assert!(message(error).contains("row 1, column 0 is 1.5"));
+        let npz = folder.path().join("x.npz");
+        let mut file = NpzWriter::create(&npz).unwrap();
+        file.add("a", &[2], &[1.0f32, 2.0]).unwrap();
+        file.add("b", &[2], &[1.0f32, 2.0]).unwrap();
+        file.finish().unwrap();
+        assert!(message(read_codes(&npz).unwrap_err()).contains("no array is called `mean`"));
+        std::fs::write(&npz, &std::fs::read(&npz).unwrap()[..60]).unwrap();
+        assert!(message(read_codes(&npz).unwrap_err()).contains("not a complete .npz"));
+        assert!(read_codes(&folder.path().join("none.npz")).is_err());
+    }
+}
