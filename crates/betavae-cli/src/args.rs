@@ -8,6 +8,7 @@ use betavae::bench::Mode;
 use betavae::data::ImageShape;
 use betavae::model::Architecture;
 use betavae::model::Precision;
+use betavae::scores::ScoreName;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand};
 
@@ -40,6 +41,7 @@ pub enum Command {
     Sample(Sample),
     Traverse(Traverse),
     Evaluate(Evaluate),
+    Score(Score),
     Data(Data),
     Bench(Bench),
     Recipes(Recipes),
@@ -224,6 +226,7 @@ pub struct Traverse {
 #[derive(Args)]
 #[command(after_help = "Examples:
   betavae evaluate runs/default-1 --limit 10000
+  betavae evaluate runs/default-1 --scores all
   betavae evaluate runs/default-1 --data photos/ --json")]
 pub struct Evaluate {
     /// A run folder, one of its checkpoints, or a .safetensors file
@@ -238,9 +241,68 @@ pub struct Evaluate {
     #[arg(long, value_name = "N")]
     pub limit: Option<usize>,
 
+    /// Scores of disentanglement, for data with known factors: `all`, or names such as mig,irs
+    #[arg(long, value_name = "NAMES", value_delimiter = ',', value_parser = scores())]
+    pub scores: Vec<ScoreNames>,
+
+    #[command(flatten)]
+    pub estimation: Estimation,
+
     /// Print one JSON object
     #[arg(long)]
     pub json: bool,
+}
+
+/// Score any representation, from any tool, given the factors
+///
+/// Codes: an .npz file with `mean` and, for mig_chen, `log_var` [N, D]; an .npy file; or a .csv file
+/// with a column per latent. Factors: an .npz file with `factors` [N, K] integers, an .npy file, or a
+/// .csv file with a column per factor. Rows of both belong together.
+#[derive(Args)]
+#[command(after_help = "Examples:
+  betavae score --codes codes.npz --factors factors.npz
+  betavae score --codes codes.csv --factors factors.csv --metrics mig,irs --json")]
+pub struct Score {
+    /// Codes [N, D]
+    #[arg(long, value_name = "FILE")]
+    pub codes: PathBuf,
+
+    /// Factors [N, K]
+    #[arg(long, value_name = "FILE")]
+    pub factors: PathBuf,
+
+    /// Which scores: `all`, or names such as mig,irs
+    #[arg(
+        long,
+        value_name = "NAMES",
+        value_delimiter = ',',
+        default_value = "all",
+        value_parser = scores()
+    )]
+    pub metrics: Vec<ScoreNames>,
+
+    #[command(flatten)]
+    pub estimation: Estimation,
+
+    /// Print one JSON object
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// How scores are estimated.
+#[derive(Args)]
+pub struct Estimation {
+    /// Seed of all draws of scores
+    #[arg(long, value_name = "S", default_value_t = 0)]
+    pub score_seed: u64,
+
+    /// Repeats of a score with other draws, for its interval
+    #[arg(long, value_name = "N", default_value_t = 5, value_parser = count)]
+    pub repeats: usize,
+
+    /// Codes that one value of a score is computed from; fewer are all used
+    #[arg(long, value_name = "N", default_value_t = 10_000, value_parser = count)]
+    pub samples: usize,
 }
 
 /// List, describe and export data sets
@@ -340,6 +402,35 @@ pub struct Bench {
     /// Take steps as told by lines on stdin
     #[arg(long, hide = true, conflicts_with_all = ["json", "steps"])]
     pub serve: bool,
+}
+
+/// Scores to compute.
+#[derive(Clone, Copy)]
+pub enum ScoreNames {
+    All,
+    One(ScoreName),
+}
+
+impl ScoreNames {
+    /// Each once.
+    pub fn wanted(names: &[Self]) -> Vec<ScoreName> {
+        let is_wanted = |score: &ScoreName| {
+            names.iter().any(|name| match name {
+                Self::All => true,
+                Self::One(one) => one == score,
+            })
+        };
+        ScoreName::ALL.iter().copied().filter(is_wanted).collect()
+    }
+}
+
+fn scores() -> impl TypedValueParser<Value = ScoreNames> {
+    let all = ScoreName::ALL;
+    let names = ["all"].into_iter().chain(all.iter().map(|score| score.name()));
+    PossibleValuesParser::new(names).map(move |text| {
+        let one = all.iter().copied().find(|score| score.name() == text);
+        one.map_or(ScoreNames::All, ScoreNames::One)
+    })
 }
 
 /// The networks to measure.

@@ -42,6 +42,7 @@ fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Command::Sample(args) => commands::pictures::sample(args, &device)?,
         Command::Traverse(args) => commands::pictures::traverse(args, &device)?,
         Command::Evaluate(args) => commands::evaluate::evaluate(args, &device)?,
+        Command::Score(args) => commands::score::score(args)?,
         Command::Data(args) => commands::data::data(args)?,
         Command::Bench(args) => commands::bench::bench(args, &device)?,
         Command::Recipes(args) => commands::recipes::recipes(args)?,

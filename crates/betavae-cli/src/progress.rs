@@ -113,3 +113,19 @@ pub fn images(total: usize) -> (ProgressBar, impl FnMut(usize)) {
     let handle = bar.clone();
     (bar, move |done| handle.set_position(done as u64))
 }
+
+/// A line for scores: call the closure with the score that is worked on and its share done.
+pub fn scores() -> (ProgressBar, impl Fn(&str, f64) + Sync) {
+    let bar = if std::io::stderr().is_terminal() {
+        let style = ProgressStyle::with_template("{bar:24.cyan/dim} {msg}  {elapsed}");
+        let style = style.unwrap_or_else(|_| ProgressStyle::default_bar());
+        ProgressBar::new(1000).with_style(style)
+    } else {
+        ProgressBar::hidden()
+    };
+    let handle = bar.clone();
+    (bar, move |score: &str, share: f64| {
+        handle.set_message(score.to_owned());
+        handle.set_position((1000.0 * share) as u64);
+    })
+}

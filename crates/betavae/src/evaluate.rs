@@ -6,7 +6,7 @@ use serde::Serialize;
 use crate::checkpoint::Trained;
 use crate::data::{Dataset, read_batch};
 use crate::error::{Error, Result};
-use crate::model::{BetaVae, Posterior, values};
+use crate::model::{BetaVae, values};
 use crate::objective::ACTIVE_NATS;
 use crate::random::{Permutation, Stream};
 
@@ -130,7 +130,7 @@ pub fn kl_per_latent(model: &BetaVae, data: &dyn Dataset, indices: &[usize]) -> 
 }
 
 /// The loss terms over some images, at z = mean and with noise that depends on the model's seed and
-/// the image only.
+/// the image only; and the codes of the images, for scores.
 ///
 /// # Errors
 /// If the images have another shape or one cannot be read.
@@ -139,13 +139,13 @@ pub fn evaluate(
     data: &dyn Dataset,
     indices: &[usize],
     progress: &mut dyn FnMut(usize),
-) -> Result<Evaluation> {
+) -> Result<(Evaluation, Codes)> {
     let model = &trained.model;
     check_shape(model, data)?;
     let (device, latents) = (model.device(), model.latents());
     let mut kl = vec![0.0; latents];
     let mut reconstruction = [0.0; 2];
-    let mut done = 0;
+    let mut codes = Codes { latents, ..Codes::default() };
     for batch in indices.chunks(BATCH) {
         let images = load(data, batch, &device)?;
         let posterior = model.encode(images.clone());
@@ -155,14 +155,15 @@ pub fn evaluate(
         let noise = noise(trained.metadata.config.seed, batch, latents, &device);
         let targets = model.to_network_scale(images);
         let sampled = BetaVae::reparameterise(&posterior, noise);
-        let Posterior { mean, .. } = posterior;
+        codes.mean.extend(values(posterior.mean.clone()));
+        codes.log_var.extend(values(posterior.log_var));
+        let mean = posterior.mean;
         for (sum, z) in reconstruction.iter_mut().zip([mean, sampled]) {
             let output = model.decode_raw(z);
             let nll = values(model.likelihood().nll(output, targets.clone()));
             *sum += nll.iter().map(|nll| f64::from(*nll)).sum::<f64>();
         }
-        done += batch.len();
-        progress(done);
+        progress(codes.mean.len() / latents);
     }
     let count = indices.len() as f64;
     kl.iter_mut().for_each(|sum| *sum /= count);
@@ -173,14 +174,15 @@ pub fn evaluate(
         kl_per_latent: kl.clone(),
         elbo: -(reconstruction + total),
     };
-    Ok(Evaluation {
+    let evaluation = Evaluation {
         step: trained.metadata.step,
         data: data.name().to_owned(),
         images: indices.len(),
         active_latents: kl.iter().filter(|kl| **kl > f64::from(ACTIVE_NATS)).count(),
         at_mean: average(reconstruction[0] / count),
         sampled: average(reconstruction[1] / count),
-    })
+    };
+    Ok((evaluation, codes))
 }
 
 /// Standard normal noise [B, D] that follows the image, not its place in a batch.

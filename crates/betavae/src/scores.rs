@@ -1,11 +1,68 @@
-//! Codes and factors of any tool, from files: `.npz`, `.npy` or `.csv`.
+//! Scores of a model's codes or any tool's: codes and factors from `.npz`, `.npy` or `.csv` files, or
+//! from a data set whose factors are known.
 
 use std::path::Path;
 
-use disentanglement::{Codes, Factors};
+use disentanglement::{Codes, Factors, Labelled, Pool, Suite};
+pub use disentanglement::{Score, ScoreName, Scores, SuiteSettings};
 
+use crate::data::Dataset;
 use crate::error::{Error, Result};
+use crate::evaluate;
 use crate::npz::{Numbers, Source};
+
+/// What [`score`] is working on, and how far that is, from 0 to 1.
+pub type Progress<'a> = &'a (dyn Fn(&str, f64) + Sync);
+
+/// The codes of images of a data set with known factors, for scores.
+///
+/// # Errors
+/// If the data set does not know its factors.
+pub fn of_images(
+    codes: &evaluate::Codes,
+    data: &dyn Dataset,
+    indices: &[usize],
+) -> Result<(CodesFile, Factors)> {
+    let grid = data.factors().ok_or_else(|| Error::Mismatch {
+        what: format!("scores of {}", data.name()),
+        expected: "known factors".into(),
+        found: "images only".into(),
+        hint: "encode it, and give its factors to `betavae score`".into(),
+    })?;
+    let sizes = grid.factors.iter().map(|factor| factor.values.len()).collect();
+    let classes = indices.iter().flat_map(|index| grid.classes(*index));
+    let factors = Factors::numbered(classes.map(|class| class as u32).collect(), sizes);
+    let of = |values: &[f32]| Codes::new(values, codes.latents).map_err(unscored);
+    let codes = CodesFile { mean: of(&codes.mean)?, log_var: Some(of(&codes.log_var)?) };
+    Ok((codes, factors.map_err(unscored)?))
+}
+
+/// Computes the wanted scores. Factors with a single class tell nothing and are left out.
+///
+/// # Errors
+/// If codes and factors do not belong together, or there are too few for a score.
+pub fn score(
+    codes: CodesFile,
+    factors: &Factors,
+    wanted: &[ScoreName],
+    settings: SuiteSettings,
+    progress: Progress<'_>,
+) -> Result<Scores> {
+    let factors = factors.varying().ok_or_else(|| Error::Mismatch {
+        what: "factors".into(),
+        expected: "at least one factor with two classes".into(),
+        found: "constant factors only".into(),
+        hint: String::new(),
+    })?;
+    let data = Labelled::new(codes.mean, factors).map_err(unscored)?;
+    let pool = Pool::new(data).map_err(unscored)?;
+    let suite = Suite { pool: &pool, log_var: codes.log_var.as_ref(), settings };
+    suite.run(wanted, progress).map_err(unscored)
+}
+
+fn unscored(error: disentanglement::Error) -> Error {
+    Error::Config { message: format!("cannot score: {error}"), hint: String::new() }
+}
 
 /// Codes of one representation.
 #[derive(Clone, Debug, PartialEq)]

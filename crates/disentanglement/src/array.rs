@@ -222,6 +222,20 @@ impl Factors {
         self.classes.iter().skip(factor).step_by(self.count()).copied().collect()
     }
 
+    /// Without the factors that have one class only; `None` if none is left.
+    pub fn varying(&self) -> Option<Self> {
+        let varies = |factor: &usize| {
+            let mut classes = self.classes.iter().skip(*factor).step_by(self.count());
+            let first = classes.next();
+            classes.any(|class| Some(class) != first)
+        };
+        let kept: Vec<usize> = (0..self.count()).filter(varies).collect();
+        let rows = self.classes.chunks_exact(self.count());
+        let classes = rows.flat_map(|row| kept.iter().map(|factor| row[*factor])).collect();
+        let sizes = kept.iter().map(|factor| self.sizes[*factor]).collect();
+        (!kept.is_empty()).then_some(Self { classes, sizes })
+    }
+
     /// Some of the rows, in this order; sizes stay as they are.
     pub fn select(&self, rows: &[usize]) -> Self {
         let classes = rows.iter().flat_map(|row| self.row(*row)).copied().collect();

@@ -28,34 +28,36 @@ impl Estimate {
     /// The mean of independent repeats, with the interval of that mean by Student's t; a single
     /// repeat leaves the interval unknown (NaN).
     pub fn of(repeats: &[f64]) -> Self {
-        let n = repeats.len();
-        let mean = repeats.iter().sum::<f64>() / n as f64;
+        let (n, value) = (repeats.len(), mean(repeats));
         if n < 2 {
-            return Self { value: mean, low: f64::NAN, high: f64::NAN };
+            return Self { value, low: f64::NAN, high: f64::NAN };
         }
-        let variance = repeats.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / (n - 1) as f64;
         let quantile = STUDENT.get(n - 2).copied().unwrap_or(1.96);
-        let half = quantile * (variance / n as f64).sqrt();
-        Self { value: mean, low: mean - half, high: mean + half }
+        let half = quantile * (variance(repeats) / n as f64).sqrt();
+        Self { value, low: value - half, high: value + half }
     }
 }
 
-/// Repeats a score with seeds of their own, in parallel.
+/// Repeats scores with draws of their own, in parallel. Each repeat gives the same number of values;
+/// so many estimates come back.
 ///
 /// # Errors
 /// The first error of a repeat.
 pub fn repeated(
     repeats: usize,
     seed: u64,
-    score: impl Fn(&mut Random) -> Result<f64> + Sync,
-) -> Result<Estimate> {
-    let once = |i: usize| score(&mut Random::new(seed, i as u64));
-    let values: Vec<f64> = (0..repeats).into_par_iter().map(once).collect::<Result<_>>()?;
-    Ok(Estimate::of(&values))
+    scores: impl Fn(&mut Random) -> Result<Vec<f64>> + Sync,
+) -> Result<Vec<Estimate>> {
+    let once = |i: usize| scores(&mut Random::new(seed, i as u64));
+    let values: Vec<_> = (0..repeats).into_par_iter().map(once).collect::<Result<_>>()?;
+    Ok(each(&values).map(|repeats| Estimate::of(&repeats)).collect())
 }
 
-/// The score of all rows, with the interval between the 2.5 and 97.5 % quantiles of what `resamples`
-/// draws of as many rows with replacement give (Efron's percentile interval).
+/// The scores of all rows, with 1.96 standard errors to both sides: the standard deviation of what
+/// `resamples` draws of as many rows with replacement give (Efron 1979).
+///
+/// Not the quantiles of those draws: repeated rows shift plug-in information upwards, and with it the
+/// whole interval.
 ///
 /// # Errors
 /// The first error of a draw.
@@ -63,18 +65,33 @@ pub fn bootstrap(
     rows: usize,
     resamples: usize,
     seed: u64,
-    score: impl Fn(&[usize]) -> Result<f64> + Sync,
-) -> Result<Estimate> {
-    let value = score(&(0..rows).collect::<Vec<_>>())?;
+    scores: impl Fn(&[usize]) -> Result<Vec<f64>> + Sync,
+) -> Result<Vec<Estimate>> {
+    let all = scores(&(0..rows).collect::<Vec<_>>())?;
     let once = |i: usize| {
         let mut random = Random::new(seed, i as u64);
-        score(&(0..rows).map(|_| random.below(rows)).collect::<Vec<_>>())
+        scores(&(0..rows).map(|_| random.below(rows)).collect::<Vec<_>>())
     };
-    let mut values: Vec<f64> = (0..resamples).into_par_iter().map(once).collect::<Result<_>>()?;
-    values.sort_by(f64::total_cmp);
-    let quantile = |p: f64| values.get((p * (resamples.max(1) - 1) as f64).round() as usize);
-    let quantile = |p| quantile(p).copied().unwrap_or(f64::NAN);
-    Ok(Estimate { value, low: quantile(0.025), high: quantile(0.975) })
+    let values: Vec<_> = (0..resamples).into_par_iter().map(once).collect::<Result<_>>()?;
+    let half = each(&values).map(|draws| 1.96 * variance(&draws).sqrt());
+    let estimate = |(value, half)| Estimate { value, low: value - half, high: value + half };
+    Ok(all.into_iter().zip(half).map(estimate).collect())
+}
+
+/// For each score its values over the repeats.
+fn each(values: &[Vec<f64>]) -> impl Iterator<Item = Vec<f64>> + '_ {
+    let scores = values.first().map_or(0, Vec::len);
+    (0..scores).map(|score| values.iter().map(|values| values[score]).collect())
+}
+
+fn mean(values: &[f64]) -> f64 {
+    values.iter().sum::<f64>() / values.len() as f64
+}
+
+/// Divided by n - 1; NaN for a single value.
+fn variance(values: &[f64]) -> f64 {
+    let mean = mean(values);
+    values.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / (values.len() as f64 - 1.0)
 }
 
 #[cfg(test)]
@@ -92,13 +109,14 @@ mod tests {
     #[test]
     fn a_bootstrap_of_a_mean_covers_it() {
         let values: Vec<f64> = (0..400).map(|i| f64::from(i % 20)).collect();
-        let mean = |rows: &[usize]| {
-            Ok(rows.iter().map(|row| values[*row]).sum::<f64>() / rows.len() as f64)
+        let means = |rows: &[usize]| {
+            let mean = rows.iter().map(|row| values[*row]).sum::<f64>() / rows.len() as f64;
+            Ok(vec![mean, 2.0 * mean])
         };
-        let estimate = bootstrap(400, 1000, 0, mean).unwrap();
-        assert_eq!(estimate.value, 9.5);
+        let estimates = bootstrap(400, 1000, 0, means).unwrap();
+        assert_eq!([estimates[0].value, estimates[1].value], [9.5, 19.0]);
         // 1.96 standard errors: 1.96 * 5.766 / 20.
-        assert!((estimate.high - estimate.low - 2.0 * 0.565).abs() < 0.08, "{estimate:?}");
-        assert_eq!(estimate, bootstrap(400, 1000, 0, mean).unwrap());
+        assert!((estimates[0].high - 9.5 - 0.565).abs() < 0.04, "{estimates:?}");
+        assert_eq!(estimates, bootstrap(400, 1000, 0, means).unwrap());
     }
 }

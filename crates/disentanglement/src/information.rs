@@ -2,6 +2,9 @@
 
 use crate::array::{Labelled, Matrix};
 
+/// Bins per latent in disentanglement_lib.
+pub const BINS: usize = 20;
+
 /// The bin of each value among `bins` of equal width between the extremes, from 0, as numpy's
 /// `digitize(x, histogram(x, bins)[1][:-1]) - 1`. Equal values share one bin.
 pub(crate) fn equal_width_bins(values: &[f64], bins: usize) -> Vec<u32> {

@@ -3,9 +3,12 @@
 use betavae::Device;
 use betavae::checkpoint::Trained;
 use betavae::evaluate::{self, Evaluation, subset};
+use betavae::scores::{self, Scores};
+use serde::Serialize;
 
 use super::open_for;
-use crate::args::Evaluate;
+use super::score::{self, settings};
+use crate::args::{Evaluate, ScoreNames};
 use crate::output::{print, print_json, thousands};
 use crate::progress;
 
@@ -14,9 +17,30 @@ pub fn evaluate(args: Evaluate, device: &Device) -> anyhow::Result<()> {
     let data = open_for(&trained, args.data.as_deref())?;
     let indices = subset(data.len(), args.limit.unwrap_or(data.len()));
     let (bar, mut progress) = progress::images(indices.len());
-    let evaluation = evaluate::evaluate(&trained, &*data, &indices, &mut progress)?;
+    let (evaluation, codes) = evaluate::evaluate(&trained, &*data, &indices, &mut progress)?;
     bar.finish_and_clear();
-    if args.json { print_json(&evaluation) } else { print(&table(&evaluation)) }
+    let wanted = ScoreNames::wanted(&args.scores);
+    let mut found = Scores::default();
+    if !wanted.is_empty() {
+        let (codes, factors) = scores::of_images(&codes, &*data, &indices)?;
+        let (bar, progress) = progress::scores();
+        found = scores::score(codes, &factors, &wanted, settings(&args.estimation), &progress)?;
+        bar.finish_and_clear();
+    }
+    if args.json {
+        return print_json(&Both { evaluation: &evaluation, scores: &found });
+    }
+    print(&table(&evaluation))?;
+    if wanted.is_empty() { Ok(()) } else { print(&format!("\n{}", score::table(&found))) }
+}
+
+/// One object: the keys of both.
+#[derive(Serialize)]
+struct Both<'a> {
+    #[serde(flatten)]
+    evaluation: &'a Evaluation,
+    #[serde(flatten)]
+    scores: &'a Scores,
 }
 
 /// The result for people.

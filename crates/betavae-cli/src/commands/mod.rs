@@ -7,6 +7,7 @@ pub mod evaluate;
 pub mod generate;
 pub mod pictures;
 pub mod recipes;
+pub mod score;
 pub mod train;
 
 use std::path::{Path, PathBuf};

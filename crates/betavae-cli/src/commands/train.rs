@@ -96,7 +96,7 @@ fn summarise(run: &Run) -> anyhow::Result<Evaluation> {
     let trained = run.trained()?;
     let data = &**run.trainer().data();
     let indices = subset(data.len(), FINAL_IMAGES);
-    let evaluation = evaluate(&trained, data, &indices, &mut |_| ())?;
+    let (evaluation, _) = evaluate(&trained, data, &indices, &mut |_| ())?;
     let path = run.folder().join("evaluation.json");
     std::fs::write(&path, serde_json::to_string_pretty(&evaluation)?)
         .with_context(|| format!("cannot write {}", path.display()))?;

@@ -1,0 +1,59 @@
+//! `score`, and the scores of `evaluate`.
+
+use std::path::Path;
+
+use betavae::Error;
+use betavae::scores::{self, Score, ScoreName, Scores, SuiteSettings, read_codes, read_factors};
+
+use crate::args::{self, Estimation, ScoreNames};
+use crate::output::{print, print_json, say, thousands};
+use crate::progress;
+
+pub fn score(args: args::Score) -> anyhow::Result<()> {
+    let (codes, factors) = (read_codes(&args.codes)?, read_factors(&args.factors)?);
+    if codes.mean.len() != factors.len() {
+        return Err(rows_differ(&args.codes, codes.mean.len(), &args.factors, factors.len()));
+    }
+    let wanted = ScoreNames::wanted(&args.metrics);
+    if codes.log_var.is_none() && args.metrics.iter().any(is_chen) {
+        say("note: mig_chen is left out: it needs `log_var` beside `mean`");
+    }
+    let (bar, progress) = progress::scores();
+    let found = scores::score(codes, &factors, &wanted, settings(&args.estimation), &progress)?;
+    bar.finish_and_clear();
+    if args.json { print_json(&found) } else { print(&table(&found)) }
+}
+
+fn is_chen(name: &ScoreNames) -> bool {
+    matches!(name, ScoreNames::One(ScoreName::MigChen))
+}
+
+/// The suite's settings from the arguments.
+pub fn settings(args: &Estimation) -> SuiteSettings {
+    SuiteSettings { seed: args.score_seed, repeats: args.repeats, samples: args.samples }
+}
+
+/// The result for people.
+pub fn table(scores: &Scores) -> String {
+    let mut text =
+        format!("{:<28}{:>8}  {:<18}{:>9}  convention", "score", "value", "95 %", "codes");
+    for (name, Score { value, low, high, samples, convention }) in &scores.scores {
+        let interval = match low.is_finite() && high.is_finite() {
+            true => format!("{low:.3} .. {high:.3}"),
+            false => "-".into(),
+        };
+        let (name, samples) = (name.name(), thousands(*samples));
+        text += &format!("\n{name:<28}{value:>8.3}  {interval:<18}{samples:>9}  {convention}");
+    }
+    text
+}
+
+fn rows_differ(codes: &Path, found: usize, factors: &Path, expected: usize) -> anyhow::Error {
+    Error::Mismatch {
+        what: format!("rows of {} and {}", codes.display(), factors.display()),
+        expected: "as many codes as factors".into(),
+        found: format!("{found} and {expected}"),
+        hint: "row i of both must be of the same image".into(),
+    }
+    .into()
+}
