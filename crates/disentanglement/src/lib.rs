@@ -22,6 +22,7 @@ mod error;
 mod estimate;
 mod information;
 mod irs;
+pub mod learn;
 mod mig;
 mod mig_chen;
 mod modularity;
