@@ -60,8 +60,9 @@ impl Gram {
         let rows = features.rows().max(1) as f64;
         let means: Vec<f64> =
             (0..features.columns()).map(|d| features.column(d).sum::<f64>() / rows).collect();
-        let columns =
-            Matrix::from_fn(features.columns(), features.rows(), |d, i| features[[i, d]] - means[d]);
+        let columns = Matrix::from_fn(features.columns(), features.rows(), |d, i| {
+            features[[i, d]] - means[d]
+        });
         let dot = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f64>();
         let products = Matrix::from_fn(means.len(), means.len(), |a, b| {
             dot(columns.row(a), columns.row(b)) / rows
@@ -77,7 +78,8 @@ impl Gram {
         // The slope of the squared error by each weight: x'(y - X w) / N.
         let mut slopes: Vec<f64> = (0..count)
             .map(|d| {
-                self.columns.row(d).iter().zip(target).map(|(x, y)| x * (y - mean)).sum::<f64>() / rows
+                self.columns.row(d).iter().zip(target).map(|(x, y)| x * (y - mean)).sum::<f64>()
+                    / rows
             })
             .collect();
         let mut weights = vec![0.0; count];
@@ -122,7 +124,8 @@ mod tests {
             (0..200).map(|i| 2.0 * features[[i, 0]] - 0.05 * features[[i, 1]] + 1.0).collect();
         let lasso = Lasso::fit(&features, &target, LassoSettings::default());
         let objective = |lasso: &Lasso| {
-            let errors = lasso.predict(&features).into_iter().zip(&target).map(|(p, y)| (p - y).powi(2));
+            let errors =
+                lasso.predict(&features).into_iter().zip(&target).map(|(p, y)| (p - y).powi(2));
             let size: f64 = lasso.weights.iter().map(|w| w.abs()).sum();
             errors.sum::<f64>() / 400.0 + 0.1 * size
         };

@@ -69,7 +69,8 @@ impl Logistic {
         };
         let sample_weights: Vec<f64> = places.iter().map(weight).collect();
         let total: f64 = sample_weights.iter().sum();
-        let problem = Problem { features, places: &places, sample_weights: &sample_weights, outputs };
+        let problem =
+            Problem { features, places: &places, sample_weights: &sample_weights, outputs };
         let strength = 1.0 / (settings.c * total);
         let loss = |weights: &[f64], gradient: &mut [f64]| {
             let penalised = features.columns() * outputs;

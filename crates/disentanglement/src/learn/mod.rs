@@ -4,6 +4,7 @@
 //! is never predicted; where only one occurs, it always is.
 
 mod boosting;
+mod cross_validation;
 mod forest;
 mod lasso;
 mod lbfgs;
@@ -13,7 +14,9 @@ mod svm;
 mod tree;
 
 pub use boosting::{Boosting, BoostingSettings};
+pub use cross_validation::logistic_with_best_c;
 pub use forest::{Forest, ForestSettings};
+pub(crate) use lasso::Gram;
 pub use lasso::{Lasso, LassoSettings};
 pub use logistic::{Logistic, LogisticSettings};
 pub use softmax::{Softmax, SoftmaxSettings};
@@ -51,7 +54,7 @@ fn counts(places: &[usize], count: usize) -> Vec<usize> {
 }
 
 /// Where the largest value is; the first of equal ones.
-fn argmax(values: &[f64]) -> usize {
+pub(crate) fn argmax(values: &[f64]) -> usize {
     let better = |best: usize, i: usize| if values[i] > values[best] { i } else { best };
     (1..values.len()).fold(0, better)
 }

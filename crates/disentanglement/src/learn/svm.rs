@@ -39,9 +39,8 @@ impl LinearSvm {
         assert_eq!(feature.len(), classes.len(), "a class for each row");
         let (known, places) = present(classes);
         let counts = counts(&places, known.len());
-        let balanced = |place: usize| {
-            settings.c * classes.len() as f64 / (known.len() * counts[place]) as f64
-        };
+        let balanced =
+            |place: usize| settings.c * classes.len() as f64 / (known.len() * counts[place]) as f64;
         let lines = match known.len() {
             0 | 1 => Vec::new(),
             2 => vec![line(feature, &places, 1, [balanced(1), balanced(0)])],

@@ -116,7 +116,9 @@ pub(super) fn fit(
                 splits[nodes.len() - 1 + i] = Some(best.split);
                 importances[best.split.feature] += best.gain;
                 let order = &order[best.split.feature];
-                order[node.start..middle].iter().for_each(|row| scratch.right[*row as usize] = false);
+                order[node.start..middle]
+                    .iter()
+                    .for_each(|row| scratch.right[*row as usize] = false);
                 order[middle..node.end].iter().for_each(|row| scratch.right[*row as usize] = true);
             }
             children.extend([node.start..middle, middle..node.end]);
