@@ -8,9 +8,9 @@ use betavae::bench::Mode;
 use betavae::data::ImageShape;
 use betavae::model::Architecture;
 use betavae::model::Precision;
-use betavae::scores::ScoreName;
+use betavae::scores::{DciWith, ScoreName};
 use clap::builder::{PossibleValuesParser, TypedValueParser};
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 
 /// Train, measure and look at beta-VAEs.
 ///
@@ -245,6 +245,10 @@ pub struct Evaluate {
     #[arg(long, value_name = "NAMES", value_delimiter = ',', value_parser = scores())]
     pub scores: Vec<ScoreNames>,
 
+    /// A model with another seed, for udr; may be repeated
+    #[arg(long = "with", value_name = "MODEL")]
+    pub others: Vec<PathBuf>,
+
     #[command(flatten)]
     pub estimation: Estimation,
 
@@ -281,6 +285,10 @@ pub struct Score {
     )]
     pub metrics: Vec<ScoreNames>,
 
+    /// Codes of the same images by a model with another seed, for udr; may be repeated
+    #[arg(long = "with", value_name = "FILE")]
+    pub others: Vec<PathBuf>,
+
     #[command(flatten)]
     pub estimation: Estimation,
 
@@ -303,6 +311,36 @@ pub struct Estimation {
     /// Codes that one value of a score is computed from; fewer are all used
     #[arg(long, value_name = "N", default_value_t = 10_000, value_parser = count)]
     pub samples: usize,
+
+    /// What predicts factors for DCI
+    #[arg(long, value_name = "LEARNER", value_enum, default_value_t)]
+    pub dci: DciLearner,
+
+    /// Factors of beta_vae_higgins, from 0 [default: all, without the shape of a data set]
+    #[arg(long, value_name = "NUMBERS", value_delimiter = ',')]
+    pub higgins_factors: Vec<usize>,
+}
+
+/// What predicts factors for DCI.
+#[derive(Clone, Copy, Default, ValueEnum)]
+pub enum DciLearner {
+    /// Gradient-boosted trees, as in disentanglement_lib
+    #[default]
+    Boosting,
+    /// A random forest, as in Eastwood and Williams 2018
+    Forest,
+    /// The lasso, as in Eastwood and Williams 2018
+    Lasso,
+}
+
+impl From<DciLearner> for DciWith {
+    fn from(learner: DciLearner) -> Self {
+        match learner {
+            DciLearner::Boosting => Self::Boosting,
+            DciLearner::Forest => Self::Forest,
+            DciLearner::Lasso => Self::Lasso,
+        }
+    }
 }
 
 /// List, describe and export data sets

@@ -3,26 +3,19 @@
 
 use std::path::Path;
 
-use disentanglement::{Codes, Factors, Labelled, Pool, Suite};
-pub use disentanglement::{Score, ScoreName, Scores, SuiteSettings};
+use disentanglement::{Codes, Factors, Labelled, Pool, Suite, UdrModel, activity};
+pub use disentanglement::{DciWith, Progress, Score, ScoreName, Scores, SuiteSettings};
 
 use crate::data::Dataset;
 use crate::error::{Error, Result};
 use crate::evaluate;
 use crate::npz::{Numbers, Source};
 
-/// What [`score`] is working on, and how far that is, from 0 to 1.
-pub type Progress<'a> = &'a (dyn Fn(&str, f64) + Sync);
-
-/// The codes of images of a data set with known factors, for scores.
+/// The factors of images of a data set.
 ///
 /// # Errors
 /// If the data set does not know its factors.
-pub fn of_images(
-    codes: &evaluate::Codes,
-    data: &dyn Dataset,
-    indices: &[usize],
-) -> Result<(CodesFile, Factors)> {
+pub fn factors_of(data: &dyn Dataset, indices: &[usize]) -> Result<Factors> {
     let grid = data.factors().ok_or_else(|| Error::Mismatch {
         what: format!("scores of {}", data.name()),
         expected: "known factors".into(),
@@ -31,33 +24,64 @@ pub fn of_images(
     })?;
     let sizes = grid.factors.iter().map(|factor| factor.values.len()).collect();
     let classes = indices.iter().flat_map(|index| grid.classes(*index));
-    let factors = Factors::numbered(classes.map(|class| class as u32).collect(), sizes);
-    let of = |values: &[f32]| Codes::new(values, codes.latents).map_err(unscored);
-    let codes = CodesFile { mean: of(&codes.mean)?, log_var: Some(of(&codes.log_var)?) };
-    Ok((codes, factors.map_err(unscored)?))
+    let classes = classes.map(|class| class as u32).collect();
+    Factors::numbered(classes, sizes).map_err(unscored)
 }
 
-/// Computes the wanted scores. Factors with a single class tell nothing and are left out.
+/// The factors that Higgins et al. 2017 ask for: all but the shape, which is no matter of degree.
+pub fn higgins_factors(data: &dyn Dataset) -> Vec<usize> {
+    let factors = data.factors().map(|grid| grid.factors.iter().enumerate());
+    let graded = factors.into_iter().flatten().filter(|(_, factor)| factor.name != "shape");
+    graded.map(|(index, _)| index).collect()
+}
+
+/// Computes the wanted scores. Factors with a single class tell nothing and are left out. `others` are
+/// codes of the same images by models with other seeds, for `udr`.
 ///
 /// # Errors
 /// If codes and factors do not belong together, or there are too few for a score.
 pub fn score(
     codes: CodesFile,
+    others: &[CodesFile],
     factors: &Factors,
     wanted: &[ScoreName],
-    settings: SuiteSettings,
+    mut settings: SuiteSettings,
     progress: Progress<'_>,
 ) -> Result<Scores> {
-    let factors = factors.varying().ok_or_else(|| Error::Mismatch {
+    let varying = factors.varying();
+    if let Some(factor) = settings.higgins_factors.iter().find(|k| **k >= factors.count()) {
+        return Err(Error::Mismatch {
+            what: "a factor of beta_vae_higgins".into(),
+            expected: format!("a number below {}", factors.count()),
+            found: factor.to_string(),
+            hint: "factors are numbered from 0".into(),
+        });
+    }
+    let place = |factor: &usize| varying.iter().position(|other| other == factor);
+    settings.higgins_factors = settings.higgins_factors.iter().filter_map(place).collect();
+    let factors = factors.choose(&varying).map_err(|_| Error::Mismatch {
         what: "factors".into(),
         expected: "at least one factor with two classes".into(),
         found: "constant factors only".into(),
-        hint: String::new(),
+        hint: "scores tell how codes go with factors that change".into(),
     })?;
     let data = Labelled::new(codes.mean, factors).map_err(unscored)?;
     let pool = Pool::new(data).map_err(unscored)?;
-    let suite = Suite { pool: &pool, log_var: codes.log_var.as_ref(), settings };
+    let others: Vec<UdrModel> = others.iter().map(udr_model).collect::<Result<_>>()?;
+    let log_var = codes.log_var.as_ref();
+    let suite = Suite { pool: &pool, log_var, others: &others, settings: &settings };
     suite.run(wanted, progress).map_err(unscored)
+}
+
+fn udr_model(codes: &CodesFile) -> Result<UdrModel> {
+    let log_var = codes.log_var.as_ref().ok_or_else(|| Error::Mismatch {
+        what: "codes of another model".into(),
+        expected: "`log_var` beside `mean`, for udr".into(),
+        found: "`mean` only".into(),
+        hint: "`betavae encode` writes both".into(),
+    })?;
+    let kl = activity(&codes.mean, log_var).map_err(unscored)?.kl;
+    Ok(UdrModel { codes: codes.mean.clone(), kl })
 }
 
 fn unscored(error: disentanglement::Error) -> Error {
@@ -71,6 +95,16 @@ pub struct CodesFile {
     pub mean: Codes,
     /// Posterior log-variances [N, D], where the file has them.
     pub log_var: Option<Codes>,
+}
+
+impl TryFrom<&evaluate::Codes> for CodesFile {
+    type Error = Error;
+
+    /// Fails if a code is not finite.
+    fn try_from(codes: &evaluate::Codes) -> Result<Self> {
+        let of = |values: &[f32]| Codes::new(values, codes.latents).map_err(unscored);
+        Ok(Self { mean: of(&codes.mean)?, log_var: Some(of(&codes.log_var)?) })
+    }
 }
 
 /// Reads codes: the arrays `mean` and, if there, `log_var` of an `.npz` file; the only array of an

@@ -222,18 +222,24 @@ impl Factors {
         self.classes.iter().skip(factor).step_by(self.count()).copied().collect()
     }
 
-    /// Without the factors that have one class only; `None` if none is left.
-    pub fn varying(&self) -> Option<Self> {
+    /// The factors of which two classes or more occur.
+    pub fn varying(&self) -> Vec<usize> {
         let varies = |factor: &usize| {
             let mut classes = self.classes.iter().skip(*factor).step_by(self.count());
             let first = classes.next();
             classes.any(|class| Some(class) != first)
         };
-        let kept: Vec<usize> = (0..self.count()).filter(varies).collect();
+        (0..self.count()).filter(varies).collect()
+    }
+
+    /// Some of the factors, in this order.
+    ///
+    /// # Errors
+    /// If there are none.
+    pub fn choose(&self, factors: &[usize]) -> Result<Self> {
         let rows = self.classes.chunks_exact(self.count());
-        let classes = rows.flat_map(|row| kept.iter().map(|factor| row[*factor])).collect();
-        let sizes = kept.iter().map(|factor| self.sizes[*factor]).collect();
-        (!kept.is_empty()).then_some(Self { classes, sizes })
+        let classes = rows.flat_map(|row| factors.iter().map(|factor| row[*factor])).collect();
+        Self::numbered(classes, factors.iter().map(|factor| self.sizes[*factor]).collect())
     }
 
     /// Some of the rows, in this order; sizes stay as they are.

@@ -48,9 +48,18 @@ pub fn repeated(
     seed: u64,
     scores: impl Fn(&mut Random) -> Result<Vec<f64>> + Sync,
 ) -> Result<Vec<Estimate>> {
-    let once = |i: usize| scores(&mut Random::new(seed, i as u64));
-    let values: Vec<_> = (0..repeats).into_par_iter().map(once).collect::<Result<_>>()?;
+    let values = each_repeat(repeats, seed, scores)?;
     Ok(each(&values).map(|repeats| Estimate::of(&repeats)).collect())
+}
+
+/// What each repeat gives with random numbers of its own.
+pub(crate) fn each_repeat<T: Send>(
+    repeats: usize,
+    seed: u64,
+    once: impl Fn(&mut Random) -> Result<T> + Sync,
+) -> Result<Vec<T>> {
+    let once = |i: usize| once(&mut Random::new(seed, i as u64));
+    (0..repeats).into_par_iter().map(once).collect()
 }
 
 /// The scores of all rows, with 1.96 standard errors to both sides: the standard deviation of what

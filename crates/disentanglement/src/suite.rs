@@ -1,18 +1,31 @@
 //! All scores by name, each with its uncertainty, its number of samples and its convention.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 
+use crate::activity::activity;
 use crate::array::{Codes, Labelled, Matrix};
+use crate::beta_vae::{BetaVaeSettings, Guesser, beta_vae};
+use crate::dci::{Predictor, dci};
+use crate::downstream::{DOWNSTREAM_SIZES, Learner, downstream};
 use crate::error::Result;
-use crate::estimate::{Estimate, bootstrap};
+use crate::estimate::{Estimate, bootstrap, repeated};
+use crate::explicitness::explicitness;
+use crate::factor_vae::{FactorVaeSettings, factor_vae};
+use crate::infomec::infomec;
 use crate::information::BINS;
 use crate::irs::{IrsSettings, irs};
+use crate::learn::{BoostingSettings, ForestSettings, LassoSettings, SoftmaxSettings, SvmSettings};
 use crate::mig::mig;
 use crate::mig_chen::mig_chen;
 use crate::modularity::modularity;
 use crate::random::Random;
+use crate::sap::sap;
 use crate::source::Pool;
+use crate::split::Split;
+use crate::udr::{Similarity, UdrModel, udr};
 use crate::unsupervised::unsupervised;
 
 /// The names of scores, as in files and on the command line.
@@ -40,13 +53,34 @@ macro_rules! names {
 }
 
 names! {
+    BetaVae "beta_vae",
+    BetaVaeHiggins "beta_vae_higgins",
+    FactorVae "factor_vae",
     Mig "mig",
     MigChen "mig_chen",
+    Sap "sap",
+    DciDisentanglement "dci_disentanglement",
+    DciCompleteness "dci_completeness",
+    DciInformativeness "dci_informativeness",
     Modularity "modularity",
+    Explicitness "explicitness",
     Irs "irs",
+    InfoM "infom",
+    InfoE "infoe",
+    InfoC "infoc",
     GaussianTotalCorrelation "gaussian_total_correlation",
     Wasserstein "wasserstein",
     MutualInformation "mutual_information",
+    ActiveUnits "active_units",
+    Boosting10 "downstream_boosting_10",
+    Boosting100 "downstream_boosting_100",
+    Boosting1000 "downstream_boosting_1000",
+    Boosting10000 "downstream_boosting_10000",
+    Logistic10 "downstream_logistic_10",
+    Logistic100 "downstream_logistic_100",
+    Logistic1000 "downstream_logistic_1000",
+    Logistic10000 "downstream_logistic_10000",
+    Udr "udr",
 }
 
 /// A score with its 95 % interval.
@@ -69,7 +103,8 @@ pub struct Score {
 pub struct Scores {
     /// The scores.
     pub scores: Vec<(ScoreName, Score)>,
-    /// Matrices by name: `mutual_information_with_factors` [D, K], `irs` [D, K], `covariance` [D, D]...
+    /// Matrices by name: `mutual_information` [D, K], `importance` [D, K], `covariance` [D, D]...
+    /// Means over the repeats.
     pub matrices: Vec<(&'static str, Matrix)>,
 }
 
@@ -83,25 +118,54 @@ impl Serialize for Scores {
     }
 }
 
+/// What predicts factors for DCI.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum DciWith {
+    /// Boosted trees, as in disentanglement_lib.
+    #[default]
+    Boosting,
+    /// A random forest, as in Eastwood and Williams 2018.
+    Forest,
+    /// The lasso with alpha 0.02, as in Eastwood and Williams 2018.
+    Lasso,
+}
+
 /// How scores are estimated.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct SuiteSettings {
     /// Seed of all draws.
     pub seed: u64,
-    /// Codes drawn for one value of a score; fewer rows are all used. 10,000 in disentanglement_lib.
+    /// Codes drawn for one value of a score, with half as many to test on; fewer rows are all used.
+    /// 10,000 in disentanglement_lib.
     pub samples: usize,
     /// Repeats with other draws, or resamples of a bootstrap where all rows are used.
     pub repeats: usize,
+    /// What predicts factors for DCI.
+    pub dci: DciWith,
+    /// The factors of `beta_vae_higgins`, all if empty. Higgins et al. 2017 leave out dSprites' shape.
+    pub higgins_factors: Vec<usize>,
 }
 
 impl Default for SuiteSettings {
     fn default() -> Self {
-        Self { seed: 0, samples: 10_000, repeats: 5 }
+        Self {
+            seed: 0,
+            samples: 10_000,
+            repeats: 5,
+            dci: DciWith::Boosting,
+            higgins_factors: Vec::new(),
+        }
     }
 }
 
 /// Resamples of a bootstrap.
 const RESAMPLES: usize = 50;
+
+/// Repeats of Higgins' score, of which the lower half is discarded.
+const HIGGINS_REPEATS: usize = 10;
+
+/// Hears what is being worked on and how far that is, from 0 to 1.
+pub type Progress<'a> = &'a (dyn Fn(&str, f64) + Sync);
 
 /// What scores are computed from.
 #[derive(Clone, Copy)]
@@ -110,56 +174,166 @@ pub struct Suite<'a> {
     pub pool: &'a Pool,
     /// Posterior log-variances of the same rows, for scores that need them.
     pub log_var: Option<&'a Codes>,
+    /// Codes of the same rows by models with other seeds, for `udr`.
+    pub others: &'a [UdrModel],
     /// How scores are estimated.
-    pub settings: SuiteSettings,
+    pub settings: &'a SuiteSettings,
+}
+
+/// Scores that are computed together, and the matrix that comes with them.
+struct Group<'a> {
+    names: &'a [ScoreName],
+    convention: &'a str,
+    matrix: Option<(&'static str, [usize; 2])>,
 }
 
 impl Suite<'_> {
-    /// Computes the wanted scores; those that need log-variances only where they are known.
-    /// `progress` hears what is being worked on and how far that is, from 0 to 1.
+    /// Computes the wanted scores; `mig_chen` only where log-variances are known, `udr` only with
+    /// these and other models.
     ///
     /// # Errors
     /// If there are too few codes for a score.
-    pub fn run(
-        &self,
-        wanted: &[ScoreName],
-        progress: &(dyn Fn(&str, f64) + Sync),
-    ) -> Result<Scores> {
+    pub fn run(&self, wanted: &[ScoreName], progress: Progress<'_>) -> Result<Scores> {
+        use ScoreName as N;
         let mut found = Scores::default();
         let wants = |names: &[ScoreName]| names.iter().any(|name| wanted.contains(name));
-        if wants(&[ScoreName::Mig]) {
-            progress("mig", 0.0);
-            let values = |data: &Labelled| vec![mig(data, BINS).score];
-            self.closed(&mut found, &[ScoreName::Mig], "20 equal-width bins", values)?;
+        let (data, settings) = (self.pool.data(), self.settings);
+        let [latents, factors] = [data.codes().latents(), data.factors().count()];
+        let (train, test) = (settings.samples, settings.samples.div_ceil(2));
+
+        // From codes and factors alone.
+        let mut closed = |names: &[ScoreName], convention, matrix, values: &Values<'_>| {
+            if !wants(names) {
+                return Ok(());
+            }
+            progress(names[0].name(), 0.0);
+            self.closed(&mut found, Group { names, convention, matrix }, values)
+        };
+        let bins = "20 equal-width bins";
+        let matrix = Some(("mutual_information", [latents, factors]));
+        closed(&[N::Mig], bins, matrix, &|data| {
+            let mig = mig(data, BINS);
+            with_matrix(vec![mig.score], &mig.information)
+        })?;
+        closed(&[N::Modularity], bins, None, &|data| vec![modularity(data, BINS).score])?;
+        let matrix = Some(("irs", [latents, factors]));
+        closed(&[N::Irs], "99 % quantile, factors in 20 bins", matrix, &|data| {
+            let irs = irs(data, IrsSettings::default());
+            with_matrix(vec![irs.score], &irs.matrix)
+        })?;
+        let names =
+            [N::GaussianTotalCorrelation, N::Wasserstein, N::MutualInformation, N::ActiveUnits];
+        let convention = "of the codes' covariance, or of 20 equal-width bins";
+        let matrix = Some(("covariance", [latents, latents]));
+        closed(&names, convention, matrix, &|data| {
+            let found = unsupervised(data.codes(), BINS);
+            let [tc, distance] = [found.gaussian_total_correlation, found.wasserstein];
+            let active =
+                (0..latents).filter(|d| found.covariance[[*d, *d]] > crate::ACTIVE).count();
+            with_matrix(
+                vec![tc, distance, found.mutual_information, active as f64],
+                &found.covariance,
+            )
+        })?;
+
+        // From draws with a fixed factor, or from rows to learn from and rows to test on.
+        let mut learned = |names: &[ScoreName], convention, matrix, values: &Draws<'_>| {
+            if !wants(names) {
+                return Ok(());
+            }
+            let group = Group { names, convention, matrix };
+            self.repeated(&mut found, group, settings.repeats, progress, values)
+        };
+        let convention = "disentanglement_lib: 64 pairs, logistic regression";
+        learned(&[N::BetaVae], convention, None, &|random| {
+            let settings = BetaVaeSettings { train, test, ..BetaVaeSettings::default() };
+            Ok(vec![beta_vae(self.pool, &settings, random)?.score])
+        })?;
+        let convention = "disentanglement_lib: batches of 64, latents with deviation 0.05 and more";
+        let matrix = Some(("votes", [latents, factors]));
+        learned(&[N::FactorVae], convention, matrix, &|random| {
+            let settings =
+                FactorVaeSettings { variances: train, train, test, ..FactorVaeSettings::default() };
+            let found = factor_vae(self.pool, settings, random)?;
+            Ok(with_matrix(vec![found.score], &found.votes))
+        })?;
+        let convention = "disentanglement_lib: linear SVM, C = 0.01, balanced classes";
+        let matrix = Some(("sap", [latents, factors]));
+        learned(&[N::Sap], convention, matrix, &|random| {
+            let sap = sap(&Split::draw(data, train, test, random)?, SvmSettings::default());
+            Ok(with_matrix(vec![sap.score], &sap.predictions))
+        })?;
+        let names = [N::DciDisentanglement, N::DciCompleteness, N::DciInformativeness];
+        let convention = match settings.dci {
+            DciWith::Boosting => "disentanglement_lib: boosted trees; informativeness is accuracy",
+            DciWith::Forest => "Eastwood and Williams: random forest; informativeness is accuracy",
+            DciWith::Lasso => "Eastwood and Williams: lasso, alpha 0.02; informativeness 1 - NRMSE",
+        };
+        let matrix = Some(("importance", [latents, factors]));
+        learned(&names, convention, matrix, &|random| {
+            let split = Split::draw(data, train, test, random)?;
+            let seed = random.seed();
+            let found = dci(
+                &split,
+                match settings.dci {
+                    DciWith::Boosting => Predictor::Boosting(BoostingSettings {
+                        seed,
+                        ..BoostingSettings::default()
+                    }),
+                    DciWith::Forest => {
+                        Predictor::Forest(ForestSettings { seed, ..ForestSettings::default() })
+                    }
+                    DciWith::Lasso => {
+                        Predictor::Lasso(LassoSettings { alpha: 0.02, ..LassoSettings::default() })
+                    }
+                },
+            );
+            let values = vec![found.disentanglement, found.completeness, found.informativeness];
+            Ok(with_matrix(values, &found.importance))
+        })?;
+        let convention = "disentanglement_lib: logistic regression, area under the ROC curve";
+        learned(&[N::Explicitness], convention, None, &|random| {
+            Ok(vec![explicitness(&Split::draw(data, train, test, random)?).score])
+        })?;
+        let convention = "Hsu et al.: 10 nearest neighbours; logistic regression without penalty";
+        let matrix = Some(("infomec", [latents, factors]));
+        learned(&[N::InfoM, N::InfoE, N::InfoC], convention, matrix, &|random| {
+            // Without replacement: a repeated row would be its own nearest neighbour.
+            let rows = random.permutation(data.len());
+            let drawn = data.select(&rows[..rows.len().min(train)]);
+            let found = infomec(&drawn, random);
+            let values = vec![found.modularity, found.explicitness, found.compactness];
+            Ok(with_matrix(values, &found.information))
+        })?;
+        let boosting = [N::Boosting10, N::Boosting100, N::Boosting1000, N::Boosting10000];
+        let logistic = [N::Logistic10, N::Logistic100, N::Logistic1000, N::Logistic10000];
+        for (names, learner, convention) in [
+            (boosting, Learner::Boosting, "disentanglement_lib: accuracy of boosted trees"),
+            (logistic, Learner::Logistic, "disentanglement_lib: accuracy, C by cross-validation"),
+        ] {
+            // The sizes that the data allows, as `Split` would shrink them.
+            let most = train.min(data.len() * 2 / 3);
+            let sizes: Vec<usize> =
+                DOWNSTREAM_SIZES.into_iter().filter(|size| *size <= most).collect();
+            if sizes.is_empty() {
+                continue;
+            }
+            learned(&names[..sizes.len()], convention, None, &|random| {
+                let found = downstream(data, &sizes, test, learner, random)?;
+                let mean = |row| found.accuracies.row(row).iter().sum::<f64>() / factors as f64;
+                Ok((0..sizes.len()).map(mean).collect())
+            })?;
         }
-        if let (true, Some(log_var)) = (wants(&[ScoreName::MigChen]), self.log_var) {
-            self.chen(&mut found, log_var, progress)?;
+        if wants(&[N::BetaVaeHiggins]) {
+            self.higgins(&mut found, progress)?;
         }
-        if wants(&[ScoreName::Modularity]) {
-            progress("modularity", 0.0);
-            let values = |data: &Labelled| vec![modularity(data, BINS).score];
-            self.closed(&mut found, &[ScoreName::Modularity], "20 equal-width bins", values)?;
-        }
-        if wants(&[ScoreName::Irs]) {
-            progress("irs", 0.0);
-            let values = |data: &Labelled| vec![irs(data, IrsSettings::default()).score];
-            let convention = "99 % quantile, factors in 20 bins";
-            self.closed(&mut found, &[ScoreName::Irs], convention, values)?;
-        }
-        let names = [
-            ScoreName::GaussianTotalCorrelation,
-            ScoreName::Wasserstein,
-            ScoreName::MutualInformation,
-        ];
-        if wants(&names) {
-            progress("unsupervised", 0.0);
-            let values = |data: &Labelled| {
-                let found = unsupervised(data.codes(), BINS);
-                let [tc, distance] = [found.gaussian_total_correlation, found.wasserstein];
-                vec![tc, distance, found.mutual_information]
-            };
-            let convention = "of the codes' covariance, or of 20 equal-width bins";
-            self.closed(&mut found, &names, convention, values)?;
+        if let Some(log_var) = self.log_var {
+            if wants(&[N::MigChen]) {
+                self.chen(&mut found, log_var, progress)?;
+            }
+            if wants(&[N::Udr]) && !self.others.is_empty() {
+                self.udr(&mut found, log_var, progress)?;
+            }
         }
         found.scores.retain(|(name, _)| wanted.contains(name));
         found.scores.sort_by_key(|(name, _)| *name);
@@ -168,48 +342,143 @@ impl Suite<'_> {
 
     /// Scores that are functions of codes and factors: of all rows, or of repeated draws where there
     /// are more than the settings ask for.
-    fn closed(
-        &self,
-        found: &mut Scores,
-        names: &[ScoreName],
-        convention: &str,
-        values: impl Fn(&Labelled) -> Vec<f64> + Sync,
-    ) -> Result<()> {
-        let (data, SuiteSettings { seed, samples, repeats }) = (self.pool.data(), self.settings);
-        let (samples, interval, estimates) = if data.len() <= samples {
-            let scores = |rows: &[usize]| Ok(values(&data.select(rows)));
-            let estimates = bootstrap(data.len(), RESAMPLES, seed, scores)?;
-            (data.len(), format!("bootstrap of {RESAMPLES}"), estimates)
+    fn closed(&self, found: &mut Scores, group: Group<'_>, values: &Values<'_>) -> Result<()> {
+        let (data, &SuiteSettings { seed, samples, repeats, .. }) =
+            (self.pool.data(), self.settings);
+        if data.len() > samples {
+            let draw = |random: &mut Random| Ok(values(&self.pool.sample(samples, random)));
+            let estimates = repeated(repeats, seed, draw)?;
+            found.add(group, estimates, samples, &format!("{repeats} draws"));
         } else {
-            let scores = |random: &mut Random| Ok(values(&self.pool.sample(samples, random)));
-            let repeated = crate::estimate::repeated(repeats, seed, scores)?;
-            (samples, format!("{repeats} draws"), repeated)
-        };
-        for (name, Estimate { value, low, high }) in names.iter().zip(estimates) {
-            let convention = format!("{convention}; interval: {interval}");
-            found.scores.push((*name, Score { value, low, high, samples, convention }));
+            let estimates =
+                bootstrap(data.len(), RESAMPLES, seed, |rows| Ok(values(&data.select(rows))))?;
+            found.add(group, estimates, data.len(), &format!("bootstrap of {RESAMPLES}"));
         }
         Ok(())
     }
 
-    fn chen(
+    /// Scores of draws, repeated.
+    fn repeated(
         &self,
         found: &mut Scores,
-        log_var: &Codes,
-        progress: &(dyn Fn(&str, f64) + Sync),
+        group: Group<'_>,
+        repeats: usize,
+        progress: Progress<'_>,
+        values: &Draws<'_>,
     ) -> Result<()> {
+        let (name, done) = (group.names[0].name(), AtomicUsize::new(0));
+        progress(name, 0.0);
+        let estimates = repeated(repeats, self.settings.seed, |random| {
+            let values = values(random);
+            let done = done.fetch_add(1, Ordering::Relaxed) + 1;
+            progress(name, done as f64 / repeats as f64);
+            values
+        })?;
+        let samples = self.settings.samples.min(self.pool.data().len());
+        found.add(group, estimates, samples, &format!("{repeats} draws"));
+        Ok(())
+    }
+
+    /// Of several repeats the better half, as Higgins et al. 2017 have it.
+    fn higgins(&self, found: &mut Scores, progress: Progress<'_>) -> Result<()> {
+        let &SuiteSettings { seed, samples, ref higgins_factors, .. } = self.settings;
+        let (name, done) = (ScoreName::BetaVaeHiggins.name(), AtomicUsize::new(0));
+        progress(name, 0.0);
+        let settings = BetaVaeSettings {
+            factors: higgins_factors.clone(),
+            train: samples,
+            test: samples.div_ceil(2),
+            guesser: Guesser::Softmax(SoftmaxSettings::default()),
+            ..BetaVaeSettings::default()
+        };
+        let mut scores = crate::estimate::each_repeat(HIGGINS_REPEATS, seed, |random| {
+            let score = beta_vae(self.pool, &settings, random)?.score;
+            let done = done.fetch_add(1, Ordering::Relaxed) + 1;
+            progress(name, done as f64 / HIGGINS_REPEATS as f64);
+            Ok(score)
+        })?;
+        scores.sort_by(|a, b| b.total_cmp(a));
+        let kept = &scores[..HIGGINS_REPEATS / 2];
+        let fixed = if higgins_factors.is_empty() {
+            "all factors".to_owned()
+        } else {
+            format!("{} factors", higgins_factors.len())
+        };
+        let group = Group {
+            names: &[ScoreName::BetaVaeHiggins],
+            convention: &format!("Higgins et al.: {fixed}, softmax with Adagrad"),
+            matrix: None,
+        };
+        let samples = samples.min(self.pool.data().len());
+        let interval = format!("the better half of {HIGGINS_REPEATS} draws");
+        found.add(group, vec![Estimate::of(kept)], samples, &interval);
+        Ok(())
+    }
+
+    fn chen(&self, found: &mut Scores, log_var: &Codes, progress: Progress<'_>) -> Result<()> {
         let (data, name) = (self.pool.data(), ScoreName::MigChen.name());
         progress(name, 0.0);
         let latents = data.codes().latents() as f64;
         let mig = mig_chen(data.codes(), log_var, data.factors(), |done| {
             progress(name, done as f64 / latents);
         })?;
-        let convention = "posterior mixtures over all codes; exact, nothing is drawn".to_owned();
+        let convention = "Chen et al.: posterior mixtures over all codes; exact, nothing is drawn";
         let (value, samples) = (mig.score, data.len());
+        let convention = convention.to_owned();
         let score = Score { value, low: value, high: value, samples, convention };
         found.scores.push((ScoreName::MigChen, score));
         found.matrices.push(("mig_chen_information", mig.information));
         Ok(())
+    }
+
+    fn udr(&self, found: &mut Scores, log_var: &Codes, progress: Progress<'_>) -> Result<()> {
+        progress(ScoreName::Udr.name(), 0.0);
+        let codes = self.pool.data().codes();
+        let own = UdrModel { codes: codes.clone(), kl: activity(codes, log_var)?.kl };
+        let models: Vec<&UdrModel> = self.others.iter().chain([&own]).collect();
+        let rows = codes.len().min(self.settings.samples);
+        // Of the first rows, if all are too many: they are the same for every model.
+        let draw = |rows: &[usize]| {
+            let select = |model: &&UdrModel| UdrModel {
+                codes: model.codes.select(rows),
+                kl: model.kl.clone(),
+            };
+            let selected: Vec<UdrModel> = models.iter().map(select).collect();
+            let scores = udr(&selected, Similarity::Lasso)?.scores;
+            Ok(scores.last().copied().into_iter().collect())
+        };
+        let estimates = bootstrap(rows, RESAMPLES, self.settings.seed, draw)?;
+        let convention = format!("Duan et al.: lasso, {} other models", self.others.len());
+        let group = Group { names: &[ScoreName::Udr], convention: &convention, matrix: None };
+        found.add(group, estimates, rows, &format!("bootstrap of {RESAMPLES}"));
+        Ok(())
+    }
+}
+
+/// Scores of given rows, and after them the values of the matrix.
+type Values<'a> = dyn Fn(&Labelled) -> Vec<f64> + Sync + 'a;
+
+/// The same, of rows that it draws.
+type Draws<'a> = dyn Fn(&mut Random) -> Result<Vec<f64>> + Sync + 'a;
+
+fn with_matrix(mut scores: Vec<f64>, matrix: &Matrix) -> Vec<f64> {
+    scores.extend(matrix.values());
+    scores
+}
+
+impl Scores {
+    fn add(&mut self, group: Group<'_>, estimates: Vec<Estimate>, samples: usize, interval: &str) {
+        let convention = format!("{}; interval: {interval}", group.convention);
+        let (scores, rest) = estimates.split_at(group.names.len());
+        for (name, Estimate { value, low, high }) in group.names.iter().zip(scores.iter().cloned())
+        {
+            let convention = convention.clone();
+            self.scores.push((*name, Score { value, low, high, samples, convention }));
+        }
+        if let Some((name, [rows, columns])) = group.matrix {
+            let values = rest.iter().map(|estimate| estimate.value).collect();
+            self.matrices.push((name, Matrix::from_vec(rows, columns, values)));
+        }
     }
 }
 
@@ -225,8 +494,8 @@ mod tests {
         assert_eq!(names.len(), ScoreName::ALL.len());
         let pool = Pool::new(grid(|y| vec![y[0] as f64, y[1] as f64, y[2] as f64])).unwrap();
         for samples in [100, 10_000] {
-            let settings = SuiteSettings { samples, ..SuiteSettings::default() };
-            let suite = Suite { pool: &pool, log_var: None, settings };
+            let settings = &SuiteSettings { samples, ..SuiteSettings::default() };
+            let suite = Suite { pool: &pool, log_var: None, others: &[], settings };
             let wanted = [ScoreName::Irs, ScoreName::Mig];
             let found = suite.run(&wanted, &|_, _| ()).unwrap();
             let names: Vec<_> = found.scores.iter().map(|(name, _)| *name).collect();
@@ -235,5 +504,42 @@ mod tests {
             let json = serde_json::to_value(&found).unwrap();
             assert_eq!(json["mig"]["samples"], samples.min(480));
         }
+    }
+
+    #[test]
+    fn all_scores_of_a_small_data_set() {
+        let mut noise = Random::new(1, 0);
+        let mut codes =
+            || grid(|y| y.iter().map(|class| *class as f64 + 0.01 * noise.normal()).collect());
+        let (data, other) = (codes(), codes());
+        let log_var = Codes::new(&vec![-6.0; 3 * data.len()], 3).unwrap();
+        let kl = activity(other.codes(), &log_var).unwrap().kl;
+        let others = [UdrModel { codes: other.codes().clone(), kl }];
+        let pool = Pool::new(data).unwrap();
+        let settings = &SuiteSettings { samples: 200, repeats: 2, ..SuiteSettings::default() };
+        let suite = Suite { pool: &pool, log_var: Some(&log_var), others: &others, settings };
+        let found = suite.run(ScoreName::ALL, &|_, _| ()).unwrap();
+        let absent: Vec<_> = ScoreName::ALL
+            .iter()
+            .filter(|name| !found.scores.iter().any(|(other, _)| other == *name))
+            .map(|name| name.name())
+            .collect();
+        assert_eq!(absent.len(), 4, "{absent:?}");
+        assert!(absent.iter().all(|name| name.starts_with("downstream") && name.ends_with("000")));
+        for (name, score) in &found.scores {
+            let unbounded = [ScoreName::Wasserstein, ScoreName::GaussianTotalCorrelation];
+            let least = match name {
+                ScoreName::ActiveUnits => 3.0,
+                ScoreName::Boosting10 | ScoreName::Logistic10 => 0.3,
+                ScoreName::Sap => 0.05,
+                ScoreName::MutualInformation => 0.0,
+                ScoreName::Explicitness => 0.85,
+                name if unbounded.contains(name) => f64::NEG_INFINITY,
+                _ => 0.8,
+            };
+            assert!(score.value >= least, "{}: {score:?}", name.name());
+            assert!(score.low <= score.value && score.value <= score.high);
+        }
+        assert!(found.matrices.iter().any(|(name, _)| *name == "importance"));
     }
 }

@@ -3,7 +3,7 @@
 use betavae::Device;
 use betavae::checkpoint::Trained;
 use betavae::evaluate::{self, Evaluation, subset};
-use betavae::scores::{self, Scores};
+use betavae::scores::{self, CodesFile, Scores};
 use serde::Serialize;
 
 use super::open_for;
@@ -22,9 +22,19 @@ pub fn evaluate(args: Evaluate, device: &Device) -> anyhow::Result<()> {
     let wanted = ScoreNames::wanted(&args.scores);
     let mut found = Scores::default();
     if !wanted.is_empty() {
-        let (codes, factors) = scores::of_images(&codes, &*data, &indices)?;
+        let factors = scores::factors_of(&*data, &indices)?;
+        let codes = CodesFile::try_from(&codes)?;
+        let others = args.others.iter().map(|model| {
+            let other = Trained::load(model, device)?;
+            let (bar, mut progress) = progress::images(indices.len());
+            let codes = evaluate::encode(&other.model, &*data, &indices, &mut progress)?;
+            bar.finish_and_clear();
+            CodesFile::try_from(&codes)
+        });
+        let others: Vec<_> = others.collect::<Result<_, _>>()?;
+        let settings = settings(&args.estimation, &scores::higgins_factors(&*data));
         let (bar, progress) = progress::scores();
-        found = scores::score(codes, &factors, &wanted, settings(&args.estimation), &progress)?;
+        found = scores::score(codes, &others, &factors, &wanted, settings, &progress)?;
         bar.finish_and_clear();
     }
     if args.json {

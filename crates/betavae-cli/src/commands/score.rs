@@ -14,12 +14,15 @@ pub fn score(args: args::Score) -> anyhow::Result<()> {
     if codes.mean.len() != factors.len() {
         return Err(rows_differ(&args.codes, codes.mean.len(), &args.factors, factors.len()));
     }
+    let others: Vec<_> =
+        args.others.iter().map(|path| read_codes(path)).collect::<Result<_, _>>()?;
     let wanted = ScoreNames::wanted(&args.metrics);
     if codes.log_var.is_none() && args.metrics.iter().any(is_chen) {
         say("note: mig_chen is left out: it needs `log_var` beside `mean`");
     }
     let (bar, progress) = progress::scores();
-    let found = scores::score(codes, &factors, &wanted, settings(&args.estimation), &progress)?;
+    let settings = settings(&args.estimation, &[]);
+    let found = scores::score(codes, &others, &factors, &wanted, settings, &progress)?;
     bar.finish_and_clear();
     if args.json { print_json(&found) } else { print(&table(&found)) }
 }
@@ -28,9 +31,18 @@ fn is_chen(name: &ScoreNames) -> bool {
     matches!(name, ScoreNames::One(ScoreName::MigChen))
 }
 
-/// The suite's settings from the arguments.
-pub fn settings(args: &Estimation) -> SuiteSettings {
-    SuiteSettings { seed: args.score_seed, repeats: args.repeats, samples: args.samples }
+/// The suite's settings from the arguments; `higgins` are the factors of `beta_vae_higgins` if none
+/// are given.
+pub fn settings(args: &Estimation, higgins: &[usize]) -> SuiteSettings {
+    let Estimation { score_seed: seed, repeats, samples, dci, higgins_factors } = args;
+    let given = if higgins_factors.is_empty() { higgins } else { higgins_factors };
+    SuiteSettings {
+        seed: *seed,
+        repeats: *repeats,
+        samples: *samples,
+        dci: (*dci).into(),
+        higgins_factors: given.to_vec(),
+    }
 }
 
 /// The result for people.

@@ -6,6 +6,7 @@ use super::logistic::{sigmoid, softmax};
 use super::tree::{self, LEAVES, Scratch, Sorted, Tree};
 use super::{Classifier, argmax, counts, present};
 use crate::array::Matrix;
+use crate::random::Random;
 
 /// Rows whose probabilities or predictions one task computes.
 const CHUNK: usize = 256;
@@ -17,18 +18,19 @@ pub struct BoostingSettings {
     pub stages: usize,
     /// Share of each tree's answer that is added.
     pub learning_rate: f64,
+    /// Seed that decides between equally good splits.
+    pub seed: u64,
 }
 
 impl Default for BoostingSettings {
     /// scikit-learn's: 100 stages, learning rate 0.1.
     fn default() -> Self {
-        Self { stages: 100, learning_rate: 0.1 }
+        Self { stages: 100, learning_rate: 0.1, seed: 0 }
     }
 }
 
 /// Boosted trees of depth 3 with the multinomial deviance (Friedman 2001, algorithm 6): scikit-learn's
-/// `GradientBoostingClassifier` with its defaults. Nothing is random: of equally good splits it takes
-/// that of the first feature.
+/// `GradientBoostingClassifier` with its defaults. Only which of equally good splits is taken is random.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Boosting {
     classes: Vec<u32>,
@@ -59,18 +61,19 @@ impl Boosting {
         let mut logits: Vec<Vec<f64>> =
             boosting.start.iter().map(|logit| vec![*logit; classes.len()]).collect();
         let stages = if outputs == 0 { 0 } else { settings.stages };
-        for _ in 0..stages {
+        for stage in 0..stages {
             let residuals = residuals(&logits, &places);
-            let fit = |scratch: &mut Scratch, (residual, logits): (&Vec<f64>, &mut Vec<f64>)| {
+            let fit = |scratch: &mut Scratch, (output, (residual, logits)): Task<'_>| {
+                let mut random = Random::new(settings.seed, (stage * outputs + output) as u64);
                 let mut importances = vec![0.0; features.columns()];
-                let mut tree = tree::fit(&sorted, residual, &mut importances, scratch);
+                let mut tree = tree::fit(&sorted, residual, &mut importances, scratch, &mut random);
                 tree.leaves = leaves(residual, &scratch.leaf, outputs);
                 for (logit, leaf) in logits.iter_mut().zip(&scratch.leaf) {
                     *logit += settings.learning_rate * tree.leaves[usize::from(*leaf)];
                 }
                 (tree, importances)
             };
-            let each = residuals.par_iter().zip(&mut logits);
+            let each = residuals.par_iter().zip(&mut logits).enumerate();
             let fitted: Vec<_> = each.map_init(|| Scratch::new(&sorted), fit).collect();
             let (trees, importances): (_, Vec<_>) = fitted.into_iter().unzip();
             boosting.stages.push(trees);
@@ -111,6 +114,9 @@ impl Classifier for Boosting {
         (0..features.rows()).into_par_iter().with_min_len(CHUNK).map(class).collect()
     }
 }
+
+/// An output with its residuals and logits.
+type Task<'a> = (usize, (&'a Vec<f64>, &'a mut Vec<f64>));
 
 /// The logits of the classes' shares; of the second one for two classes.
 fn start(counts: &[usize]) -> Vec<f64> {
@@ -173,7 +179,6 @@ fn leaves(residual: &[f64], leaf: &[u8], outputs: usize) -> [f64; LEAVES] {
 mod tests {
     use super::*;
     use crate::learn::accuracy;
-    use crate::random::Random;
 
     #[test]
     fn learns_what_no_line_separates_and_from_which_features() {

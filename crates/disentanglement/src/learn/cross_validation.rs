@@ -12,8 +12,8 @@ const STRENGTHS: usize = 10;
 /// folds of neighbouring rows: scikit-learn's `LogisticRegressionCV(cv=KFold(5))`. The smallest of
 /// equally good ones. With fewer than five rows, C = 1.
 ///
-/// Like scikit-learn's, fits stop after 100 steps: weak penalties would take thousands, and change no
-/// accuracy.
+/// Every fit starts from that of the next smaller C and ends after 100 steps, like scikit-learn's. For
+/// weak penalties that is before the minimum, so accuracies may differ from its by a percent.
 pub fn logistic_with_best_c(features: &Matrix, classes: &[u32]) -> Logistic {
     let settings = LogisticSettings { steps: 100, tolerance: 1e-4, ..LogisticSettings::default() };
     let rows = classes.len();

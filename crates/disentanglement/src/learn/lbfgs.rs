@@ -18,29 +18,37 @@ pub(super) struct Stop {
 }
 
 /// L-BFGS (Liu and Nocedal 1989) from `x`, with the weak Wolfe line search by bisection of Lewis and
-/// Overton (2013). `f` returns the value at a point and writes the gradient there.
+/// Overton (2013). `f` returns the value at a point and writes the gradient there; `invert` multiplies
+/// by something like the inverse of the Hessian.
 pub(super) fn minimise(
     mut f: impl FnMut(&[f64], &mut [f64]) -> f64,
+    invert: impl Fn(&mut [f64]),
     mut x: Vec<f64>,
     stop: Stop,
 ) -> Vec<f64> {
     let mut gradient = vec![0.0; x.len()];
     let mut value = f(&x, &mut gradient);
+    let mut scale = 1.0;
     let mut memory: VecDeque<(Vec<f64>, Vec<f64>)> = VecDeque::new();
     for _ in 0..stop.steps {
         if gradient.iter().all(|g| g.abs() <= stop.gradient) {
             break;
         }
-        let direction = direction(&gradient, &memory);
-        let first = if memory.is_empty() { 1.0 / norm(&gradient).max(1.0) } else { 1.0 };
+        let direction = direction(&gradient, &memory, |direction| {
+            invert(direction);
+            direction.iter_mut().for_each(|d| *d *= scale);
+        });
         let Some((next, next_value, next_gradient)) =
-            search(&mut f, &x, value, &gradient, &direction, first)
+            search(&mut f, &x, value, &gradient, &direction)
         else {
             break;
         };
         let step: Vec<f64> = next.iter().zip(&x).map(|(a, b)| a - b).collect();
         let change: Vec<f64> = next_gradient.iter().zip(&gradient).map(|(a, b)| a - b).collect();
         if dot(&step, &change) > 0.0 {
+            let mut inverted = change.clone();
+            invert(&mut inverted);
+            scale = dot(&step, &change) / dot(&change, &inverted);
             memory.truncate(MEMORY - 1);
             memory.push_front((step, change));
         }
@@ -50,8 +58,12 @@ pub(super) fn minimise(
 }
 
 /// Minus the gradient times the estimate of the inverse Hessian, by two loops over the memory, whose
-/// newest pair is first.
-fn direction(gradient: &[f64], memory: &VecDeque<(Vec<f64>, Vec<f64>)>) -> Vec<f64> {
+/// newest pair is first, around a first estimate.
+fn direction(
+    gradient: &[f64],
+    memory: &VecDeque<(Vec<f64>, Vec<f64>)>,
+    estimate: impl Fn(&mut [f64]),
+) -> Vec<f64> {
     let mut direction: Vec<f64> = gradient.iter().map(|g| -g).collect();
     let mut shares = Vec::with_capacity(memory.len());
     for (step, change) in memory {
@@ -59,10 +71,7 @@ fn direction(gradient: &[f64], memory: &VecDeque<(Vec<f64>, Vec<f64>)>) -> Vec<f
         add(&mut direction, -share, change);
         shares.push(share);
     }
-    if let Some((step, change)) = memory.front() {
-        let scale = dot(step, change) / dot(change, change);
-        direction.iter_mut().for_each(|d| *d *= scale);
-    }
+    estimate(&mut direction);
     for ((step, change), share) in memory.iter().zip(shares).rev() {
         let other = dot(change, &direction) / dot(step, change);
         add(&mut direction, share - other, step);
@@ -78,10 +87,9 @@ fn search(
     value: f64,
     gradient: &[f64],
     direction: &[f64],
-    first: f64,
 ) -> Option<(Vec<f64>, f64, Vec<f64>)> {
     let slope = dot(gradient, direction);
-    let (mut low, mut high, mut length) = (0.0, f64::INFINITY, first);
+    let (mut low, mut high, mut length) = (0.0, f64::INFINITY, 1.0);
     let mut next_gradient = vec![0.0; x.len()];
     for _ in 0..LOOKS {
         let mut next = x.to_vec();
@@ -103,10 +111,6 @@ fn dot(a: &[f64], b: &[f64]) -> f64 {
     a.iter().zip(b).map(|(a, b)| a * b).sum()
 }
 
-fn norm(a: &[f64]) -> f64 {
-    dot(a, a).sqrt()
-}
-
 fn add(to: &mut [f64], scale: f64, from: &[f64]) {
     to.iter_mut().zip(from).for_each(|(to, from)| *to += scale * from);
 }
@@ -122,7 +126,7 @@ mod tests {
             gradient.copy_from_slice(&[2.0 * a, 4000.0 * b.powi(3) + 2.0 * b]);
             a * a + 1000.0 * b.powi(4) + b * b
         };
-        let x = minimise(f, vec![0.0, 0.0], Stop { gradient: 1e-9, steps: 200 });
+        let x = minimise(f, |_| (), vec![0.0, 0.0], Stop { gradient: 1e-9, steps: 200 });
         assert!((x[0] - 3.0).abs() < 1e-8 && (x[1] + 2.0).abs() < 1e-8, "{x:?}");
     }
 }

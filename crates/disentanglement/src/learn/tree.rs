@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use crate::array::Matrix;
+use crate::random::Random;
 
 /// Levels of splits, as in scikit-learn's boosting.
 const DEPTH: usize = 3;
@@ -95,13 +96,15 @@ impl Scratch {
 /// Fits a tree to `target`, without values in its leaves: [`Scratch::leaf`] says which rows are in
 /// which. Adds to `importances` [D] by how much each feature lowered the squared error.
 ///
-/// Friedman's criterion, the default of boosting, chooses the same splits as the squared error. Of
-/// equally good ones this takes the first feature's; scikit-learn draws one.
+/// Friedman's criterion, the default of boosting, chooses the same splits as the squared error. Which
+/// of equally good ones it takes, `random` draws: in small nodes many are, and the first feature's
+/// would make that feature important.
 pub(super) fn fit(
     sorted: &Sorted,
     target: &[f64],
     importances: &mut [f64],
     scratch: &mut Scratch,
+    random: &mut Random,
 ) -> Tree {
     let mut splits = [None; NODES];
     // The rows of each node of a level, as places in every order.
@@ -111,7 +114,7 @@ pub(super) fn fit(
         let mut children = Vec::with_capacity(2 * nodes.len());
         for (i, node) in nodes.iter().enumerate() {
             let mut middle = node.end;
-            if let Some(best) = best_split(sorted, order, target, node) {
+            if let Some(best) = best_split(sorted, order, target, node, random) {
                 middle = best.middle;
                 splits[nodes.len() - 1 + i] = Some(best.split);
                 importances[best.split.feature] += best.gain;
@@ -165,6 +168,7 @@ fn best_split(
     order: &[Vec<u32>],
     target: &[f64],
     node: &Range<usize>,
+    random: &mut Random,
 ) -> Option<Best> {
     let count = node.len();
     let (mut sum, mut squares) = (0.0, 0.0);
@@ -184,8 +188,8 @@ fn best_split(
     let left = &sorted.inverse[1..count];
     let right = sorted.inverse[1..count].iter().rev();
     let shares: Vec<f64> = left.iter().zip(right).map(|(a, b)| a * b).collect();
-    for (feature, order) in order.iter().enumerate() {
-        let (order, values) = (&order[node.clone()], &sorted.values[feature]);
+    for feature in random.permutation(order.len()) {
+        let (order, values) = (&order[feature][node.clone()], &sorted.values[feature]);
         let mut sum = 0.0;
         for (i, share) in shares.iter().enumerate() {
             sum += target[order[i] as usize] - mean;

@@ -1,0 +1,105 @@
+//! `score` and `evaluate --scores`, as people and machines use them.
+
+mod common;
+
+use std::fs;
+use std::path::Path;
+
+use common::{path, refuse, succeed, train_tiny};
+use serde_json::Value;
+
+/// Codes that are the factors, one of them upside down, and a latent that says nothing.
+fn write_tables(folder: &Path) -> [String; 2] {
+    let (mut codes, mut factors) = ("a,b,c\n".to_owned(), String::new());
+    for i in 0..600 {
+        let (a, b) = (i % 4, i / 4 % 5);
+        let noise = f64::from(i * 7919 % 600) / 600.0;
+        codes += &format!("{},{},{noise}\n", b as f64 + 0.1 * noise, -a);
+        factors += &format!("{a},{b}\n");
+    }
+    [("codes.csv", codes), ("factors.csv", factors)].map(|(name, text)| {
+        fs::write(folder.join(name), text).unwrap();
+        path(&folder.join(name)).to_owned()
+    })
+}
+
+fn json(arguments: &[&str]) -> Value {
+    serde_json::from_str(&succeed(arguments)).unwrap()
+}
+
+#[test]
+fn tables_of_any_tool_are_scored() {
+    let folder = tempfile::tempdir().unwrap();
+    let [codes, factors] = write_tables(folder.path());
+    let files = ["score", "--codes", &codes, "--factors", &factors];
+    let all = json(&[&files[..], &["--json", "--repeats", "2", "--threads", "1"]].concat());
+    for name in ["mig", "dci_disentanglement", "beta_vae", "factor_vae", "infoc"] {
+        assert!(all[name]["value"].as_f64().unwrap() > 0.8, "{name}: {}", all[name]);
+        assert!(all[name]["convention"].as_str().unwrap().len() > 10);
+    }
+    assert_eq!(all["mig"]["samples"], 600);
+    assert!(all["mig_chen"].is_null() && all["udr"].is_null(), "they need log_var");
+    // Neither the number of threads nor the choice changes a score.
+    let one = ["--json", "--repeats", "2", "--threads", "3", "--metrics", "infoc,mig"];
+    let one = json(&[&files[..], &one].concat());
+    assert_eq!(one.as_object().unwrap().len(), 2);
+    assert_eq!((&one["infoc"], &one["mig"]), (&all["infoc"], &all["mig"]));
+    let table = succeed(&[&files[..], &["--metrics", "mig,modularity"]].concat());
+    assert!(table.contains("modularity") && table.contains("bootstrap"), "{table}");
+}
+
+#[test]
+fn a_trained_model_is_scored_with_its_evaluation() {
+    let folder = tempfile::tempdir().unwrap();
+    let runs = [1, 2].map(|seed| {
+        let run = folder.path().join(format!("run-{seed}"));
+        train_tiny(&run, 20, &["--seed", &seed.to_string()]);
+        path(&run).to_owned()
+    });
+    let scores = ["--scores", "mig,mig_chen,sap,udr,beta_vae_higgins", "--samples", "300"];
+    let evaluate = ["evaluate", &runs[0], "--limit", "400", "--with", &runs[1], "--json"];
+    let found = json(&[&evaluate[..], &scores].concat());
+    assert!(found["at_mean"]["elbo"].is_number());
+    for name in ["mig", "mig_chen", "sap", "udr", "beta_vae_higgins"] {
+        let value = found[name]["value"].as_f64().unwrap();
+        assert!((0.0..=1.0).contains(&value), "{name}: {}", found[name]);
+    }
+    assert_eq!(found["mig_chen"]["samples"], 400);
+    let codes = folder.path().join("codes.npz");
+    succeed(&["encode", &runs[0], "--input", "blobs", "--output", path(&codes)]);
+    let factors = folder.path().join("data.npz");
+    succeed(&["data", "export", "blobs", "--output", path(&factors)]);
+    let files = ["score", "--codes", path(&codes), "--factors", path(&factors)];
+    let all = ["--metrics", "mig_chen", "--json"];
+    assert!(json(&[&files[..], &all].concat())["mig_chen"]["value"].is_number());
+}
+
+#[test]
+fn broken_input_is_explained() {
+    let folder = tempfile::tempdir().unwrap();
+    let [codes, factors] = write_tables(folder.path());
+    let write = |name: &str, text: &str| {
+        fs::write(folder.path().join(name), text).unwrap();
+        path(&folder.path().join(name)).to_owned()
+    };
+    let score =
+        |codes: &str, factors: &str| refuse(1, &["score", "--codes", codes, "--factors", factors]);
+    let error = score(&write("short.csv", "1,2\n3,4\n"), &factors);
+    assert!(error.contains("2 and 600") && error.contains("short.csv"), "{error}");
+    let error = score(&write("nan.csv", "1,2\n3,NaN\n"), &factors);
+    assert!(error.contains("row 1, column 1"), "{error}");
+    let error = score(&codes, &write("half.csv", "1,2\n3,4.5\n"));
+    assert!(error.contains("4.5") && error.contains("integer"), "{error}");
+    let error = score(&codes, &write("broken.npz", "PK\x03\x04 and nothing else"));
+    assert!(error.contains("broken.npz"), "{error}");
+    let error = score("absent.npz", &factors);
+    assert!(error.contains("absent.npz"), "{error}");
+    let constant = "7,7\n".repeat(600);
+    let error = score(&codes, &write("constant.csv", &constant));
+    assert!(error.contains("two classes"), "{error}");
+    let error = refuse(2, &["score", "--codes", &codes, "--factors", &factors, "--metrics", "mug"]);
+    assert!(error.contains("mig"), "{error}");
+    let tiny = (write("a.csv", "1\n"), write("b.csv", "1\n"));
+    let error = score(&tiny.0, &tiny.1);
+    assert!(error.contains("two classes"), "{error}");
+}
