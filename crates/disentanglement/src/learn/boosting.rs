@@ -1,8 +1,10 @@
 //! Gradient-boosted classification trees.
 
+use multiversion::multiversion;
 use rayon::prelude::*;
 
-use super::logistic::{sigmoid, softmax};
+use super::exponential::softmax;
+use super::logistic::sigmoid;
 use super::tree::{self, LEAVES, Scratch, Sorted, Tree};
 use super::{Classifier, argmax, counts, present};
 use crate::array::Matrix;
@@ -145,16 +147,26 @@ fn residuals(logits: &[Vec<f64>], places: &[usize]) -> Vec<Vec<f64>> {
         chunks.iter_mut().zip(parts).for_each(|(chunk, part)| chunk.push(part));
     }
     chunks.into_par_iter().enumerate().for_each(|(chunk, mut to)| {
-        let mut row_logits = vec![0.0; logits.len()];
-        for i in 0..to[0].len() {
-            let row = chunk * CHUNK + i;
-            row_logits.iter_mut().zip(logits).for_each(|(to, from)| *to = from[row]);
-            softmax(&mut row_logits);
-            to.iter_mut().zip(&row_logits).for_each(|(to, p)| to[i] = -p);
-            to[places[row]][i] += 1.0;
-        }
+        chunk_residuals(logits, places, chunk * CHUNK, &mut to);
     });
     residuals
+}
+
+/// Of the rows that begin at `first`.
+#[multiversion(targets("x86_64+avx2"))]
+fn chunk_residuals(logits: &[Vec<f64>], places: &[usize], first: usize, to: &mut [&mut [f64]]) {
+    let mut row_logits = vec![0.0; logits.len()];
+    for i in 0..to[0].len() {
+        let row = first + i;
+        for (to, from) in row_logits.iter_mut().zip(logits) {
+            *to = from[row];
+        }
+        softmax(&mut row_logits);
+        for (to, p) in to.iter_mut().zip(&row_logits) {
+            to[i] = -p;
+        }
+        to[places[row]][i] += 1.0;
+    }
 }
 
 /// One step of Newton's method in each leaf (Friedman 2001, equation 32).

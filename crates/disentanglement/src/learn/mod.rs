@@ -5,6 +5,7 @@
 
 mod boosting;
 mod cross_validation;
+mod exponential;
 mod forest;
 mod lasso;
 mod lbfgs;

@@ -1,6 +1,7 @@
 //! The linear classifier of Higgins et al. 2017.
 
-use super::logistic::{apply, softmax};
+use super::exponential::softmax;
+use super::logistic::apply;
 use super::{Classifier, argmax, present};
 use crate::array::Matrix;
 use crate::random::Random;
