@@ -7,20 +7,34 @@ use anyhow::Context;
 use betavae::Device;
 use betavae::config::Config;
 use betavae::data;
-use betavae::evaluate::{Evaluation, evaluate, subset};
+use betavae::evaluate::{Evaluation, encode, evaluate, subset};
 use betavae::model::Likelihood;
 use betavae::objective::{Constraint, Reduction, beta_norm};
+use betavae::scores::{self, CodesFile, ScoreName, Scores, SuiteSettings};
 use betavae::train::{Outcome, Run};
+use serde::Serialize;
 
 use crate::args::{Resume, Train};
 use crate::commands::evaluate::table;
-use crate::commands::warn_if_emulated;
+use crate::commands::{score, warn_if_emulated};
 use crate::output::{print, say, thousands};
-use crate::progress::{Progress, catch_signals};
+use crate::progress::{self, Progress, catch_signals};
 use crate::recipes;
 
 /// Images of the evaluation at the end of training.
 const FINAL_IMAGES: usize = 2048;
+
+/// Images of the scores at the end of training: what they learn from and test on.
+const SCORED_IMAGES: usize = 15_000;
+
+/// Scores that take seconds.
+const QUICK: &[ScoreName] = &[
+    ScoreName::BetaVae,
+    ScoreName::FactorVae,
+    ScoreName::Mig,
+    ScoreName::Sap,
+    ScoreName::Modularity,
+];
 
 pub fn train(args: Train, device: &Device) -> anyhow::Result<ExitCode> {
     let name = args.recipe.as_deref().unwrap_or("default");
@@ -75,6 +89,10 @@ fn go(mut run: Run) -> anyhow::Result<ExitCode> {
         Outcome::Finished => {
             let evaluation = summarise(&run)?;
             say(&format!("\n{}", table(&evaluation)));
+            if let Some(scores) = quick_scores(&run)? {
+                say(&format!("\n{}\n", score::table(&scores)));
+                say(&format!("all scores: betavae evaluate {folder} --scores all"));
+            }
             say(&format!(
                 "pictures: {folder}/figures\nlook at it: betavae traverse {folder}\n\
                  train longer: betavae resume {folder} --steps {}",
@@ -97,10 +115,39 @@ fn summarise(run: &Run) -> anyhow::Result<Evaluation> {
     let data = &**run.trainer().data();
     let indices = subset(data.len(), FINAL_IMAGES);
     let (evaluation, _) = evaluate(&trained, data, &indices, &mut |_| ())?;
-    let path = run.folder().join("evaluation.json");
-    std::fs::write(&path, serde_json::to_string_pretty(&evaluation)?)
-        .with_context(|| format!("cannot write {}", path.display()))?;
+    write(run, "evaluation.json", &evaluation)?;
     Ok(evaluation)
+}
+
+/// Where factors are known, the scores that take seconds, and `scores.json`. Data that cannot be
+/// scored is no reason to fail now.
+fn quick_scores(run: &Run) -> anyhow::Result<Option<Scores>> {
+    let data = &**run.trainer().data();
+    let indices = subset(data.len(), SCORED_IMAGES);
+    let Ok(factors) = scores::factors_of(data, &indices) else { return Ok(None) };
+    let codes = encode(&run.trained()?.model, data, &indices, &mut |_| ())?;
+    let higgins_factors = scores::higgins_factors(data);
+    let settings = SuiteSettings { higgins_factors, ..SuiteSettings::default() };
+    let (bar, progress) = progress::scores();
+    let found = CodesFile::try_from(&codes)
+        .and_then(|codes| scores::score(codes, &[], &factors, QUICK, settings, &progress));
+    bar.finish_and_clear();
+    match found {
+        Ok(found) => {
+            write(run, "scores.json", &found)?;
+            Ok(Some(found))
+        }
+        Err(error) => {
+            say(&format!("note: {error}"));
+            Ok(None)
+        }
+    }
+}
+
+fn write(run: &Run, name: &str, value: &impl Serialize) -> anyhow::Result<()> {
+    let path = run.folder().join(name);
+    std::fs::write(&path, serde_json::to_string_pretty(value)?)
+        .with_context(|| format!("cannot write {}", path.display()))
 }
 
 /// Says in words what is about to be trained.
