@@ -305,7 +305,7 @@ pub struct Estimation {
     pub score_seed: u64,
 
     /// Repeats of a score with other draws, for its interval
-    #[arg(long, value_name = "N", default_value_t = 5, value_parser = count)]
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = count)]
     pub repeats: usize,
 
     /// Codes that one value of a score is computed from; fewer are all used

@@ -34,7 +34,8 @@ pub struct Downstream {
 /// 5.5; disentanglement_lib's `downstream_task.py`): the test accuracy for each number of training rows.
 /// Fewer training rows are the first ones of more.
 ///
-/// Sizes above what the data allows are left out, so own data with few labels works.
+/// Sizes above two thirds of the rows are left out, and at most what those leave is tested on, so own
+/// data with few labels works.
 ///
 /// # Errors
 /// If there are too few rows for training and test.
@@ -45,10 +46,9 @@ pub fn downstream(
     learner: Learner,
     random: &mut Random,
 ) -> Result<Downstream> {
+    let sizes = fitting(sizes, data.len());
     let most = sizes.iter().copied().max().unwrap_or(0);
-    let split = Split::draw(data, most, test, random)?;
-    let sizes: Vec<usize> =
-        sizes.iter().copied().filter(|size| *size <= split.train.len()).collect();
+    let split = Split::draw(data, most, test.min(data.len() - most), random)?;
     let (factors, test) = (data.factors().count(), &split.test);
     let score = |i: usize| {
         let (size, k) = (sizes[i / factors], i % factors);
@@ -69,6 +69,11 @@ pub fn downstream(
     };
     let scores = (0..sizes.len() * factors).into_par_iter().map(score).collect();
     Ok(Downstream { accuracies: Matrix::from_vec(sizes.len(), factors, scores), sizes })
+}
+
+/// The sizes that leave a third of the rows to test on.
+pub(crate) fn fitting(sizes: &[usize], rows: usize) -> Vec<usize> {
+    sizes.iter().copied().filter(|size| *size <= rows * 2 / 3).collect()
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use crate::activity::activity;
 use crate::array::{Codes, Labelled, Matrix};
 use crate::beta_vae::{BetaVaeSettings, Guesser, beta_vae};
 use crate::dci::{Predictor, dci};
-use crate::downstream::{DOWNSTREAM_SIZES, Learner, downstream};
+use crate::downstream::{DOWNSTREAM_SIZES, Learner, downstream, fitting};
 use crate::error::Result;
 use crate::estimate::{Estimate, bootstrap, repeated};
 use crate::explicitness::explicitness;
@@ -151,7 +151,7 @@ impl Default for SuiteSettings {
         Self {
             seed: 0,
             samples: 10_000,
-            repeats: 5,
+            repeats: 3,
             dci: DciWith::Boosting,
             higgins_factors: Vec::new(),
         }
@@ -305,16 +305,15 @@ impl Suite<'_> {
             let values = vec![found.modularity, found.explicitness, found.compactness];
             Ok(with_matrix(values, &found.information))
         })?;
+        let mut sized: Vec<(ScoreName, usize)> = Vec::new();
         let boosting = [N::Boosting10, N::Boosting100, N::Boosting1000, N::Boosting10000];
         let logistic = [N::Logistic10, N::Logistic100, N::Logistic1000, N::Logistic10000];
         for (names, learner, convention) in [
             (boosting, Learner::Boosting, "disentanglement_lib: accuracy of boosted trees"),
             (logistic, Learner::Logistic, "disentanglement_lib: accuracy, C by cross-validation"),
         ] {
-            // The sizes that the data allows, as `Split` would shrink them.
-            let most = train.min(data.len() * 2 / 3);
-            let sizes: Vec<usize> =
-                DOWNSTREAM_SIZES.into_iter().filter(|size| *size <= most).collect();
+            let mut sizes = fitting(&DOWNSTREAM_SIZES, data.len());
+            sizes.retain(|size| *size <= train);
             if sizes.is_empty() {
                 continue;
             }
@@ -323,6 +322,12 @@ impl Suite<'_> {
                 let mean = |row| found.accuracies.row(row).iter().sum::<f64>() / factors as f64;
                 Ok((0..sizes.len()).map(mean).collect())
             })?;
+            sized.extend(names.into_iter().zip(sizes));
+        }
+        for (name, score) in &mut found.scores {
+            if let Some((_, size)) = sized.iter().find(|(other, _)| other == name) {
+                score.samples = *size;
+            }
         }
         if wants(&[N::BetaVaeHiggins]) {
             self.higgins(&mut found, progress)?;
@@ -348,7 +353,7 @@ impl Suite<'_> {
         if data.len() > samples {
             let draw = |random: &mut Random| Ok(values(&self.pool.sample(samples, random)));
             let estimates = repeated(repeats, seed, draw)?;
-            found.add(group, estimates, samples, &format!("{repeats} draws"));
+            found.add(group, estimates, samples, &draws(repeats));
         } else {
             let estimates =
                 bootstrap(data.len(), RESAMPLES, seed, |rows| Ok(values(&data.select(rows))))?;
@@ -375,7 +380,7 @@ impl Suite<'_> {
             values
         })?;
         let samples = self.settings.samples.min(self.pool.data().len());
-        found.add(group, estimates, samples, &format!("{repeats} draws"));
+        found.add(group, estimates, samples, &draws(repeats));
         Ok(())
     }
 
@@ -460,6 +465,10 @@ type Values<'a> = dyn Fn(&Labelled) -> Vec<f64> + Sync + 'a;
 
 /// The same, of rows that it draws.
 type Draws<'a> = dyn Fn(&mut Random) -> Result<Vec<f64>> + Sync + 'a;
+
+fn draws(repeats: usize) -> String {
+    if repeats == 1 { "unknown from one draw".into() } else { format!("{repeats} draws") }
+}
 
 fn with_matrix(mut scores: Vec<f64>, matrix: &Matrix) -> Vec<f64> {
     scores.extend(matrix.values());
