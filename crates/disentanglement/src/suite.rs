@@ -441,21 +441,24 @@ impl Suite<'_> {
         let codes = self.pool.data().codes();
         let own = UdrModel { codes: codes.clone(), kl: activity(codes, log_var)?.kl };
         let models: Vec<&UdrModel> = self.others.iter().chain([&own]).collect();
-        let rows = codes.len().min(self.settings.samples);
-        // Of the first rows, if all are too many: they are the same for every model.
+        let &SuiteSettings { seed, samples, .. } = self.settings;
+        // The same rows of every model; neighbours in a file may share their factors.
+        let mut chosen = Random::new(seed, 0).permutation(codes.len());
+        chosen.truncate(samples);
         let draw = |rows: &[usize]| {
+            let rows: Vec<usize> = rows.iter().map(|row| chosen[*row]).collect();
             let select = |model: &&UdrModel| UdrModel {
-                codes: model.codes.select(rows),
+                codes: model.codes.select(&rows),
                 kl: model.kl.clone(),
             };
             let selected: Vec<UdrModel> = models.iter().map(select).collect();
             let scores = udr(&selected, Similarity::Lasso)?.scores;
             Ok(scores.last().copied().into_iter().collect())
         };
-        let estimates = bootstrap(rows, RESAMPLES, self.settings.seed, draw)?;
+        let estimates = bootstrap(chosen.len(), RESAMPLES, seed, draw)?;
         let convention = format!("Duan et al.: lasso, {} other models", self.others.len());
         let group = Group { names: &[ScoreName::Udr], convention: &convention, matrix: None };
-        found.add(group, estimates, rows, &format!("bootstrap of {RESAMPLES}"));
+        found.add(group, estimates, chosen.len(), &format!("bootstrap of {RESAMPLES}"));
         Ok(())
     }
 }

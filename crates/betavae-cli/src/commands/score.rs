@@ -51,6 +51,7 @@ pub fn table(scores: &Scores) -> String {
         format!("{:<28}{:>8}  {:<18}{:>9}  convention", "score", "value", "95 %", "codes");
     for (name, Score { value, low, high, samples, convention }) in &scores.scores {
         let interval = match low.is_finite() && high.is_finite() {
+            true if low == high => "exact".into(),
             true => format!("{low:.3} .. {high:.3}"),
             false => "-".into(),
         };
