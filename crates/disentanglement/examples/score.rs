@@ -1,8 +1,8 @@
 //! Scores of codes that this program makes itself: `cargo run --release -p disentanglement --example score`
 
 use disentanglement::{
-    BINS, Codes, Factors, Labelled, Pool, Predictor, Random, ScoreName, Split, Suite, SuiteSettings,
-    dci, mig,
+    BINS, Codes, Factors, Labelled, Pool, Predictor, Random, ScoreName, Split, Suite,
+    SuiteSettings, dci, mig,
 };
 
 fn main() -> Result<(), disentanglement::Error> {

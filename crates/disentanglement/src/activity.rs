@@ -11,9 +11,9 @@ pub const ACTIVE: f64 = 0.01;
 /// The result of [`activity`].
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Activity {
-    /// KL(q(z_d | x) || N(0, 1)) in nats, averaged over images, [D].
+    /// KL(q(z_d | x) || N(0, 1)) in nats, averaged over images, `[D]`.
     pub kl: Vec<f64>,
-    /// The variance of the posterior's mean over images (divided by N), [D].
+    /// The variance of the posterior's mean over images (divided by N), `[D]`.
     pub variance_of_mean: Vec<f64>,
     /// Latents with more than 0.01 nats of KL.
     pub active_by_kl: usize,

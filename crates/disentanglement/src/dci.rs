@@ -38,11 +38,11 @@ pub struct Dci {
     pub informativeness: f64,
     /// The same on the training rows.
     pub informativeness_train: f64,
-    /// D_d = 1 - H_K(R_d / Σ_k R_dk), [D]
+    /// D_d = 1 - H_K(R_d / Σ_k R_dk), `[D]`
     pub per_latent: Vec<f64>,
-    /// C_k = 1 - H_D(R_k / Σ_d R_dk), [K]
+    /// C_k = 1 - H_D(R_k / Σ_d R_dk), `[K]`
     pub per_factor: Vec<f64>,
-    /// How well each factor is predicted on the test rows, [K].
+    /// How well each factor is predicted on the test rows, `[K]`.
     pub predictions: Vec<f64>,
     /// R: importance of each latent for each factor, [D, K].
     pub importance: Matrix,

@@ -13,7 +13,7 @@ use crate::split::Split;
 pub struct Explicitness {
     /// The mean of `per_factor`.
     pub score: f64,
-    /// The mean area over the classes of each factor on the test rows, [K].
+    /// The mean area over the classes of each factor on the test rows, `[K]`.
     pub per_factor: Vec<f64>,
     /// The same on the training rows.
     pub train: Vec<f64>,

@@ -24,7 +24,7 @@ pub struct InfoMec {
     pub explicitness: f64,
     /// InfoC: how far each factor is told by one active latent only.
     pub compactness: f64,
-    /// Which latents are active, [D].
+    /// Which latents are active, `[D]`.
     pub active: Vec<bool>,
     /// I(z_d; v_k) / H(v_k), [D, K]; 0 for inactive latents and constant factors.
     pub information: Matrix,

@@ -26,7 +26,7 @@ impl Default for IrsSettings {
 pub struct Irs {
     /// The mean over latents, weighted by their largest deviation; 0 if all are constant.
     pub score: f64,
-    /// For each latent the largest of its row, [D]; 0 for a constant one.
+    /// For each latent the largest of its row, `[D]`; 0 for a constant one.
     pub per_latent: Vec<f64>,
     /// 1 - deviation within a factor's class / largest deviation, [D, K]; 0 for constant latents.
     pub matrix: Matrix,

@@ -10,11 +10,11 @@ use crate::information::{entropy, information_with_factors};
 pub struct Mig {
     /// The mean of `gaps` over the factors that vary; 0 if none does.
     pub score: f64,
-    /// For each factor (I₁ - I₂) / H, [K]; 0 for a constant one.
+    /// For each factor (I₁ - I₂) / H, `[K]`; 0 for a constant one.
     pub gaps: Vec<f64>,
     /// I(z_d; v_k) in nats, [D, K].
     pub information: Matrix,
-    /// H(v_k) in nats, [K].
+    /// H(v_k) in nats, `[K]`.
     pub entropies: Vec<f64>,
 }
 

@@ -10,7 +10,7 @@ use crate::information::information_with_factors;
 pub struct Modularity {
     /// The mean over all latents.
     pub score: f64,
-    /// Of each latent, [D].
+    /// Of each latent, `[D]`.
     pub per_latent: Vec<f64>,
     /// I(z_d; v_k) in nats, [D, K].
     pub information: Matrix,

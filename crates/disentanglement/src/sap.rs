@@ -12,7 +12,7 @@ use crate::split::Split;
 pub struct Sap {
     /// The mean of `gaps`.
     pub score: f64,
-    /// For each factor the best latent's prediction less the second best's, [K].
+    /// For each factor the best latent's prediction less the second best's, `[K]`.
     pub gaps: Vec<f64>,
     /// How well each latent alone predicts each factor, [D, K].
     pub predictions: Matrix,

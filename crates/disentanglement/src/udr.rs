@@ -23,7 +23,7 @@ pub enum Similarity {
 pub struct UdrModel {
     /// Posterior means [N, D] of the same images for all models.
     pub codes: Codes,
-    /// Mean KL of each latent in nats, [D].
+    /// Mean KL of each latent in nats, `[D]`.
     pub kl: Vec<f64>,
 }
 

@@ -45,7 +45,7 @@ pub struct Boosting {
 }
 
 impl Boosting {
-    /// Fits `features` [N, D] to `classes` [N].
+    /// Fits `features` [N, D] to `classes` `[N]`.
     pub fn fit(features: &Matrix, classes: &[u32], settings: BoostingSettings) -> Self {
         assert_eq!(features.rows(), classes.len(), "a class for each row");
         let (known, places) = present(classes);

@@ -47,7 +47,7 @@ enum Node {
 }
 
 impl Forest {
-    /// Fits `features` [N, D] to `classes` [N].
+    /// Fits `features` [N, D] to `classes` `[N]`.
     pub fn fit(features: &Matrix, classes: &[u32], settings: ForestSettings) -> Self {
         assert_eq!(features.rows(), classes.len(), "a class for each row");
         let (known, places) = present(classes);

@@ -31,7 +31,7 @@ pub struct Lasso {
 }
 
 impl Lasso {
-    /// Fits `features` [N, D] to `target` [N].
+    /// Fits `features` [N, D] to `target` `[N]`.
     pub fn fit(features: &Matrix, target: &[f64], settings: LassoSettings) -> Self {
         Gram::new(features).fit(target, settings)
     }

@@ -43,7 +43,7 @@ pub struct Logistic {
 }
 
 impl Logistic {
-    /// Fits `features` [N, D] to `classes` [N].
+    /// Fits `features` [N, D] to `classes` `[N]`.
     pub fn fit(features: &Matrix, classes: &[u32], settings: LogisticSettings) -> Self {
         Self::fit_from(None, features, classes, settings)
     }

@@ -34,7 +34,7 @@ pub struct Softmax {
 }
 
 impl Softmax {
-    /// Fits `features` [N, D] to `classes` [N]; `random` draws the rows.
+    /// Fits `features` [N, D] to `classes` `[N]`; `random` draws the rows.
     pub fn fit(
         features: &Matrix,
         classes: &[u32],

@@ -34,7 +34,7 @@ pub struct LinearSvm {
 }
 
 impl LinearSvm {
-    /// Fits one feature [N] to `classes` [N].
+    /// Fits one feature `[N]` to `classes` `[N]`.
     pub fn fit(feature: &[f64], classes: &[u32], settings: SvmSettings) -> Self {
         assert_eq!(feature.len(), classes.len(), "a class for each row");
         let (known, places) = present(classes);

@@ -94,7 +94,7 @@ impl Scratch {
 }
 
 /// Fits a tree to `target`, without values in its leaves: [`Scratch::leaf`] says which rows are in
-/// which. Adds to `importances` [D] by how much each feature lowered the squared error.
+/// which. Adds to `importances` `[D]` by how much each feature lowered the squared error.
 ///
 /// Friedman's criterion, the default of boosting, chooses the same splits as the squared error. Which
 /// of equally good ones it takes, `random` draws: in small nodes many are, and the first feature's
