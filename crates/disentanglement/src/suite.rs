@@ -183,7 +183,8 @@ pub struct Suite<'a> {
 /// Scores that are computed together, and the matrix that comes with them.
 struct Group<'a> {
     names: &'a [ScoreName],
-    convention: &'a str,
+    /// One for all names, or one for each.
+    conventions: &'a [&'a str],
     matrix: Option<(&'static str, [usize; 2])>,
 }
 
@@ -202,30 +203,36 @@ impl Suite<'_> {
         let (train, test) = (settings.samples, settings.samples.div_ceil(2));
 
         // From codes and factors alone.
-        let mut closed = |names: &[ScoreName], convention, matrix, values: &Values<'_>| {
-            if !wants(names) {
-                return Ok(());
-            }
-            progress(names[0].name(), 0.0);
-            self.closed(&mut found, Group { names, convention, matrix }, values)
-        };
-        let bins = "20 equal-width bins";
+        let mut closed =
+            |names: &[ScoreName], conventions: &[&str], matrix, values: &Values<'_>| {
+                if !wants(names) {
+                    return Ok(());
+                }
+                progress(names[0].name(), 0.0);
+                self.closed(&mut found, Group { names, conventions, matrix }, values)
+            };
+        let bins = ["20 equal-width bins"];
         let matrix = Some(("mutual_information", [latents, factors]));
-        closed(&[N::Mig], bins, matrix, &|data| {
+        closed(&[N::Mig], &bins, matrix, &|data| {
             let mig = mig(data, BINS);
             with_matrix(vec![mig.score], &mig.information)
         })?;
-        closed(&[N::Modularity], bins, None, &|data| vec![modularity(data, BINS).score])?;
+        closed(&[N::Modularity], &bins, None, &|data| vec![modularity(data, BINS).score])?;
         let matrix = Some(("irs", [latents, factors]));
-        closed(&[N::Irs], "99 % quantile, factors in 20 bins", matrix, &|data| {
+        closed(&[N::Irs], &["99 % quantile, factors in 20 bins"], matrix, &|data| {
             let irs = irs(data, IrsSettings::default());
             with_matrix(vec![irs.score], &irs.matrix)
         })?;
         let names =
             [N::GaussianTotalCorrelation, N::Wasserstein, N::MutualInformation, N::ActiveUnits];
-        let convention = "of the codes' covariance, or of 20 equal-width bins";
+        let conventions = [
+            "disentanglement_lib: of a Gaussian with the codes' covariance",
+            "disentanglement_lib: between that Gaussian and the product of its marginals",
+            "of pairs of codes, mean; 20 equal-width bins",
+            "Burda et al.: codes with variance above 0.01",
+        ];
         let matrix = Some(("covariance", [latents, latents]));
-        closed(&names, convention, matrix, &|data| {
+        closed(&names, &conventions, matrix, &|data| {
             let found = unsupervised(data.codes(), BINS);
             let [tc, distance] = [found.gaussian_total_correlation, found.wasserstein];
             let active =
@@ -237,11 +244,11 @@ impl Suite<'_> {
         })?;
 
         // From draws with a fixed factor, or from rows to learn from and rows to test on.
-        let mut learned = |names: &[ScoreName], convention, matrix, values: &Draws<'_>| {
+        let mut learned = |names: &[ScoreName], convention: &str, matrix, values: &Draws<'_>| {
             if !wants(names) {
                 return Ok(());
             }
-            let group = Group { names, convention, matrix };
+            let group = Group { names, conventions: &[convention], matrix };
             self.repeated(&mut found, group, settings.repeats, progress, values)
         };
         let convention = "disentanglement_lib: 64 pairs, logistic regression";
@@ -411,7 +418,7 @@ impl Suite<'_> {
         };
         let group = Group {
             names: &[ScoreName::BetaVaeHiggins],
-            convention: &format!("Higgins et al.: {fixed}, softmax with Adagrad"),
+            conventions: &[&format!("Higgins et al.: {fixed}, softmax with Adagrad")],
             matrix: None,
         };
         let samples = samples.min(self.pool.data().len());
@@ -457,7 +464,7 @@ impl Suite<'_> {
         };
         let estimates = bootstrap(chosen.len(), RESAMPLES, seed, draw)?;
         let convention = format!("Duan et al.: lasso, {} other models", self.others.len());
-        let group = Group { names: &[ScoreName::Udr], convention: &convention, matrix: None };
+        let group = Group { names: &[ScoreName::Udr], conventions: &[&convention], matrix: None };
         found.add(group, estimates, chosen.len(), &format!("bootstrap of {RESAMPLES}"));
         Ok(())
     }
@@ -480,11 +487,11 @@ fn with_matrix(mut scores: Vec<f64>, matrix: &Matrix) -> Vec<f64> {
 
 impl Scores {
     fn add(&mut self, group: Group<'_>, estimates: Vec<Estimate>, samples: usize, interval: &str) {
-        let convention = format!("{}; interval: {interval}", group.convention);
         let (scores, rest) = estimates.split_at(group.names.len());
-        for (name, Estimate { value, low, high }) in group.names.iter().zip(scores.iter().cloned())
-        {
-            let convention = convention.clone();
+        let named = group.names.iter().zip(group.conventions.iter().cycle());
+        for ((name, convention), estimate) in named.zip(scores) {
+            let Estimate { value, low, high } = *estimate;
+            let convention = format!("{convention}; interval: {interval}");
             self.scores.push((*name, Score { value, low, high, samples, convention }));
         }
         if let Some((name, [rows, columns])) = group.matrix {
