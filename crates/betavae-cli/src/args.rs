@@ -115,8 +115,8 @@ pub struct Encode {
     #[arg(long, value_name = "INPUT")]
     pub input: String,
 
-    /// Where to write (.npz)
-    #[arg(long, value_name = "FILE.npz")]
+    /// Where to write: .npz, .csv, or .npy for the means alone
+    #[arg(long, value_name = "FILE")]
     pub output: PathBuf,
 
     /// Only this many images, chosen at random, but always the same

@@ -104,15 +104,33 @@ pub fn encode(
     indices: &[usize],
     progress: &mut dyn FnMut(usize),
 ) -> Result<Codes> {
-    check_shape(model, data)?;
     let mut codes = Codes { latents: model.latents(), ..Codes::default() };
+    encode_batches(model, data, indices, &mut |_, batch| {
+        codes.mean.extend(batch.mean);
+        codes.log_var.extend(batch.log_var);
+        progress(codes.mean.len() / codes.latents);
+        Ok(())
+    })?;
+    Ok(codes)
+}
+
+/// Encodes images in batches and hands over the indices and the codes of each.
+///
+/// # Errors
+/// If the images have another shape or one cannot be read, and what `each` says.
+pub fn encode_batches(
+    model: &BetaVae,
+    data: &dyn Dataset,
+    indices: &[usize],
+    each: &mut dyn FnMut(&[usize], Codes) -> Result<()>,
+) -> Result<()> {
+    check_shape(model, data)?;
     for batch in indices.chunks(BATCH) {
         let posterior = model.encode(load(data, batch, &model.device())?);
-        codes.mean.extend(values(posterior.mean));
-        codes.log_var.extend(values(posterior.log_var));
-        progress(codes.mean.len() / codes.latents);
+        let (mean, log_var) = (values(posterior.mean), values(posterior.log_var));
+        each(batch, Codes { latents: model.latents(), mean, log_var })?;
     }
-    Ok(codes)
+    Ok(())
 }
 
 /// KL of each latent in nats over some images, `[D]`.

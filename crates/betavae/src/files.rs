@@ -2,28 +2,101 @@
 
 use std::collections::HashMap;
 use std::fs::{self, File};
-use std::io::Write;
-use std::path::Path;
+use std::io::{BufReader, BufWriter, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
 
 use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors};
 use sha2::{Digest, Sha256};
+use tempfile::NamedTempFile;
 
 use crate::data::hex;
 use crate::error::{Error, IoContext, Result};
 use crate::model::NamedTensor;
 
-/// Writes a file under a temporary name in the same folder, syncs it and renames it, so that no
-/// reader ever sees half of it and an error leaves the old content.
+/// A file in the making: under a temporary name in the same folder until [`Atomic::finish`], so that no
+/// reader ever sees half of it, and an error leaves what was there.
+pub(crate) struct Atomic {
+    file: NamedTempFile,
+    path: PathBuf,
+}
+
+impl Atomic {
+    /// Starts a file that will replace `path`.
+    pub(crate) fn create(path: &Path) -> Result<Self> {
+        let mut builder = tempfile::Builder::new();
+        builder.prefix(".tmp-");
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::PermissionsExt;
+            // As for any new file; the umask is subtracted.
+            builder.permissions(fs::Permissions::from_mode(0o666));
+        }
+        let file = builder.tempfile_in(folder_of(path)).context("create", path)?;
+        Ok(Self { file, path: path.to_owned() })
+    }
+
+    /// Syncs the file and gives it its name.
+    pub(crate) fn finish(self) -> Result<()> {
+        let Self { file, path } = self;
+        file.as_file().sync_all().context("write", &path)?;
+        file.persist(&path).map_err(|error| error.error).context("create", &path)?;
+        sync_folder(folder_of(&path))
+    }
+}
+
+impl Write for Atomic {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.file.write(bytes)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        self.file.flush()
+    }
+}
+
+impl Seek for Atomic {
+    fn seek(&mut self, to: SeekFrom) -> std::io::Result<u64> {
+        self.file.seek(to)
+    }
+}
+
+/// The folder a file is in.
+fn folder_of(path: &Path) -> &Path {
+    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+/// Writes a whole file at once.
 pub(crate) fn write_atomically(path: &Path, content: &[u8]) -> Result<()> {
-    let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let mut file =
-        tempfile::Builder::new().prefix(".tmp-").tempfile_in(folder).context("write", path)?;
+    let mut file = Atomic::create(path)?;
     file.write_all(content).context("write", path)?;
-    file.as_file().sync_all().context("write", path)?;
-    make_readable(file.as_file()).context("write", path)?;
-    file.persist(path).map_err(|error| error.error).context("write", path)?;
-    sync_folder(folder)
+    file.finish()
+}
+
+/// Bytes that wait in a temporary file until they are wanted in order.
+pub(crate) struct Spool {
+    file: BufWriter<File>,
+    path: PathBuf,
+}
+
+impl Spool {
+    /// Waits in the folder of `path`, for which the bytes are meant and which errors name.
+    pub(crate) fn new(path: &Path) -> Result<Self> {
+        let file = tempfile::tempfile_in(folder_of(path)).context("create", path)?;
+        Ok(Self { file: BufWriter::new(file), path: path.to_owned() })
+    }
+
+    pub(crate) fn write(&mut self, bytes: &[u8]) -> Result<()> {
+        self.file.write_all(bytes).context("write", &self.path)
+    }
+
+    /// All bytes, from the first.
+    pub(crate) fn reader(self) -> Result<BufReader<File>> {
+        let file = self.file.into_inner().map_err(|error| error.into_error());
+        let mut file = file.context("write", &self.path)?;
+        file.rewind().context("read", &self.path)?;
+        Ok(BufReader::new(file))
+    }
 }
 
 /// Writes and syncs a new file in a folder that nobody reads yet.
@@ -38,17 +111,6 @@ pub(crate) fn sync_folder(folder: &Path) -> Result<()> {
     #[cfg(unix)]
     File::open(folder).and_then(|file| file.sync_all()).context("sync", folder)?;
     let _ = folder;
-    Ok(())
-}
-
-/// Temporary files are private to their owner; results have the usual permissions.
-fn make_readable(file: &File) -> std::io::Result<()> {
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::PermissionsExt;
-        file.set_permissions(fs::Permissions::from_mode(0o644))?;
-    }
-    let _ = file;
     Ok(())
 }
 

@@ -9,6 +9,7 @@
 
 pub mod bench;
 pub mod checkpoint;
+pub mod codes;
 pub mod config;
 pub mod cpu;
 pub mod data;

@@ -11,6 +11,7 @@ mod write;
 pub(crate) use numbers::Numbers;
 pub use read::read_f32;
 pub(crate) use read::{Source, Values};
+pub(crate) use write::npy_header;
 pub use write::{Element, NpzArray, NpzWriter};
 
 /// Number of elements of an array, unless it overflows.

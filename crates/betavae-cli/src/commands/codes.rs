@@ -1,37 +1,35 @@
 //! `encode` and `decode`.
 
 use betavae::checkpoint::Trained;
+use betavae::codes::{CodesWriter, Rows};
 use betavae::evaluate::{self, subset};
-use betavae::npz::{NpzWriter, read_f32};
+use betavae::npz::read_f32;
 use betavae::{Device, Error, Tensor, TensorData};
 
-use super::{extension, open_for, unknown_format};
+use super::{extension, open_for};
 use crate::args::{Decode, Encode};
 use crate::commands::pictures::save_images;
 use crate::output::say;
 use crate::progress;
 
 pub fn encode(args: Encode, device: &Device) -> anyhow::Result<()> {
-    if extension(&args.output) != "npz" {
-        return Err(unknown_format(&args.output, ".npz"));
-    }
     let trained = Trained::load(&args.model, device)?;
     let data = open_for(&trained, Some(&args.input))?;
     let indices = subset(data.len(), args.limit.unwrap_or(data.len()));
     let (bar, mut progress) = progress::images(indices.len());
-    let codes = evaluate::encode(&trained.model, &*data, &indices, &mut progress)?;
-    bar.finish_and_clear();
-    let shape = [indices.len(), codes.latents];
-    let mut file = NpzWriter::create(&args.output)?;
-    file.add("mean", &shape, &codes.mean)?;
-    file.add("log_var", &shape, &codes.log_var)?;
-    if args.limit.is_some() {
-        // Which images these are.
-        let indices: Vec<i64> = indices.iter().map(|index| *index as i64).collect();
-        file.add("indices", &[indices.len()], &indices)?;
-    }
+    let shape = [indices.len(), trained.model.latents()];
+    let mut file = CodesWriter::create(&args.output, shape[0], shape[1], args.limit.is_some())?;
+    let mut done = 0;
+    evaluate::encode_batches(&trained.model, &*data, &indices, &mut |batch, codes| {
+        file.write(Rows { indices: batch, files: &[], codes: &codes })?;
+        done += batch.len();
+        progress(done);
+        Ok(())
+    })?;
     file.finish()?;
-    say(&format!("wrote mean and log_var {shape:?} to {}", args.output.display()));
+    bar.finish_and_clear();
+    let what = if extension(&args.output) == "npy" { "mean" } else { "mean and log_var" };
+    say(&format!("wrote {what} {shape:?} to {}", args.output.display()));
     Ok(())
 }
 

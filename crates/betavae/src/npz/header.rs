@@ -140,7 +140,7 @@ fn parse(text: &str) -> Option<(String, bool, Vec<usize>)> {
 /// The header of an array of elements with NumPy's `code`, such as `f4`, in native byte order.
 pub(super) fn encode(code: &str, shape: &[usize]) -> Vec<u8> {
     let order = match cfg!(target_endian = "little") {
-        _ if code.ends_with('1') => '|',
+        _ if matches!(code, "u1" | "i1" | "b1") => '|',
         true => '<',
         false => '>',
     };

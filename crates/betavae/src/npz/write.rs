@@ -7,13 +7,13 @@ use std::marker::PhantomData;
 use std::path::{Path, PathBuf};
 
 use bytemuck::Pod;
-use tempfile::NamedTempFile;
 use zip::result::ZipError;
 use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, DateTime, ZipWriter};
 
 use super::{elements, header};
 use crate::error::{Error, IoContext, Result};
+use crate::files::Atomic;
 
 /// An element type that [`NpzWriter`] can write.
 pub trait Element: Pod {
@@ -58,7 +58,7 @@ impl Element for f64 {
 /// ```
 pub struct NpzWriter {
     path: PathBuf,
-    zip: ZipWriter<NamedTempFile>,
+    zip: ZipWriter<Atomic>,
     /// The array that is being written and the number of elements it still lacks.
     current: (String, usize),
 }
@@ -67,19 +67,7 @@ impl NpzWriter {
     /// Starts a file that will replace `path`.
     pub fn create(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
-        let folder = match path.parent() {
-            Some(folder) if folder != Path::new("") => folder,
-            _ => Path::new("."),
-        };
-        let mut builder = tempfile::Builder::new();
-        builder.prefix(".npz-").suffix(".partial");
-        #[cfg(unix)]
-        {
-            use std::os::unix::fs::PermissionsExt;
-            // As for any new file; the umask is subtracted.
-            builder.permissions(std::fs::Permissions::from_mode(0o666));
-        }
-        let file = builder.tempfile_in(folder).context("create", path)?;
+        let file = Atomic::create(path)?;
         let current = (String::new(), 0);
         Ok(Self { path: path.to_owned(), zip: ZipWriter::new(file), current })
     }
@@ -92,8 +80,38 @@ impl NpzWriter {
 
     /// Starts an array whose elements follow in pieces.
     pub fn begin<T: Element>(&mut self, name: &str, shape: &[usize]) -> Result<NpzArray<'_, T>> {
+        let count = self.start(name, T::CODE, size_of::<T>(), shape)?;
+        self.current = (name.to_owned(), count);
+        Ok(NpzArray { npz: self, element: PhantomData })
+    }
+
+    /// Adds an array [N] of texts, of which none has more than `longest` characters.
+    pub fn add_texts(
+        &mut self,
+        name: &str,
+        longest: usize,
+        count: usize,
+        texts: impl Iterator<Item = std::io::Result<String>>,
+    ) -> Result<()> {
+        // NumPy has no empty strings of length 0 in files; their type is as long as the longest text.
+        let longest = longest.max(1);
+        self.start(name, &format!("U{longest}"), 4 * longest, &[count])?;
+        let mut row = vec![0; 4 * longest];
+        for text in texts {
+            let text = text.context("read", &self.path)?;
+            row.fill(0);
+            for (to, letter) in row.as_chunks_mut::<4>().0.iter_mut().zip(text.chars()) {
+                *to = u32::from(letter).to_ne_bytes();
+            }
+            self.zip.write_all(&row).context("write", &self.path)?;
+        }
+        Ok(())
+    }
+
+    /// Starts an array of elements with NumPy's `code` and `size` bytes, and returns their number.
+    fn start(&mut self, name: &str, code: &str, size: usize, shape: &[usize]) -> Result<usize> {
         self.check_complete()?;
-        let count = elements(shape).filter(|count| count.checked_mul(size_of::<T>()).is_some());
+        let count = elements(shape).filter(|count| count.checked_mul(size).is_some());
         let count = count.ok_or_else(|| {
             Error::file(&self.path, format!("array `{name}`: shape {shape:?} is too large"))
         })?;
@@ -102,24 +120,20 @@ impl NpzWriter {
             .last_modified_time(DateTime::default())
             .unix_permissions(0o644)
             // Somewhat below 4 GiB, because data that cannot be compressed grows a little.
-            .large_file(count.saturating_mul(size_of::<T>()) as u64 >= 0xf000_0000);
+            .large_file(count.saturating_mul(size) as u64 >= 0xf000_0000);
         self.zip.start_file(format!("{name}.npy"), options).map_err(|error| match error {
             ZipError::Io(source) => Error::Io { action: "write", path: self.path.clone(), source },
             error => Error::file(&self.path, format!("cannot add array `{name}`: {error}")),
         })?;
-        let header = header::encode(T::CODE, shape);
+        let header = header::encode(code, shape);
         self.zip.write_all(&header).context("write", &self.path)?;
-        self.current = (name.to_owned(), count);
-        Ok(NpzArray { npz: self, element: PhantomData })
+        Ok(count)
     }
 
     /// Completes the file and gives it its name.
     pub fn finish(self) -> Result<()> {
         self.check_complete()?;
-        let file = self.zip.finish().map_err(std::io::Error::from).context("write", &self.path)?;
-        file.as_file().sync_all().context("write", &self.path)?;
-        file.persist(&self.path).map_err(|error| error.error).context("create", &self.path)?;
-        Ok(())
+        self.zip.finish().map_err(std::io::Error::from).context("write", &self.path)?.finish()
     }
 
     fn check_complete(&self) -> Result<()> {
@@ -154,6 +168,11 @@ impl<T: Element> NpzArray<'_, T> {
         }
         self.npz.zip.write_all(bytemuck::cast_slice(data)).context("write", &self.npz.path)
     }
+}
+
+/// What stands before the elements of a `.npy` file.
+pub(crate) fn npy_header<T: Element>(shape: &[usize]) -> Vec<u8> {
+    header::encode(T::CODE, shape)
 }
 
 #[cfg(test)]
