@@ -1,6 +1,7 @@
 //! Scores of a model's codes or any tool's: codes and factors from `.npz`, `.npy` or `.csv` files, or
 //! from a data set whose factors are known.
 
+use std::iter::repeat;
 use std::path::Path;
 
 use disentanglement::{Codes, Factors, Labelled, Pool, Suite, UdrModel, activity};
@@ -108,7 +109,8 @@ impl TryFrom<&evaluate::Codes> for CodesFile {
 }
 
 /// Reads codes: the arrays `mean` and, if there, `log_var` of an `.npz` file; the only array of an
-/// `.npz` or `.npy` file; or the columns of a `.csv` file, with or without a line of names.
+/// `.npz` or `.npy` file; or the columns of a `.csv` file, with or without a line of names. Of columns
+/// called `mean_0` .. and `log_var_0` .., as [`crate::codes`] writes them, only these are read.
 ///
 /// # Errors
 /// If the file is damaged, has no such array, or one that is not [N, D] or not finite.
@@ -122,8 +124,21 @@ pub fn read_codes(path: &Path) -> Result<CodesFile> {
         Codes::new(&values, latents).map_err(|error| Error::file(path, error.to_string()))
     };
     if is_csv(path) {
-        let (shape, values) = read_csv(path)?;
-        return Ok(CodesFile { mean: read(shape, Numbers::Floats(values))?, log_var: None });
+        let table =
+            read_csv(path, |name| ["mean_", "log_var_"].iter().any(|p| name.starts_with(p)))?;
+        // Which columns belong to `log_var`, row after row.
+        let log_var = table.names.iter().map(|name| name.starts_with("log_var_"));
+        let log_var: Vec<bool> = log_var.chain(repeat(false)).take(table.columns).collect();
+        let part = |wanted: bool| -> Result<Option<Codes>> {
+            let columns = log_var.iter().filter(|column| **column == wanted).count();
+            let values = table.values.iter().zip(log_var.iter().cycle());
+            let values: Vec<f64> =
+                values.filter(|(_, column)| **column == wanted).map(|(value, _)| *value).collect();
+            let codes = (columns > 0).then(|| Codes::new(&values, columns)).transpose();
+            codes.map_err(|error| Error::file(path, error.to_string()))
+        };
+        let mean = part(false)?.ok_or_else(|| Error::file(path, "no columns `mean_0` .."))?;
+        return Ok(CodesFile { mean, log_var: part(true)? });
     }
     let mut source = Source::open(path)?;
     let mean = choose(&source, path, &["mean", "codes"])?;
@@ -153,8 +168,9 @@ pub fn read_codes(path: &Path) -> Result<CodesFile> {
 /// integers.
 pub fn read_factors(path: &Path) -> Result<Factors> {
     let (shape, numbers) = if is_csv(path) {
-        let (shape, values) = read_csv(path)?;
-        (shape, Numbers::Floats(values))
+        let Table { columns, values, .. } =
+            read_csv(path, |name| !["index", "file"].contains(&name))?;
+        (vec![values.len() / columns.max(1), columns], Numbers::Floats(values))
     } else {
         let mut source = Source::open(path)?;
         let member = choose(&source, path, &["factors", "latents_classes"])?;
@@ -202,43 +218,53 @@ fn choose(source: &Source, path: &Path, names: &[&str]) -> Result<usize> {
     }
 }
 
-/// The numbers of a table; a first line that is not all numbers is taken for names.
-fn read_csv(path: &Path) -> Result<(Vec<usize>, Vec<f64>)> {
-    let broken = |error: csv::Error| Error::file(path, format!("not a table: {error}"));
-    let mut reader =
-        csv::ReaderBuilder::new().has_headers(false).trim(csv::Trim::All).from_path(path).map_err(
-            |error| match error.into_kind() {
-                csv::ErrorKind::Io(source) => {
-                    Error::Io { action: "open", path: path.to_owned(), source }
-                }
-                kind => Error::file(path, format!("{kind:?}")),
-            },
-        )?;
-    let (mut rows, mut columns, mut values) = (0, 0, Vec::new());
+/// The columns that were read of a table, row by row, and their names if it has a line of names.
+struct Table {
+    names: Vec<String>,
+    columns: usize,
+    values: Vec<f64>,
+}
+
+/// The numbers in some columns of a table; a first line that is not all numbers is taken for names.
+/// `wanted` chooses columns by name; where it wants none, or there are no names, all are read.
+fn read_csv(path: &Path, wanted: impl Fn(&str) -> bool) -> Result<Table> {
+    let broken = |error: csv::Error| match error.into_kind() {
+        csv::ErrorKind::Io(source) => Error::Io { action: "read", path: path.to_owned(), source },
+        csv::ErrorKind::UnequalLengths { pos, expected_len, len } => {
+            let line = pos.map_or(0, |pos| pos.line());
+            let reason = format!("line {line}: expected {expected_len} columns, found {len}");
+            Error::file(path, reason)
+        }
+        kind => Error::file(path, format!("not a table: {kind:?}")),
+    };
+    let mut reader = csv::ReaderBuilder::new();
+    reader.has_headers(false).trim(csv::Trim::All);
+    let mut reader = reader.from_path(path).map_err(broken)?;
+    let (mut names, mut columns, mut values) = (Vec::new(), Vec::new(), Vec::new());
     for (line, record) in reader.records().enumerate() {
         let record = record.map_err(broken)?;
-        let numbers: Result<Vec<f64>, usize> = record
-            .iter()
-            .enumerate()
-            .map(|(column, text)| text.parse().map_err(|_| column))
-            .collect();
-        match numbers {
-            Ok(numbers) => {
-                (rows, columns) = (rows + 1, numbers.len());
-                values.extend(numbers);
+        if line == 0 {
+            columns = (0..record.len()).filter(|column| wanted(&record[*column])).collect();
+            let named = record.iter().any(|text| text.parse::<f64>().is_err());
+            if columns.is_empty() || !named {
+                columns = (0..record.len()).collect();
             }
-            Err(_) if line == 0 => {}
-            Err(column) => {
-                let found = record.get(column).unwrap_or_default();
-                let reason = format!(
-                    "line {}, column {column}: expected a number, found {found:?}",
-                    line + 1
-                );
-                return Err(Error::file(path, reason));
+            if named {
+                names = columns.iter().map(|column| record[*column].to_owned()).collect();
+                continue;
             }
         }
+        for column in &columns {
+            let text = &record[*column];
+            values.push(text.parse().map_err(|_| {
+                let line = line + 1;
+                let reason =
+                    format!("line {line}, column {column}: expected a number, found {text:?}");
+                Error::file(path, reason)
+            })?);
+        }
     }
-    Ok((vec![rows, columns], values))
+    Ok(Table { names, columns: columns.len(), values })
 }
 
 #[cfg(test)]
@@ -274,6 +300,15 @@ mod tests {
             assert_eq!(read_codes(&path).unwrap().mean.row(1), [3.0, 4.0]);
             assert_eq!(read_factors(&path).unwrap().factor(0), [0, 1]);
         }
+        let text = "index,file,mean_0,mean_1,log_var_0,log_var_1\n7,a.png,1,2,3,4\n9,b,5,6,7,8\n";
+        std::fs::write(&path, text).unwrap();
+        let codes = read_codes(&path).unwrap();
+        assert_eq!(
+            (codes.mean.row(1), codes.log_var.unwrap().row(1)),
+            (&[5.0, 6.0][..], &[7.0, 8.0][..])
+        );
+        std::fs::write(&path, "file,shape,size\nx.png,1,2\ny.png,0,2\n").unwrap();
+        assert_eq!(read_factors(&path).unwrap().sizes(), [2, 1]);
     }
 
     #[test]
@@ -284,7 +319,7 @@ mod tests {
             std::fs::write(&csv, text).unwrap();
             (message(read_codes(&csv).unwrap_err()), message(read_factors(&csv).unwrap_err()))
         };
-        assert!(of("1,2\n3\n").0.contains("record with 1 fields"), "{}", of("1,2\n3\n").0);
+        assert!(of("1,2\n3\n").0.contains("line 2: expected 2 columns, found 1"));
         assert!(of("1,2\n3,x\n").0.contains("line 2, column 1"));
         assert!(of("1,2\nNaN,3\n").0.contains("row 1, column 0 is NaN"));
         std::fs::write(&csv, "1,2\n1.5,3\n").unwrap();
