@@ -48,6 +48,7 @@ pub(crate) fn pair(low: f32, high: f32) -> f32 {
 }
 
 /// Whether the processor has instructions for it.
+#[cfg_attr(not(target_arch = "x86_64"), allow(unused_variables))]
 pub fn has_bf16(level: Level) -> bool {
     #[cfg(target_arch = "x86_64")]
     return level == Level::Avx512 && is_x86_feature_detected!("avx512bf16");

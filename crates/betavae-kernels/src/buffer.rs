@@ -79,7 +79,7 @@ pub(crate) fn filled(
             value.write(0.0);
         }
         // SAFETY: every element was just written.
-        fill(i, unsafe { chunk.assume_init_mut() });
+        fill(i, unsafe { &mut *(std::ptr::from_mut(chunk) as *mut [f32]) });
     });
     // SAFETY: the chunks cover all of `length`, which is within the capacity.
     unsafe { values.set_len(length) };

@@ -5,12 +5,22 @@
 //! `elementwise` and `optimizer` are the other operators; `reduce` and `weight_gradient` describe convolutions to `contract`, the one inner loop;
 //! `simd` is what that needs of a processor. [`mod@reference`] has the readable twins.
 //!
+//! Without the feature `burn` there is only [`plain`]: slices in, slices out, no gradients.
+//!
 //! This is the only crate of the workspace with `unsafe`: loads and stores behind checked lengths,
 //! and calls of functions compiled for an instruction set that was detected.
+// What the compiler that builds for the web calls unstable.
+#![cfg_attr(
+    older_compiler,
+    allow(stable_features),
+    feature(let_chains, slice_as_chunks, unsigned_is_multiple_of)
+)]
 #![allow(unsafe_code)]
 #![warn(clippy::undocumented_unsafe_blocks)]
 // Numerical loops index several arrays at once.
 #![allow(clippy::needless_range_loop)]
+// Gradients are only called by functions over tensors.
+#![cfg_attr(not(feature = "burn"), allow(dead_code))]
 
 mod activation;
 mod bf16;
@@ -18,17 +28,21 @@ mod buffer;
 mod chain;
 mod contract;
 mod elementwise;
+#[cfg(feature = "burn")]
 mod function;
 mod geometry;
 mod linear;
 mod math;
 mod narrow;
 mod norm;
+#[cfg(feature = "burn")]
 pub mod ops;
 mod optimizer;
 mod peak;
+pub mod plain;
 mod pool;
 mod reduce;
+#[cfg(feature = "burn")]
 pub mod reference;
 mod simd;
 mod stack;

@@ -217,13 +217,14 @@ impl Level {
 
     /// All levels this processor supports, the fastest last.
     pub fn supported() -> Vec<Level> {
-        let mut levels = vec![Level::Portable];
+        let portable = [Level::Portable];
         #[cfg(target_arch = "x86_64")]
-        {
-            levels.extend(Avx2::new().map(|_| Level::Avx2));
-            levels.extend(Avx512::<false>::new().map(|_| Level::Avx512));
-        }
-        levels
+        return (portable.into_iter())
+            .chain(Avx2::new().map(|_| Level::Avx2))
+            .chain(Avx512::<false>::new().map(|_| Level::Avx512))
+            .collect();
+        #[cfg(not(target_arch = "x86_64"))]
+        portable.to_vec()
     }
 }
 

@@ -1,15 +1,16 @@
 //! Latents to image.
 
 use betavae_kernels::ops;
+use betavae_web::Step;
 use burn::module::Module;
 use burn::tensor::Tensor;
 
-use super::Likelihood;
 use super::layers::{
     BatchNorm, Conv2d, ConvLayer, ConvTranspose2d, Initialiser, Linear, Pass, conv_norm_stack,
-    conv_norm_stack_nll, conv_stack,
+    conv_norm_stack_nll, conv_stack, folded,
 };
 use super::network::{DecoderSpec, Network, Norm};
+use super::{Likelihood, program};
 
 /// The decoder p(x | z): linear layers, a projection to a small map, transposed convolutions.
 #[derive(Module, Debug)]
@@ -104,5 +105,18 @@ impl Decoder {
             layer.activation = spec.output_activation;
         }
         (normalised, last)
+    }
+
+    /// The same for [`super::BetaVae::to_program`].
+    pub(super) fn steps(&self) -> Vec<Step> {
+        let spec = &self.spec;
+        let linears = self.hidden.iter().map(|layer| program::linear(layer, spec.activation));
+        let mut steps: Vec<Step> = linears.collect();
+        steps.push(program::linear(&self.project, spec.project_activation));
+        steps.push(Step::ChannelsLast(spec.start.into()));
+        let (normalised, last) = self.convs();
+        let layers = folded(normalised, &self.norm).into_iter().chain(last).collect();
+        steps.extend(program::convs(spec.start, layers));
+        steps
     }
 }

@@ -1,12 +1,16 @@
 //! Image to posterior.
 
 use betavae_kernels::Activation;
+use betavae_web::Step;
 use burn::module::Module;
 use burn::tensor::Tensor;
 
-use super::Posterior;
-use super::layers::{BatchNorm, Conv2d, Initialiser, Linear, Pass, conv_norm_stack, conv_stack};
+use super::layers::{
+    BatchNorm, Conv2d, Initialiser, Linear, Pass, conv_norm_stack, conv_stack, folded,
+};
 use super::network::{Network, Norm};
+use super::weights::values;
+use super::{Posterior, program};
 
 /// The encoder q(z | x): convolutions, linear layers, and one linear head each for the mean and
 /// the log-variance.
@@ -73,5 +77,22 @@ impl Encoder {
             mean: self.mean.forward(features.clone(), Activation::Identity, pass),
             log_var: self.log_var.forward(features, Activation::Identity, pass),
         }
+    }
+
+    /// The same for [`super::BetaVae::to_program`]; the heads are one linear layer.
+    pub(super) fn steps(&self, network: &Network) -> Vec<Step> {
+        let convs = self.conv.iter().map(|conv| conv.prepared(self.activation)).collect();
+        let convs = if self.norm.is_empty() { convs } else { folded(convs, &self.norm) };
+        let linears = self.hidden.iter().map(|layer| program::linear(layer, self.activation));
+        let both = |part: fn(&Linear) -> Vec<f32>| [part(&self.mean), part(&self.log_var)].concat();
+        let heads = Step::Linear {
+            weight: both(|head| values(head.weight.val())),
+            bias: both(|head| values(head.bias.val())),
+            activation: Activation::Identity,
+        };
+        let mut steps = Vec::from_iter(program::convs(network.image, convs));
+        steps.push(Step::ChannelsFirst(network.encoded().into()));
+        steps.extend(linears.chain([heads]));
+        steps
     }
 }

@@ -135,7 +135,7 @@ fn normalised(layers: Vec<ConvLayer>, norms: &[BatchNorm]) -> Vec<NormalisedLaye
 }
 
 /// Convolutions that include the normalisation with its running averages.
-fn folded(layers: Vec<ConvLayer>, norms: &[BatchNorm]) -> Vec<ConvLayer> {
+pub(super) fn folded(layers: Vec<ConvLayer>, norms: &[BatchNorm]) -> Vec<ConvLayer> {
     let layers = layers.into_iter().zip(norms).map(|((layer, (weight, bias)), norm)| {
         let (mean, variance) = (norm.running_mean.val(), norm.running_var.val());
         let scale = norm.weight.val() / (variance + BATCH_NORM_EPSILON).sqrt();

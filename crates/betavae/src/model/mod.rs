@@ -7,6 +7,7 @@ mod layers;
 mod likelihood;
 mod network;
 mod presets;
+mod program;
 pub(crate) mod weights;
 
 pub use betavae_kernels::{Activation, Precision};

@@ -1,0 +1,95 @@
+//! A trained network as a [`Program`]: what is left when nothing is to be trained any more.
+
+use betavae_kernels::Activation;
+use betavae_web::{Output, Program, Step};
+
+use super::layers::{ConvLayer, Linear};
+use super::weights::values;
+use super::{BetaVae, Likelihood};
+use crate::data::ImageShape;
+
+impl BetaVae {
+    /// The layers with their weights, batch norm folded into convolutions by its running averages.
+    pub fn to_program(&self) -> Program {
+        let network = self.network();
+        let signed_input = network.signed_images();
+        Program {
+            image: network.image.into(),
+            latents: network.latents,
+            signed_input,
+            output: match self.likelihood() {
+                Likelihood::Bernoulli => Output::Logits,
+                Likelihood::Gaussian { .. } if signed_input => Output::Signed,
+                Likelihood::Gaussian { .. } => Output::Unit,
+            },
+            encoder: self.encoder.steps(network),
+            decoder: self.decoder.steps(),
+        }
+    }
+}
+
+/// Convolutions as a step; nothing if there are none.
+pub(super) fn convs(input: ImageShape, layers: Vec<ConvLayer>) -> Option<Step> {
+    let parameters = |(layer, (weight, bias)): ConvLayer| (layer, (values(weight), values(bias)));
+    let (layers, parameters): (Vec<_>, Vec<_>) = layers.into_iter().map(parameters).unzip();
+    (!layers.is_empty()).then(|| Step::Convs { input: input.into(), layers, parameters })
+}
+
+/// A linear layer as a step.
+pub(super) fn linear(layer: &Linear, activation: Activation) -> Step {
+    Step::Linear { weight: values(layer.weight.val()), bias: values(layer.bias.val()), activation }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Architecture, ModelConfig};
+    use super::*;
+    use crate::Device;
+    use crate::random::Stream;
+
+    /// Programs of every architecture compute what the model computes.
+    #[test]
+    fn programs_compute_what_models_compute() {
+        let device = Device::flex();
+        let custom = ModelConfig {
+            architecture: Architecture::Custom,
+            widths: Some(vec![5, 7]),
+            norm: Some(super::super::Norm::Batch),
+            ..ModelConfig::default()
+        };
+        let preset = |architecture| ModelConfig { architecture, ..ModelConfig::default() };
+        let small = ModelConfig { widths: Some(vec![4, 6]), ..preset(Architecture::PytorchVae) };
+        for (config, image, likelihood) in [
+            (preset(Architecture::Burgess), [32, 40, 1], Likelihood::Bernoulli),
+            (preset(Architecture::HigginsFc), [16, 16, 1], Likelihood::Bernoulli),
+            (preset(Architecture::Locatello), [33, 32, 3], Likelihood::Gaussian { sigma: 1.0 }),
+            (small, [21, 19, 3], Likelihood::Gaussian { sigma: 1.0 }),
+            (custom, [20, 12, 2], Likelihood::Bernoulli),
+        ] {
+            let model = BetaVae::new(&config, likelihood, image.into(), 3, &device).unwrap();
+            let program = model.to_program();
+            let words = program.to_words();
+            assert_eq!(Program::from_words(&words).as_ref(), Ok(&program), "{config:?}");
+            let images = model.sample(2, 5);
+            let posterior = model.encode(images.clone());
+            let pixels = values(images);
+            let codes = program.encode(&pixels);
+            let expected = [posterior.mean, posterior.log_var].map(values);
+            for (row, codes) in codes.chunks(2 * model.latents()).enumerate() {
+                for (i, code) in codes.iter().enumerate() {
+                    let part = &expected[i / model.latents()];
+                    let expected = part[row * model.latents() + i % model.latents()];
+                    assert!((code - expected).abs() < 1e-5, "{config:?}: {code}, {expected}");
+                }
+            }
+            let z = Stream::new(1, "z", 0).normals(2 * model.latents());
+            let data = burn::tensor::TensorData::new(z.clone(), [2, model.latents()]);
+            let expected = values(model.decode(burn::Tensor::from_data(data, &device)));
+            let found = program.decode(&z);
+            assert_eq!(found.len(), expected.len());
+            let worst = found.iter().zip(&expected).map(|(a, b)| (a - b).abs());
+            let worst = worst.fold(0.0, f32::max);
+            assert!(worst < 1e-5, "{config:?}: {worst}");
+        }
+    }
+}
