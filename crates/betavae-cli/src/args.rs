@@ -40,6 +40,7 @@ pub enum Command {
     Reconstruct(Reconstruct),
     Sample(Sample),
     Traverse(Traverse),
+    Explore(Explore),
     Evaluate(Evaluate),
     Score(Score),
     Data(Data),
@@ -220,6 +221,29 @@ pub struct Traverse {
     /// [default: MODEL's figures/ folder]
     #[arg(long, value_name = "FILE")]
     pub output: Option<PathBuf>,
+}
+
+/// Move latents by hand: one page for the browser in which the model runs, to keep or to send
+#[derive(Args)]
+#[command(after_help = "Examples:
+  betavae explore runs/default-1
+  betavae explore runs/default-1 --output latents.html")]
+pub struct Explore {
+    /// A run folder, one of its checkpoints, or a .safetensors file
+    #[arg(value_name = "MODEL")]
+    pub model: PathBuf,
+
+    /// Where to write [default: explore.html in the run folder, which is then opened]
+    #[arg(long, value_name = "FILE.html")]
+    pub output: Option<PathBuf>,
+
+    /// Example images, and where their codes lie [default: the data set of the training]
+    #[arg(long, value_name = "INPUT")]
+    pub data: Option<String>,
+
+    /// Sliders go from -RANGE to RANGE standard deviations of the prior
+    #[arg(long, value_name = "RANGE", default_value_t = 3.0, value_parser = positive)]
+    pub range: f32,
 }
 
 /// Loss terms in nats per image, at z = mean and with noise, and the KL of each latent

@@ -15,6 +15,7 @@ pub mod cpu;
 pub mod data;
 mod error;
 pub mod evaluate;
+pub mod explore;
 pub mod figures;
 mod files;
 pub mod model;

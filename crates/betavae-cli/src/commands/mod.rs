@@ -4,6 +4,7 @@ pub mod bench;
 pub mod codes;
 pub mod data;
 pub mod evaluate;
+pub mod explore;
 pub mod generate;
 pub mod pictures;
 pub mod recipes;

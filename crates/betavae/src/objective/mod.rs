@@ -142,6 +142,32 @@ impl Terms {
 }
 
 impl Objective {
+    /// The objective in words, such as `loss H, beta 4 (beta_norm 0.0098)`, for `latents` latents and
+    /// images of `values` = H * W * C values.
+    pub fn describe(&self, latents: usize, values: usize) -> String {
+        let constraint = match self.constraint {
+            Constraint::H { beta, warmup_steps } => {
+                let norm = beta_norm(beta, latents, values);
+                let warmup = match warmup_steps {
+                    0 => String::new(),
+                    steps => format!(", reached after {steps} steps"),
+                };
+                format!("loss H, beta {beta} (beta_norm {norm:.4}){warmup}")
+            }
+            Constraint::B { gamma, c_min, c_max, c_steps } => {
+                format!(
+                    "loss B, gamma {gamma}, C from {c_min} to {c_max} nats over {c_steps} steps"
+                )
+            }
+        };
+        match self.reduction {
+            Reduction::Sum => constraint,
+            Reduction::Mean { kl_weight } => {
+                format!("{constraint}, means with kl_weight {kl_weight}")
+            }
+        }
+    }
+
     /// Beta or C at `step`, which counts optimisation steps from 1.
     pub fn in_force(&self, step: u64) -> InForce {
         match self.constraint {
