@@ -41,6 +41,7 @@ pub enum Command {
     Sample(Sample),
     Traverse(Traverse),
     Explore(Explore),
+    Export(Export),
     Evaluate(Evaluate),
     Score(Score),
     Data(Data),
@@ -244,6 +245,65 @@ pub struct Explore {
     /// Sliders go from -RANGE to RANGE standard deviations of the prior
     #[arg(long, value_name = "RANGE", default_value_t = 3.0, value_parser = positive)]
     pub range: f32,
+}
+
+/// Write a model for other programs: PyTorch, ONNX Runtime, or Rust without Burn
+#[derive(Args)]
+#[command(after_help = "Examples:
+  betavae export runs/default-1 --output model.onnx
+  betavae export runs/default-1 --output encoder.onnx --part encoder
+  betavae export runs/default-1 --output model.safetensors")]
+pub struct Export {
+    /// A run folder, one of its checkpoints, or a .safetensors file
+    #[arg(value_name = "MODEL")]
+    pub model: PathBuf,
+
+    /// Where to write
+    #[arg(long, value_name = "FILE")]
+    pub output: PathBuf,
+
+    /// What to write [default: what the ending of FILE says]
+    #[arg(long)]
+    pub format: Option<ExportFormat>,
+
+    /// Of an ONNX file: which part of the model
+    #[arg(long, default_value = "reconstruction")]
+    pub part: ExportPart,
+
+    /// Of an ONNX file: order of the axes of images
+    #[arg(long, default_value = "nchw")]
+    pub layout: ExportLayout,
+}
+
+/// Formats of `export`.
+#[derive(Clone, Copy, Debug, PartialEq, ValueEnum)]
+pub enum ExportFormat {
+    /// Tensors with PyTorch's names, and the configuration (.safetensors)
+    Safetensors,
+    /// A graph (.onnx)
+    Onnx,
+    /// For the crate betavae-web (.bvae)
+    Program,
+}
+
+/// Parts of a model.
+#[derive(Clone, Copy, Debug, PartialEq, ValueEnum)]
+pub enum ExportPart {
+    /// image -> mean, log_var
+    Encoder,
+    /// z -> image
+    Decoder,
+    /// image -> reconstruction, mean, log_var
+    Reconstruction,
+}
+
+/// Orders of axes.
+#[derive(Clone, Copy, Debug, PartialEq, ValueEnum)]
+pub enum ExportLayout {
+    /// [N, C, H, W]
+    Nchw,
+    /// [N, H, W, C]
+    Nhwc,
 }
 
 /// Loss terms in nats per image, at z = mean and with noise, and the KL of each latent

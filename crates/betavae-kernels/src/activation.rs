@@ -17,7 +17,7 @@ pub enum Activation {
 }
 
 /// The slope of [`Activation::LeakyRelu`] below 0.
-pub(crate) const LEAK: f32 = 0.01;
+pub const LEAK: f32 = 0.01;
 
 impl Activation {
     /// The slope below 0 of a function that is x above; `None` for tanh.

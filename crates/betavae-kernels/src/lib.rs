@@ -53,7 +53,7 @@ mod twin;
 mod weight_gradient;
 mod winograd;
 
-pub use activation::{Activation, Window};
+pub use activation::{Activation, LEAK, Window};
 pub use bf16::{Precision, has_bf16};
 pub use elementwise::Nll;
 pub use norm::BATCH_NORM_EPSILON;

@@ -38,6 +38,23 @@ impl Program {
         to.0
     }
 
+    /// The words as little-endian bytes, the content of a file.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        self.to_words().iter().flat_map(|word| word.to_le_bytes()).collect()
+    }
+
+    /// Reads a program from the bytes of a file and checks it.
+    ///
+    /// # Errors
+    /// If they are not from [`Program::to_bytes`].
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, Malformed> {
+        let (words, []) = bytes.as_chunks::<4>() else {
+            return Err(Malformed("its length is no multiple of four"));
+        };
+        let words: Vec<u32> = words.iter().map(|word| u32::from_le_bytes(*word)).collect();
+        Self::from_words(&words)
+    }
+
     /// Reads a program and checks it.
     ///
     /// # Errors
@@ -231,6 +248,7 @@ mod tests {
         let program = program();
         let again = Program::from_words(&program.to_words()).unwrap();
         assert_eq!(again, program);
+        assert_eq!(Program::from_bytes(&program.to_bytes()), Ok(again));
         let images = program.decode(&[0.5, -1.0, 2.0, 0.0, 0.0, 0.0]);
         assert_eq!(images.len(), 2 * 8 * 6 * 2);
         assert!(images.iter().all(|x| (0.0..=1.0).contains(x)));

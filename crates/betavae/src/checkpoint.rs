@@ -220,7 +220,12 @@ pub fn write(
 
 /// A self-describing model file in memory.
 pub fn model_bytes(model: &BetaVae, metadata: &Metadata) -> Result<Vec<u8>> {
-    files::to_safetensors(&model.to_named_tensors(), &to_toml(metadata))
+    files::to_safetensors(&model.to_named_tensors(), &describe(metadata))
+}
+
+/// What a model file says about itself, as TOML.
+pub fn describe(metadata: &Metadata) -> String {
+    to_toml(metadata)
 }
 
 fn to_toml(value: &impl Serialize) -> String {

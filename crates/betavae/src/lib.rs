@@ -16,6 +16,7 @@ pub mod data;
 mod error;
 pub mod evaluate;
 pub mod explore;
+pub mod export;
 pub mod figures;
 mod files;
 pub mod model;

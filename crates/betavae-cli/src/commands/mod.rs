@@ -5,6 +5,7 @@ pub mod codes;
 pub mod data;
 pub mod evaluate;
 pub mod explore;
+pub mod export;
 pub mod generate;
 pub mod pictures;
 pub mod recipes;

@@ -1,0 +1,47 @@
+//! Trained models for other programs.
+//!
+//! | format | for |
+//! | --- | --- |
+//! | safetensors | betavae itself, and PyTorch: tensors with PyTorch's names and layouts, the configuration beside them |
+//! | onnx | ONNX Runtime and everything else that reads ONNX, in other languages and in browsers |
+//! | program | the crate `betavae-web`: encoding and decoding in Rust or WASM without a tensor library |
+
+mod onnx;
+mod proto;
+
+pub use onnx::Part;
+
+use std::path::Path;
+
+use crate::checkpoint::{self, Trained};
+use crate::data::Layout;
+use crate::error::Result;
+use crate::files::write_atomically;
+
+/// What to write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// A self-describing `.safetensors` file.
+    Safetensors,
+    /// An ONNX graph.
+    Onnx(Part, Layout),
+    /// A [`betavae_web::Program`].
+    Program,
+}
+
+/// Writes a model to a file, completely or not at all.
+///
+/// # Errors
+/// If the disk does.
+pub fn export(trained: &Trained, format: Format, path: &Path) -> Result<()> {
+    let bytes = match format {
+        Format::Safetensors => checkpoint::model_bytes(&trained.model, &trained.metadata)?,
+        Format::Onnx(part, layout) => {
+            let description = checkpoint::describe(&trained.metadata);
+            let properties = [("betavae", description.as_str()), ("image_range", "0..1")];
+            onnx::onnx(&trained.model.to_program(), part, layout, &properties)?
+        }
+        Format::Program => trained.model.to_program().to_bytes(),
+    };
+    write_atomically(path, &bytes)
+}
