@@ -16,21 +16,21 @@ use crate::npz::{Numbers, Source};
 /// # Errors
 /// If the data set does not know its factors.
 pub fn factors_of(data: &dyn Dataset, indices: &[usize]) -> Result<Factors> {
-    let grid = data.factors().ok_or_else(|| Error::Mismatch {
+    let known = data.factors().ok_or_else(|| Error::Mismatch {
         what: format!("scores of {}", data.name()),
         expected: "known factors".into(),
         found: "images only".into(),
         hint: "encode it, and give its factors to `betavae score`".into(),
     })?;
-    let sizes = grid.factors.iter().map(|factor| factor.values.len()).collect();
-    let classes = indices.iter().flat_map(|index| grid.classes(*index));
+    let sizes = known.factors().iter().map(|factor| factor.values.len()).collect();
+    let classes = indices.iter().flat_map(|index| known.classes(*index));
     let classes = classes.map(|class| class as u32).collect();
     Factors::numbered(classes, sizes).map_err(unscored)
 }
 
 /// The factors that Higgins et al. 2017 ask for: all but the shape, which is no matter of degree.
 pub fn higgins_factors(data: &dyn Dataset) -> Vec<usize> {
-    let factors = data.factors().map(|grid| grid.factors.iter().enumerate());
+    let factors = data.factors().map(|known| known.factors().iter().enumerate());
     let graded = factors.into_iter().flatten().filter(|(_, factor)| factor.name != "shape");
     graded.map(|(index, _)| index).collect()
 }

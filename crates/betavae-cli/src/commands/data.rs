@@ -36,7 +36,7 @@ fn list(json: bool) -> anyhow::Result<()> {
 
 fn info(input: &str, json: bool) -> anyhow::Result<()> {
     let data = data::open_name_or_path(input, 1)?;
-    let factors = data.factors().map_or(&[][..], |grid| &grid.factors);
+    let factors = data.factors().map_or(&[][..], data::Factors::factors);
     let fingerprint = data.fingerprint()?;
     if json {
         let factor = |f: &data::Factor| json!({ "name": f.name, "size": f.values.len(), "values": f.values });
@@ -94,10 +94,10 @@ fn export(data: &dyn Dataset, indices: Option<Range<usize>>, output: &Path) -> a
             progress(start + chunk.len() - indices.start);
         }
     }
-    if let Some(grid) = data.factors() {
-        let shape = [indices.len(), grid.factors.len()];
-        let classes: Vec<usize> = indices.clone().flat_map(|i| grid.classes(i)).collect();
-        let factors = grid.factors.iter().cycle();
+    if let Some(known) = data.factors() {
+        let shape = [indices.len(), known.factors().len()];
+        let classes: Vec<usize> = indices.clone().flat_map(|i| known.classes(i)).collect();
+        let factors = known.factors().iter().cycle();
         let values: Vec<f64> =
             classes.iter().zip(factors).map(|(class, factor)| factor.values[*class]).collect();
         let classes: Vec<i64> = classes.into_iter().map(|class| class as i64).collect();

@@ -7,8 +7,10 @@
 pub mod arrays;
 pub mod blobs;
 pub mod dsprites;
+mod factors;
 pub mod folder;
 pub mod order;
+mod reader;
 pub mod variants;
 
 use std::fmt;
@@ -20,6 +22,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::error::{Error, Result};
+pub use factors::{Factor, FactorGrid, FactorTable, Factors};
 
 /// Height, width and channels of an image, written `[H, W, C]` in configurations.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -63,62 +66,6 @@ impl fmt::Display for ImageShape {
     }
 }
 
-/// The factors a data set varies, where they form a full grid: image `i` has the classes of `i`
-/// written in the mixed radix of the sizes, first factor slowest.
-#[derive(Clone, Debug)]
-pub struct FactorGrid {
-    /// Name and values of each factor, slowest first.
-    pub factors: Vec<Factor>,
-}
-
-/// One ground-truth factor of variation.
-#[derive(Clone, Debug)]
-pub struct Factor {
-    /// Its name in the literature, such as `posX`.
-    pub name: String,
-    /// What each class stands for, in the data set's own unit.
-    pub values: Vec<f64>,
-}
-
-impl Factor {
-    /// A factor of `count` values spaced evenly from `first` to `last`, both included.
-    pub(crate) fn linspace(name: &str, first: f64, last: f64, count: usize) -> Self {
-        let step = if count > 1 { (last - first) / (count - 1) as f64 } else { 0.0 };
-        let value = |i| if i + 1 == count { last } else { first + step * i as f64 };
-        Self {
-            name: name.to_owned(),
-            values: (0..count).map(|i| if count == 1 { first } else { value(i) }).collect(),
-        }
-    }
-}
-
-impl FactorGrid {
-    /// Number of images: the product of the sizes.
-    #[allow(clippy::len_without_is_empty)] // a grid is never empty
-    pub fn len(&self) -> usize {
-        self.factors.iter().map(|factor| factor.values.len()).product()
-    }
-
-    /// The class of every factor for image `index`, `[K]`.
-    pub fn classes(&self, mut index: usize) -> Vec<usize> {
-        let mut classes = vec![0; self.factors.len()];
-        for (class, factor) in classes.iter_mut().zip(&self.factors).rev() {
-            *class = index % factor.values.len();
-            index /= factor.values.len();
-        }
-        classes
-    }
-
-    /// The image whose factors have these classes; the inverse of [`FactorGrid::classes`].
-    pub fn index(&self, classes: &[usize]) -> usize {
-        assert_eq!(classes.len(), self.factors.len(), "one class per factor");
-        self.factors.iter().zip(classes).fold(0, |index, (factor, class)| {
-            assert!(*class < factor.values.len(), "{} has no class {class}", factor.name);
-            index * factor.values.len() + class
-        })
-    }
-}
-
 /// A set of images of one shape. Reading is a pure function of (index, epoch), so any number of
 /// threads may read at once and a resumed run sees the same pixels.
 pub trait Dataset: Send + Sync {
@@ -145,7 +92,7 @@ pub trait Dataset: Send + Sync {
     fn read(&self, index: usize, epoch: u64, pixels: &mut [f32]) -> Result<()>;
 
     /// The ground-truth factors, where they are known.
-    fn factors(&self) -> Option<&FactorGrid> {
+    fn factors(&self) -> Option<&Factors> {
         None
     }
 
