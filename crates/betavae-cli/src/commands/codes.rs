@@ -30,6 +30,11 @@ pub fn encode(args: Encode, device: &Device) -> anyhow::Result<()> {
         let indices: Vec<i64> = indices.iter().map(|index| *index as i64).collect();
         file.add("indices", &[indices.len()], &indices)?;
     }
+    let names = indices.iter().map(|index| data.file_name(*index));
+    if let Some(names) = names.collect::<Option<Vec<_>>>() {
+        let names: Vec<_> = names.into_iter().map(|name| name.to_string_lossy()).collect();
+        file.add_text("files", &names)?;
+    }
     file.finish()?;
     say(&format!("wrote mean and log_var {shape:?} to {}", args.output.display()));
     Ok(())

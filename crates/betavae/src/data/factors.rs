@@ -35,6 +35,32 @@ pub enum Factors {
 }
 
 impl Factors {
+    /// Factors of `names.len()` columns with a row of values per image, [N, K] row by row; a grid if
+    /// the rows are one.
+    ///
+    /// # Errors
+    /// See [`FactorTable::new`].
+    pub fn from_values<S: AsRef<str>>(names: &[S], values: &[f64]) -> Result<Self> {
+        let table = FactorTable::new(names, values)?;
+        let grid = FactorGrid { factors: table.factors.clone() };
+        let mut sizes = table.factors.iter().map(|factor| factor.values.len());
+        let len = sizes.try_fold(1_usize, usize::checked_mul);
+        if len == Some(table.len()) && (0..table.len()).all(|i| grid.classes(i) == table.classes(i))
+        {
+            return Ok(Factors::Grid(grid));
+        }
+        Ok(Factors::Table(table))
+    }
+
+    /// Gives the factors other names, in their order.
+    pub(crate) fn rename(&mut self, names: impl IntoIterator<Item = String>) {
+        let factors = match self {
+            Factors::Grid(grid) => &mut grid.factors,
+            Factors::Table(table) => &mut table.factors,
+        };
+        factors.iter_mut().zip(names).for_each(|(factor, name)| factor.name = name);
+    }
+
     /// Name and values of each factor.
     pub fn factors(&self) -> &[Factor] {
         match self {
@@ -112,7 +138,7 @@ impl FactorTable {
     /// If there is no row, a row is incomplete, or a value is NaN.
     pub fn new<S: AsRef<str>>(names: &[S], values: &[f64]) -> Result<Self> {
         let columns = names.len();
-        if columns == 0 || values.is_empty() || values.len() % columns != 0 {
+        if columns == 0 || values.is_empty() || !values.len().is_multiple_of(columns) {
             return Err(Error::Mismatch {
                 what: "the table of factors".into(),
                 expected: format!("rows of {columns} values, at least one of each"),
@@ -183,6 +209,20 @@ mod tests {
         assert_eq!(table.factors()[1].values, [-3.0, 7.0, 1e300]);
         let rows: Vec<_> = (0..4).map(|i| table.classes(i)).collect();
         assert_eq!(rows, [[2, 0], [1, 1], [1, 0], [0, 2]]);
+    }
+
+    #[test]
+    fn a_table_of_all_combinations_in_order_is_a_grid() {
+        let rows = [[5.0, 0.5], [5.0, 1.5], [7.0, 0.5], [7.0, 1.5]];
+        let grid = Factors::from_values(&["a", "b"], &rows.concat()).unwrap();
+        let factor = |name: &str, values| Factor { name: name.to_owned(), values };
+        let factors = vec![factor("a", vec![5.0, 7.0]), factor("b", vec![0.5, 1.5])];
+        assert_eq!(grid, Factors::Grid(FactorGrid { factors }));
+        // Another order, and a part.
+        let swapped = [rows[1], rows[0], rows[2], rows[3]].concat();
+        assert!(matches!(Factors::from_values(&["a", "b"], &swapped), Ok(Factors::Table(_))));
+        let part = rows[..3].concat();
+        assert!(matches!(Factors::from_values(&["a", "b"], &part), Ok(Factors::Table(_))));
     }
 
     #[test]

@@ -4,17 +4,22 @@
 //! user's files ([`arrays`], [`folder`]); [`open`] picks the right one. What it is trained on in
 //! which order is [`order`]'s business.
 
-pub mod arrays;
+mod arrays;
 pub mod blobs;
+mod bundle;
+pub(crate) mod cache;
 pub mod dsprites;
 mod factors;
-pub mod folder;
+mod labels;
 pub mod order;
+mod pictures;
 mod reader;
+mod store;
+mod stored;
 pub mod variants;
 
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rayon::prelude::*;
@@ -96,6 +101,12 @@ pub trait Dataset: Send + Sync {
         None
     }
 
+    /// The file that image `index` comes from, relative to the folder or archive, where there is one
+    /// file for each.
+    fn file_name(&self, _index: usize) -> Option<&Path> {
+        None
+    }
+
     /// The byte that stands for intensity 1 when images are written as integers: 255, or 1 for
     /// binary sets, which are published as zeros and ones.
     fn white(&self) -> u8 {
@@ -155,6 +166,10 @@ pub struct DataConfig {
     /// Name of the array inside an `.npz` file; default: `imgs`, `images`, or the only candidate.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub key: Option<String>,
+    /// A table or array with the factors of the images; default: `factors.csv` or `labels.csv` in a
+    /// folder, arrays beside the images in an `.npz` file.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub labels: Option<PathBuf>,
     /// Order of the axes of a four-dimensional array; default: guessed from the channel count.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub layout: Option<Layout>,
@@ -184,12 +199,21 @@ pub const NAMES: [(&str, &str); 5] = [
 
 /// Opens the data set that `config` names. `seed` feeds the sets whose images carry noise.
 pub fn open(config: &DataConfig, seed: u64) -> Result<Arc<dyn Dataset>> {
+    open_watched(config, seed, &mut |_, _| ())
+}
+
+/// As [`open`]; `progress` is told how many images of how many have been looked at.
+pub fn open_watched(
+    config: &DataConfig,
+    seed: u64,
+    progress: &mut dyn FnMut(usize, usize),
+) -> Result<Arc<dyn Dataset>> {
     match (&config.name, &config.path) {
         (Some(name), None) => rendered(name, seed),
-        (None, Some(path)) if folder::Folder::reads(path) => {
-            Ok(Arc::new(folder::Folder::open(path, config)?))
+        (None, Some(path)) => {
+            let cache = &cache::Cache::standard();
+            Ok(Arc::new(read(path, &mut stored::Opening { config, cache, progress })?))
         }
-        (None, Some(path)) => Ok(Arc::new(arrays::Arrays::open(path, config)?)),
         (Some(_), Some(_)) => Err(Error::config(
             "data.name and data.path are both set",
             "keep one: a name renders a data set, a path reads your own images",
@@ -201,12 +225,12 @@ pub fn open(config: &DataConfig, seed: u64) -> Result<Arc<dyn Dataset>> {
     }
 }
 
-/// Opens a data set by one word: the name of a rendered set, or else a path.
-pub fn open_name_or_path(word: &str, seed: u64) -> Result<Arc<dyn Dataset>> {
+/// The configuration that names a data set by one word: the name of a rendered set, or else a path.
+pub fn by_word(word: &str) -> Result<DataConfig> {
     let mut config = DataConfig::default();
     if NAMES.iter().any(|(name, _)| *name == word) {
         config.name = Some(word.to_owned());
-    } else if std::path::Path::new(word).exists() {
+    } else if Path::new(word).exists() {
         config.path = Some(word.into());
     } else {
         return Err(Error::config(
@@ -214,7 +238,22 @@ pub fn open_name_or_path(word: &str, seed: u64) -> Result<Arc<dyn Dataset>> {
             format!("the data sets are {}", names()),
         ));
     }
-    open(&config, seed)
+    Ok(config)
+}
+
+/// Opens a data set by one word, see [`by_word`].
+pub fn open_name_or_path(word: &str, seed: u64) -> Result<Arc<dyn Dataset>> {
+    open(&by_word(word)?, seed)
+}
+
+/// Whether the images at `path` are files that can be brought to another size.
+pub fn can_resize(path: &Path) -> bool {
+    pictures::reads(path)
+}
+
+/// Opens the user's files.
+fn read(path: &Path, opening: &mut stored::Opening<'_>) -> Result<stored::Stored> {
+    if pictures::reads(path) { pictures::open(path, opening) } else { arrays::open(path, opening) }
 }
 
 fn rendered(name: &str, seed: u64) -> Result<Arc<dyn Dataset>> {

@@ -92,8 +92,30 @@ impl NpzWriter {
 
     /// Starts an array whose elements follow in pieces.
     pub fn begin<T: Element>(&mut self, name: &str, shape: &[usize]) -> Result<NpzArray<'_, T>> {
+        self.start(name, T::CODE, size_of::<T>(), shape)?;
+        Ok(NpzArray { npz: self, element: PhantomData })
+    }
+
+    /// Adds an array of texts, [N]: NumPy's `<U` with as many code points as the longest one needs.
+    pub fn add_text(&mut self, name: &str, texts: &[impl AsRef<str>]) -> Result<()> {
+        let points = texts.iter().map(|text| text.as_ref().chars().count()).max();
+        let points = points.unwrap_or_default().max(1);
+        self.start(name, &format!("U{points}"), 4 * points, &[texts.len()])?;
+        let mut bytes = Vec::with_capacity(4 * points);
+        for text in texts {
+            bytes.clear();
+            bytes.extend(text.as_ref().chars().flat_map(|point| u32::from(point).to_ne_bytes()));
+            bytes.resize(4 * points, 0);
+            self.zip.write_all(&bytes).context("write", &self.path)?;
+        }
+        self.current.1 = 0;
+        Ok(())
+    }
+
+    /// Starts an array of elements of `size` bytes.
+    fn start(&mut self, name: &str, code: &str, size: usize, shape: &[usize]) -> Result<()> {
         self.check_complete()?;
-        let count = elements(shape).filter(|count| count.checked_mul(size_of::<T>()).is_some());
+        let count = elements(shape).filter(|count| count.checked_mul(size).is_some());
         let count = count.ok_or_else(|| {
             Error::file(&self.path, format!("array `{name}`: shape {shape:?} is too large"))
         })?;
@@ -102,15 +124,15 @@ impl NpzWriter {
             .last_modified_time(DateTime::default())
             .unix_permissions(0o644)
             // Somewhat below 4 GiB, because data that cannot be compressed grows a little.
-            .large_file(count.saturating_mul(size_of::<T>()) as u64 >= 0xf000_0000);
+            .large_file(count.saturating_mul(size) as u64 >= 0xf000_0000);
         self.zip.start_file(format!("{name}.npy"), options).map_err(|error| match error {
             ZipError::Io(source) => Error::Io { action: "write", path: self.path.clone(), source },
             error => Error::file(&self.path, format!("cannot add array `{name}`: {error}")),
         })?;
-        let header = header::encode(T::CODE, shape);
+        let header = header::encode(code, shape);
         self.zip.write_all(&header).context("write", &self.path)?;
         self.current = (name.to_owned(), count);
-        Ok(NpzArray { npz: self, element: PhantomData })
+        Ok(())
     }
 
     /// Completes the file and gives it its name.
