@@ -12,6 +12,8 @@ pub mod dsprites;
 mod factors;
 mod labels;
 pub mod order;
+#[cfg(feature = "parquet")]
+mod parquet;
 mod pictures;
 mod reader;
 mod store;
@@ -248,12 +250,30 @@ pub fn open_name_or_path(word: &str, seed: u64) -> Result<Arc<dyn Dataset>> {
 
 /// Whether the images at `path` are files that can be brought to another size.
 pub fn can_resize(path: &Path) -> bool {
+    #[cfg(feature = "parquet")]
+    if parquet::reads(path) {
+        return true;
+    }
     pictures::reads(path)
 }
 
 /// Opens the user's files.
 fn read(path: &Path, opening: &mut stored::Opening<'_>) -> Result<stored::Stored> {
-    if pictures::reads(path) { pictures::open(path, opening) } else { arrays::open(path, opening) }
+    if pictures::reads(path)
+        && let Some(pictures) = pictures::open(path, opening)?
+    {
+        return Ok(pictures);
+    }
+    #[cfg(feature = "parquet")]
+    if parquet::reads(path) {
+        return parquet::open(path, opening);
+    }
+    if !pictures::reads(path) {
+        return arrays::open(path, opening);
+    }
+    let place = if path.is_dir() { "it or its subfolders" } else { "it" };
+    let kinds = ".png, .jpg or .jpeg files";
+    Err(Error::file(path, format!("no image found: expected {kinds} in {place}")))
 }
 
 fn rendered(name: &str, seed: u64) -> Result<Arc<dyn Dataset>> {
@@ -275,3 +295,6 @@ fn rendered(name: &str, seed: u64) -> Result<Arc<dyn Dataset>> {
 fn names() -> String {
     NAMES.map(|(name, _)| format!("`{name}`")).join(", ")
 }
+
+#[cfg(test)]
+mod tests;

@@ -42,18 +42,22 @@ pub(super) struct Stored {
 
 impl Stored {
     /// Images that a reader hands out in their order. `files` are what the data set at `path` is made
-    /// of: a change of theirs makes prepared pixels invalid.
+    /// of, relative to it: a change of theirs makes prepared pixels invalid. `open` is told the shape
+    /// of the images, if it is known from the last time.
     pub(super) fn from_reader(
         opening: &mut Opening<'_>,
         path: &Path,
         files: &[PathBuf],
-        mut opened: Opened,
+        open: impl FnOnce(Option<ImageShape>) -> Result<Opened>,
     ) -> Result<Self> {
         let key = Key::new(path, files, opening.config)?;
+        let found = opening.cache.find(&key);
+        let mut opened = open(found.as_ref().map(|entry| entry.form.shape))?;
         let form = Form::bytes(opened.len, opened.shape);
-        let found = opening.cache.find(&key).filter(|entry| entry.form == form);
         let (store, facts) = match found {
-            Some(Entry { store: Some(store), facts, .. }) => (store, facts),
+            Some(Entry { store: Some(store), facts, form: found }) if found == form => {
+                (store, facts)
+            }
             _ => {
                 let mut fill = |bytes: &mut [u8]| opened.images.next(bytes);
                 let blame = |fault: Fault| fault.at(path);

@@ -3,7 +3,7 @@
 //! Knows nothing about the size or the colours that a data set wants.
 
 use std::io::{BufRead, Cursor, Seek};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader, Limits};
 
@@ -19,14 +19,17 @@ pub(super) fn is_image(path: &Path) -> bool {
 }
 
 /// What is known about a file before it is decoded.
-pub(super) struct Header {
+pub(in crate::data) struct Header {
+    /// The file, for messages.
+    pub(super) place: PathBuf,
     /// [height, width].
     pub(super) size: [usize; 2],
     pub(super) grey: bool,
 }
 
 /// Reads the header of the image file `path`.
-pub(super) fn read_header(path: &Path, content: impl BufRead + Seek) -> Result<Header> {
+pub(in crate::data) fn read_header(place: PathBuf, content: impl BufRead + Seek) -> Result<Header> {
+    let path = &place;
     let (reader, _) = image_reader(path, content)?;
     let decoder = reader.into_decoder().map_err(|error| undecodable(path, &error.to_string()))?;
     let (width, height) = decoder.dimensions();
@@ -40,7 +43,10 @@ pub(super) fn read_header(path: &Path, content: impl BufRead + Seek) -> Result<H
             format!("the {height}x{width} pixels need {bytes} MiB, expected at most {limit} MiB");
         return Err(undecodable(path, &reason));
     }
-    Ok(Header { size: [height as usize, width as usize], grey: !decoder.color_type().has_color() })
+    let size = [height as usize, width as usize];
+    let grey = !decoder.color_type().has_color();
+    drop(decoder);
+    Ok(Header { place, size, grey })
 }
 
 /// Decodes the content of the image file `path`.

@@ -10,7 +10,8 @@ use crate::random::Stream;
 /// Opens a folder or file with its pixels in memory.
 fn open_path(path: &Path, config: &DataConfig) -> Result<Stored> {
     let cache = Cache::at(&path.join("none"), 1 << 30);
-    super::open(path, &mut Opening { config, cache: &cache, progress: &mut |_, _| () })
+    let mut opening = Opening { config, cache: &cache, progress: &mut |_, _| () };
+    crate::data::read(path, &mut opening)
 }
 
 struct Photos(tempfile::TempDir);
@@ -190,6 +191,7 @@ fn settings_and_folders_that_cannot_work_are_refused() {
     let photos = Photos::new();
     let expected = "no image found: expected .png, .jpg or .jpeg files in it or its subfolders";
     assert_eq!(photos.failure("").0, format!("FOLDER: {expected}"));
+    photos.grey("a.png", [2, 2], 0);
     let (message, hint) = photos.failure("key = \"x\"");
     assert_eq!(message, "data.key applies to array files, but FOLDER holds image files");
     assert_eq!(hint, "remove data.key");

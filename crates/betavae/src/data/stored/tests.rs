@@ -54,7 +54,7 @@ impl Place {
         };
         let config: DataConfig = toml::from_str(config).unwrap();
         let mut opening = Opening { config: &config, cache, progress: &mut |_, _| () };
-        Stored::from_reader(&mut opening, &self.0.path().join("source"), &[], opened)
+        Stored::from_reader(&mut opening, &self.0.path().join("source"), &[], |_| Ok(opened))
     }
 
     fn open(&self, cache: &Cache) -> Stored {
@@ -213,6 +213,7 @@ fn pixels_brighter_than_white_are_refused() {
     let (config, cache) = (DataConfig::default(), place.cache(1 << 20));
     let mut opening = Opening { config: &config, cache: &cache, progress: &mut |_, _| () };
     let path = place.0.path().join("source");
-    let error = Stored::from_reader(&mut opening, &path, &[], opened).err().unwrap().to_string();
+    let error =
+        Stored::from_reader(&mut opening, &path, &[], |_| Ok(opened)).err().unwrap().to_string();
     assert!(error.ends_with("source: a pixel is 255, expected at most 1"), "{error}");
 }
