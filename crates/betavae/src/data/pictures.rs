@@ -38,7 +38,7 @@ pub(super) fn open(path: &Path, opening: &mut Opening<'_>) -> Result<Option<Stor
         return Ok(None);
     };
     let names: Vec<PathBuf> = bundle.names().map(Path::to_owned).collect();
-    let parts = bundle.parts();
+    let parts = if path.is_dir() { bundle.parts() } else { Vec::new() };
     let stored = load(path, &parts, Box::new(Files { bundle, done: 0 }), factors, opening)?;
     let file_name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy();
     let slash = if path.is_dir() { "/" } else { "" };
