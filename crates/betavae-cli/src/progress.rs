@@ -100,6 +100,35 @@ impl Observer for Progress {
     }
 }
 
+/// A bar that appears when opening a data set takes more than a moment.
+#[derive(Default)]
+pub struct Opening {
+    start: Option<Instant>,
+    bar: Option<ProgressBar>,
+}
+
+impl Opening {
+    /// So many images are done.
+    pub fn update(&mut self, done: usize, total: usize) {
+        let start = *self.start.get_or_insert_with(Instant::now);
+        if self.bar.is_none() && start.elapsed() > Duration::from_millis(300) {
+            let (bar, _) = images(total);
+            bar.reset_eta();
+            self.bar = Some(bar);
+        }
+        if let Some(bar) = &self.bar {
+            bar.set_position(done as u64);
+        }
+    }
+
+    /// Takes the bar away.
+    pub fn finish(self) {
+        if let Some(bar) = self.bar {
+            bar.finish_and_clear();
+        }
+    }
+}
+
 /// A bar for work on many images; call the closure with the number done.
 pub fn images(total: usize) -> (ProgressBar, impl FnMut(usize)) {
     let bar = if std::io::stderr().is_terminal() {

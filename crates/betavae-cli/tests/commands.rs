@@ -203,6 +203,58 @@ fn own_images_train_from_the_command_line() {
 }
 
 #[test]
+fn factors_in_a_table_are_scored_described_and_exported() {
+    let scratch = tempfile::tempdir().unwrap();
+    let photos = scratch.path().join("photos");
+    fs::create_dir(&photos).unwrap();
+    let mut table = "file,side,level\n".to_owned();
+    for i in 0..120_u32 {
+        // Neither a grid nor in its order.
+        let (side, level) = (i * 7 % 5 % 2, i * 11 % 3);
+        let pixel =
+            |x: u32, _| image::Luma([if x / 16 == side { 80 * level + 90 } else { 0 } as u8]);
+        let name = format!("{i:03}.png");
+        image::GrayImage::from_fn(32, 32, pixel).save(photos.join(&name)).unwrap();
+        table += &format!("{name},{},{level}\n", ["left", "right"][side as usize]);
+    }
+    fs::write(photos.join("factors.csv"), table).unwrap();
+    let info = succeed(&["data", "info", path(&photos), "--json"]);
+    let info: serde_json::Value = serde_json::from_str(&info).unwrap();
+    assert_eq!(
+        info["factors"][0],
+        serde_json::json!({"name": "side", "size": 2, "values": [0.0, 1.0]})
+    );
+    assert_eq!(info["factors"][1]["values"], serde_json::json!([0.0, 1.0, 2.0]));
+
+    let folder = scratch.path().join("run");
+    let mut arguments = vec!["train", "--data", path(&photos), "--out", path(&folder)];
+    arguments.extend(["--steps", "3", "--set", "model.architecture=custom"]);
+    succeed(&arguments);
+    let scores: serde_json::Value =
+        serde_json::from_slice(&fs::read(folder.join("scores.json")).unwrap()).unwrap();
+    assert!(scores["mig"]["value"].as_f64().is_some(), "{scores}");
+    let found = succeed(&["evaluate", path(&folder), "--scores", "mig", "--json"]);
+    let found: serde_json::Value = serde_json::from_str(&found).unwrap();
+    assert!(found["mig"]["value"].as_f64().is_some(), "{found}");
+
+    // Exported and read again, it is the same data set.
+    let file = scratch.path().join("photos.npz");
+    succeed(&["data", "export", path(&photos), "--output", path(&file)]);
+    let again = succeed(&["data", "info", path(&file), "--json"]);
+    let again: serde_json::Value = serde_json::from_str(&again).unwrap();
+    assert_eq!((&again["factors"], &again["sha256"]), (&info["factors"], &info["sha256"]));
+
+    // Codes of files say which file they are of.
+    let codes = scratch.path().join("codes.npz");
+    succeed(&["encode", path(&folder), "--input", path(&photos), "--output", path(&codes)]);
+    let mut zip = zip::ZipArchive::new(fs::File::open(&codes).unwrap()).unwrap();
+    let mut text = Vec::new();
+    std::io::Read::read_to_end(&mut zip.by_name("files.npy").unwrap(), &mut text).unwrap();
+    let last: String = "119.png".chars().flat_map(|letter| [letter, '\0', '\0', '\0']).collect();
+    assert!(text.ends_with(last.as_bytes()));
+}
+
+#[test]
 fn wrong_configurations_say_what_is_wrong() {
     let out = tempfile::tempdir().unwrap();
     let out = path(out.path());

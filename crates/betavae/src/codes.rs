@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use crate::error::{Error, IoContext, Result};
 use crate::evaluate::Codes;
 use crate::files::{Atomic, Spool};
-use crate::npz::{Element, NpzWriter, npy_header};
+use crate::npz::{Element, NpzWriter, header};
 
 /// The endings [`CodesWriter`] knows.
 pub const FORMATS: [&str; 3] = ["npz", "npy", "csv"];
@@ -72,7 +72,7 @@ impl CodesWriter {
             }
             "npy" => {
                 let mut file = BufWriter::new(Atomic::create(path)?);
-                file.write_all(&npy_header::<f32>(&[count, latents])).context("write", path)?;
+                file.write_all(&header(f32::CODE, &[count, latents])).context("write", path)?;
                 Format::Npy(file)
             }
             "csv" => Format::Csv(Box::new(csv::Writer::from_writer(Atomic::create(path)?))),

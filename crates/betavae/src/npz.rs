@@ -8,10 +8,10 @@ mod numbers;
 mod read;
 mod write;
 
+pub(crate) use header::{Fault, encode as header};
 pub(crate) use numbers::Numbers;
 pub use read::read_f32;
-pub(crate) use read::{Source, Values};
-pub(crate) use write::npy_header;
+pub(crate) use read::{Dtype, Source};
 pub use write::{Element, NpzArray, NpzWriter};
 
 /// Number of elements of an array, unless it overflows.

@@ -1,6 +1,7 @@
 //! Scores of a model's codes or any tool's: codes and factors from `.npz`, `.npy` or `.csv` files, or
 //! from a data set whose factors are known.
 
+use std::collections::HashSet;
 use std::iter::repeat;
 use std::path::Path;
 
@@ -17,27 +18,28 @@ use crate::npz::{Numbers, Source};
 /// # Errors
 /// If the data set does not know its factors.
 pub fn factors_of(data: &dyn Dataset, indices: &[usize]) -> Result<Factors> {
-    let grid = data.factors().ok_or_else(|| Error::Mismatch {
+    let known = data.factors().ok_or_else(|| Error::Mismatch {
         what: format!("scores of {}", data.name()),
         expected: "known factors".into(),
         found: "images only".into(),
         hint: "encode it, and give its factors to `betavae score`".into(),
     })?;
-    let sizes = grid.factors.iter().map(|factor| factor.values.len()).collect();
-    let classes = indices.iter().flat_map(|index| grid.classes(*index));
+    let sizes = known.factors().iter().map(|factor| factor.values.len()).collect();
+    let classes = indices.iter().flat_map(|index| known.classes(*index));
     let classes = classes.map(|class| class as u32).collect();
     Factors::numbered(classes, sizes).map_err(unscored)
 }
 
 /// The factors that Higgins et al. 2017 ask for: all but the shape, which is no matter of degree.
 pub fn higgins_factors(data: &dyn Dataset) -> Vec<usize> {
-    let factors = data.factors().map(|grid| grid.factors.iter().enumerate());
+    let factors = data.factors().map(|known| known.factors().iter().enumerate());
     let graded = factors.into_iter().flatten().filter(|(_, factor)| factor.name != "shape");
     graded.map(|(index, _)| index).collect()
 }
 
-/// Computes the wanted scores. Factors with a single class tell nothing and are left out. `others` are
-/// codes of the same images by models with other seeds, for `udr`.
+/// Computes the wanted scores. Factors with a single class tell nothing and are left out, and so are
+/// those that number the images: with more than half as many classes as rows. `others` are codes of
+/// the same images by models with other seeds, for `udr`.
 ///
 /// # Errors
 /// If codes and factors do not belong together, or there are too few for a score.
@@ -49,7 +51,7 @@ pub fn score(
     mut settings: SuiteSettings,
     progress: Progress<'_>,
 ) -> Result<Scores> {
-    let varying = factors.varying();
+    let varying = telling(factors);
     if let Some(factor) = settings.higgins_factors.iter().find(|k| **k >= factors.count()) {
         return Err(Error::Mismatch {
             what: "a factor of beta_vae_higgins".into(),
@@ -62,9 +64,11 @@ pub fn score(
     settings.higgins_factors = settings.higgins_factors.iter().filter_map(place).collect();
     let factors = factors.choose(&varying).map_err(|_| Error::Mismatch {
         what: "factors".into(),
-        expected: "at least one factor with two classes".into(),
-        found: "constant factors only".into(),
-        hint: "scores tell how codes go with factors that change".into(),
+        expected: "at least one factor with two classes or more, and at least two images in most"
+            .into(),
+        found: "constant factors, or as many classes as images".into(),
+        hint: "scores tell how codes go with factors that change and recur; bin continuous ones"
+            .into(),
     })?;
     let data = Labelled::new(codes.mean, factors).map_err(unscored)?;
     let pool = Pool::new(data).map_err(unscored)?;
@@ -72,6 +76,15 @@ pub fn score(
     let log_var = codes.log_var.as_ref();
     let suite = Suite { pool: &pool, log_var, others: &others, settings: &settings };
     suite.run(wanted, progress).map_err(unscored)
+}
+
+/// The factors that change, and whose classes recur.
+fn telling(factors: &Factors) -> Vec<usize> {
+    let recurs = |factor: &usize| {
+        let classes: HashSet<u32> = factors.factor(*factor).into_iter().collect();
+        2 * classes.len() <= factors.len()
+    };
+    factors.varying().into_iter().filter(recurs).collect()
 }
 
 fn udr_model(codes: &CodesFile) -> Result<UdrModel> {
@@ -274,6 +287,12 @@ mod tests {
 
     fn message(error: Error) -> String {
         error.to_string()
+    }
+
+    #[test]
+    fn factors_that_number_the_images_are_left_out() {
+        let rows = (0..20_i64).flat_map(|i| [i / 10, i, 7]).collect::<Vec<_>>();
+        assert_eq!(telling(&Factors::new(&rows, 3).unwrap()), [0]);
     }
 
     #[test]

@@ -21,7 +21,10 @@ pub fn encode(args: Encode, device: &Device) -> anyhow::Result<()> {
     let mut file = CodesWriter::create(&args.output, shape[0], shape[1], args.limit.is_some())?;
     let mut done = 0;
     evaluate::encode_batches(&trained.model, &*data, &indices, &mut |batch, codes| {
-        file.write(Rows { indices: batch, files: &[], codes: &codes })?;
+        let names = batch.iter().map(|index| data.file_name(*index));
+        let names = names.map(|name| Some(name?.to_string_lossy().into_owned()));
+        let files: Vec<String> = names.collect::<Option<_>>().unwrap_or_default();
+        file.write(Rows { indices: batch, files: &files, codes: &codes })?;
         done += batch.len();
         progress(done);
         Ok(())

@@ -8,6 +8,7 @@ use betavae::data::{self, Dataset, read_batch};
 use betavae::npz::NpzWriter;
 use serde_json::json;
 
+use super::open;
 use crate::args::{Data, DataCommand};
 use crate::output::{print, print_json, say, thousands};
 use crate::progress;
@@ -20,7 +21,7 @@ pub fn data(args: Data) -> anyhow::Result<()> {
         DataCommand::List { json } => list(json),
         DataCommand::Info { input, json } => info(&input, json),
         DataCommand::Export { input, indices, seed, output } => {
-            export(&*data::open_name_or_path(&input, seed)?, indices, &output)
+            export(&*open(&data::by_word(&input)?, seed)?, indices, &output)
         }
     }
 }
@@ -35,8 +36,8 @@ fn list(json: bool) -> anyhow::Result<()> {
 }
 
 fn info(input: &str, json: bool) -> anyhow::Result<()> {
-    let data = data::open_name_or_path(input, 1)?;
-    let factors = data.factors().map_or(&[][..], |grid| &grid.factors);
+    let data = open(&data::by_word(input)?, 1)?;
+    let factors = data.factors().map_or(&[][..], data::Factors::factors);
     let fingerprint = data.fingerprint()?;
     if json {
         let factor = |f: &data::Factor| json!({ "name": f.name, "size": f.values.len(), "values": f.values });
@@ -94,15 +95,17 @@ fn export(data: &dyn Dataset, indices: Option<Range<usize>>, output: &Path) -> a
             progress(start + chunk.len() - indices.start);
         }
     }
-    if let Some(grid) = data.factors() {
-        let shape = [indices.len(), grid.factors.len()];
-        let classes: Vec<usize> = indices.clone().flat_map(|i| grid.classes(i)).collect();
-        let factors = grid.factors.iter().cycle();
+    if let Some(known) = data.factors() {
+        let shape = [indices.len(), known.factors().len()];
+        let classes: Vec<usize> = indices.clone().flat_map(|i| known.classes(i)).collect();
+        let factors = known.factors().iter().cycle();
         let values: Vec<f64> =
             classes.iter().zip(factors).map(|(class, factor)| factor.values[*class]).collect();
         let classes: Vec<i64> = classes.into_iter().map(|class| class as i64).collect();
         file.add("latents_classes", &shape, &classes)?;
         file.add("latents_values", &shape, &values)?;
+        let names: Vec<&str> = known.factors().iter().map(|factor| &*factor.name).collect();
+        file.add_text("factor_names", &names)?;
     }
     file.finish()?;
     bar.finish_and_clear();

@@ -18,12 +18,12 @@ use std::sync::Arc;
 use anyhow::Context;
 use betavae::checkpoint::Trained;
 use betavae::cpu;
-use betavae::data::folder::Folder;
-use betavae::data::{DataConfig, Dataset, open, open_name_or_path};
+use betavae::data::{DataConfig, Dataset, by_word, can_resize, open_watched};
 use betavae::evaluate::check_shape;
 use betavae::model::Precision;
 
 use crate::output::say;
+use crate::progress;
 
 /// Opens INPUT for a model: a data set name, or a path, whose images are brought to the model's
 /// shape if they are files of a folder.
@@ -31,21 +31,29 @@ fn open_for(trained: &Trained, input: Option<&str>) -> anyhow::Result<Arc<dyn Da
     let config = &trained.metadata.config;
     let data = match input {
         None => open(&config.data, config.seed)?,
-        Some(word) if Path::new(word).exists() && Folder::reads(Path::new(word)) => {
+        Some(word) if Path::new(word).exists() && can_resize(Path::new(word)) => {
             let image = trained.model.network().image;
-            let folder = DataConfig {
+            let files = DataConfig {
                 path: Some(word.into()),
                 size: Some([image.height, image.width]),
                 crop: config.data.crop,
                 channels: [1, 3].contains(&image.channels).then_some(image.channels),
                 ..DataConfig::default()
             };
-            open(&folder, config.seed)?
+            open(&files, config.seed)?
         }
-        Some(word) => open_name_or_path(word, config.seed)?,
+        Some(word) => open(&by_word(word)?, config.seed)?,
     };
     check_shape(&trained.model, &*data)?;
     Ok(data)
+}
+
+/// Opens a data set, with a bar while many images are looked at.
+fn open(config: &DataConfig, seed: u64) -> anyhow::Result<Arc<dyn Dataset>> {
+    let mut opening = progress::Opening::default();
+    let data = open_watched(config, seed, &mut |done, total| opening.update(done, total));
+    opening.finish();
+    Ok(data?)
 }
 
 /// Warns of a precision that is slow on this machine.

@@ -16,7 +16,7 @@ use serde::Serialize;
 
 use crate::args::{Resume, Train};
 use crate::commands::evaluate::table;
-use crate::commands::{score, warn_if_emulated};
+use crate::commands::{open, score, warn_if_emulated};
 use crate::output::{print, say, thousands};
 use crate::progress::{self, Progress, catch_signals};
 use crate::recipes;
@@ -50,7 +50,10 @@ pub fn train(args: Train, device: &Device) -> anyhow::Result<ExitCode> {
         // The run folder must find its data from wherever it is resumed.
         *path = std::path::absolute(&*path)?;
     }
-    let data = data::open(&config.data, config.seed)?;
+    if let Some(labels) = config.data.labels.as_mut().filter(|labels| labels.exists()) {
+        *labels = std::path::absolute(&*labels)?;
+    }
+    let data = open(&config.data, config.seed)?;
     let batch_is_given =
         args.set.iter().any(|change| change.trim_start().starts_with("train.batch"));
     if data.len() < config.train.batch && !batch_is_given {
@@ -65,7 +68,7 @@ pub fn train(args: Train, device: &Device) -> anyhow::Result<ExitCode> {
 
 pub fn resume(args: Resume, device: &Device) -> anyhow::Result<ExitCode> {
     let config = Run::config(&args.folder)?;
-    let data = data::open(&config.data, config.seed)?;
+    let data = open(&config.data, config.seed)?;
     let run = Run::resume(&args.folder, args.steps, data, device)?;
     for warning in run.warnings() {
         say(&format!("warning: skipped a damaged checkpoint: {warning}"));

@@ -1,7 +1,7 @@
 //! The Gaussian-blob set of Burgess et al. 2018 (Fig. 2): one white blob on black, at every
 //! position of a grid. With two factors only, it shows how a bottleneck spends its capacity.
 
-use super::{Dataset, Factor, FactorGrid, ImageShape};
+use super::{Dataset, Factor, FactorGrid, Factors, ImageShape};
 use crate::error::Result;
 
 /// Side of an image in pixels.
@@ -19,7 +19,7 @@ const MARGIN: f64 = 2.0 * SIGMA;
 
 /// 64 x 64 positions of a blob exp(-r^2 / (2 sigma^2)), sigma = 8 pixels, in 64 x 64 images.
 pub struct Blobs {
-    grid: FactorGrid,
+    factors: Factors,
 }
 
 impl Default for Blobs {
@@ -32,7 +32,8 @@ impl Blobs {
     /// The set; nothing is rendered yet.
     pub fn new() -> Self {
         let axis = |name| Factor::linspace(name, MARGIN, SIDE as f64 - MARGIN, POSITIONS);
-        Self { grid: FactorGrid { factors: vec![axis("posX"), axis("posY")] } }
+        let grid = FactorGrid { factors: vec![axis("posX"), axis("posY")] };
+        Self { factors: Factors::Grid(grid) }
     }
 }
 
@@ -46,7 +47,7 @@ impl Dataset for Blobs {
     }
 
     fn len(&self) -> usize {
-        self.grid.len()
+        self.factors.len()
     }
 
     fn shape(&self) -> ImageShape {
@@ -54,10 +55,10 @@ impl Dataset for Blobs {
     }
 
     fn read(&self, index: usize, _epoch: u64, pixels: &mut [f32]) -> Result<()> {
-        let classes = self.grid.classes(index);
+        let classes = self.factors.classes(index);
         // The blob is a product of one profile along each axis.
         let profile = |axis: usize| -> [f64; SIDE] {
-            let centre = self.grid.factors[axis].values[classes[axis]];
+            let centre = self.factors.factors()[axis].values[classes[axis]];
             std::array::from_fn(|i| {
                 let distance = i as f64 + 0.5 - centre;
                 libm::exp(-distance * distance / (2.0 * SIGMA * SIGMA))
@@ -70,8 +71,8 @@ impl Dataset for Blobs {
         Ok(())
     }
 
-    fn factors(&self) -> Option<&FactorGrid> {
-        Some(&self.grid)
+    fn factors(&self) -> Option<&Factors> {
+        Some(&self.factors)
     }
 }
 
@@ -88,9 +89,9 @@ mod tests {
             let mass: f32 = pixels.iter().sum();
             let x = |i: usize| (i % SIDE) as f32 + 0.5;
             let mean_x = pixels.iter().enumerate().map(|(i, p)| p * x(i)).sum::<f32>() / mass;
-            let class = blobs.grid.classes(index)[0];
+            let class = blobs.factors.classes(index)[0];
             // At the border 2.3 % of the blob is cut off, which moves the mean by 0.44 pixels.
-            let expected = blobs.grid.factors[0].values[class] as f32;
+            let expected = blobs.factors.factors()[0].values[class] as f32;
             assert!((mean_x - expected).abs() < 0.6, "{mean_x} for {expected}");
         }
     }

@@ -7,7 +7,7 @@
 
 use std::f64::consts::{PI, TAU};
 
-use super::{Dataset, Factor, FactorGrid, ImageShape};
+use super::{Dataset, Factor, FactorGrid, Factors, ImageShape};
 use crate::error::Result;
 
 /// Side of an image in pixels.
@@ -25,7 +25,7 @@ pub type Bitmap = [u64; SIDE];
 
 /// All 737,280 images, rendered on demand (about 2 microseconds each).
 pub struct DSprites {
-    grid: FactorGrid,
+    factors: Factors,
     /// Outlines about the origin in pixels, by shape, scale and orientation (in index order).
     outlines: Vec<Vec<[f64; 2]>>,
 }
@@ -47,7 +47,7 @@ impl DSprites {
                 }
             }
         }
-        Self { grid: grid(), outlines }
+        Self { factors: Factors::Grid(grid()), outlines }
     }
 
     /// Renders image `index`, which is below [`IMAGES`].
@@ -86,8 +86,8 @@ impl Dataset for DSprites {
         Ok(())
     }
 
-    fn factors(&self) -> Option<&FactorGrid> {
-        Some(&self.grid)
+    fn factors(&self) -> Option<&Factors> {
+        Some(&self.factors)
     }
 
     fn white(&self) -> u8 {
@@ -186,7 +186,7 @@ mod tests {
     fn render(factors: [usize; 5]) -> Bitmap {
         let set = DSprites::new();
         let [shape, scale, orientation, x, y] = factors;
-        set.bitmap(set.grid.index(&[0, shape, scale, orientation, x, y]))
+        set.bitmap(grid().index(&[0, shape, scale, orientation, x, y]))
     }
 
     fn hash(range: std::ops::Range<usize>) -> (String, u64) {

@@ -4,15 +4,24 @@
 //! user's files ([`arrays`], [`folder`]); [`open`] picks the right one. What it is trained on in
 //! which order is [`order`]'s business.
 
-pub mod arrays;
+mod arrays;
 pub mod blobs;
+mod bundle;
+pub(crate) mod cache;
 pub mod dsprites;
-pub mod folder;
+mod factors;
+mod labels;
 pub mod order;
+#[cfg(feature = "parquet")]
+mod parquet;
+mod pictures;
+mod reader;
+mod store;
+mod stored;
 pub mod variants;
 
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rayon::prelude::*;
@@ -20,6 +29,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::error::{Error, Result};
+pub use factors::{Factor, FactorGrid, FactorTable, Factors};
 
 /// Height, width and channels of an image, written `[H, W, C]` in configurations.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -63,62 +73,6 @@ impl fmt::Display for ImageShape {
     }
 }
 
-/// The factors a data set varies, where they form a full grid: image `i` has the classes of `i`
-/// written in the mixed radix of the sizes, first factor slowest.
-#[derive(Clone, Debug)]
-pub struct FactorGrid {
-    /// Name and values of each factor, slowest first.
-    pub factors: Vec<Factor>,
-}
-
-/// One ground-truth factor of variation.
-#[derive(Clone, Debug)]
-pub struct Factor {
-    /// Its name in the literature, such as `posX`.
-    pub name: String,
-    /// What each class stands for, in the data set's own unit.
-    pub values: Vec<f64>,
-}
-
-impl Factor {
-    /// A factor of `count` values spaced evenly from `first` to `last`, both included.
-    pub(crate) fn linspace(name: &str, first: f64, last: f64, count: usize) -> Self {
-        let step = if count > 1 { (last - first) / (count - 1) as f64 } else { 0.0 };
-        let value = |i| if i + 1 == count { last } else { first + step * i as f64 };
-        Self {
-            name: name.to_owned(),
-            values: (0..count).map(|i| if count == 1 { first } else { value(i) }).collect(),
-        }
-    }
-}
-
-impl FactorGrid {
-    /// Number of images: the product of the sizes.
-    #[allow(clippy::len_without_is_empty)] // a grid is never empty
-    pub fn len(&self) -> usize {
-        self.factors.iter().map(|factor| factor.values.len()).product()
-    }
-
-    /// The class of every factor for image `index`, `[K]`.
-    pub fn classes(&self, mut index: usize) -> Vec<usize> {
-        let mut classes = vec![0; self.factors.len()];
-        for (class, factor) in classes.iter_mut().zip(&self.factors).rev() {
-            *class = index % factor.values.len();
-            index /= factor.values.len();
-        }
-        classes
-    }
-
-    /// The image whose factors have these classes; the inverse of [`FactorGrid::classes`].
-    pub fn index(&self, classes: &[usize]) -> usize {
-        assert_eq!(classes.len(), self.factors.len(), "one class per factor");
-        self.factors.iter().zip(classes).fold(0, |index, (factor, class)| {
-            assert!(*class < factor.values.len(), "{} has no class {class}", factor.name);
-            index * factor.values.len() + class
-        })
-    }
-}
-
 /// A set of images of one shape. Reading is a pure function of (index, epoch), so any number of
 /// threads may read at once and a resumed run sees the same pixels.
 pub trait Dataset: Send + Sync {
@@ -145,7 +99,13 @@ pub trait Dataset: Send + Sync {
     fn read(&self, index: usize, epoch: u64, pixels: &mut [f32]) -> Result<()>;
 
     /// The ground-truth factors, where they are known.
-    fn factors(&self) -> Option<&FactorGrid> {
+    fn factors(&self) -> Option<&Factors> {
+        None
+    }
+
+    /// The file that image `index` comes from, relative to the folder or archive, where there is one
+    /// file for each.
+    fn file_name(&self, _index: usize) -> Option<&Path> {
         None
     }
 
@@ -208,6 +168,10 @@ pub struct DataConfig {
     /// Name of the array inside an `.npz` file; default: `imgs`, `images`, or the only candidate.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub key: Option<String>,
+    /// A table or array with the factors of the images; default: `factors.csv` or `labels.csv` in a
+    /// folder, arrays beside the images in an `.npz` file.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub labels: Option<PathBuf>,
     /// Order of the axes of a four-dimensional array; default: guessed from the channel count.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub layout: Option<Layout>,
@@ -237,12 +201,21 @@ pub const NAMES: [(&str, &str); 5] = [
 
 /// Opens the data set that `config` names. `seed` feeds the sets whose images carry noise.
 pub fn open(config: &DataConfig, seed: u64) -> Result<Arc<dyn Dataset>> {
+    open_watched(config, seed, &mut |_, _| ())
+}
+
+/// As [`open`]; `progress` is told how many images of how many have been looked at.
+pub fn open_watched(
+    config: &DataConfig,
+    seed: u64,
+    progress: &mut dyn FnMut(usize, usize),
+) -> Result<Arc<dyn Dataset>> {
     match (&config.name, &config.path) {
         (Some(name), None) => rendered(name, seed),
-        (None, Some(path)) if folder::Folder::reads(path) => {
-            Ok(Arc::new(folder::Folder::open(path, config)?))
+        (None, Some(path)) => {
+            let cache = &cache::Cache::standard();
+            Ok(Arc::new(read(path, &mut stored::Opening { config, cache, progress })?))
         }
-        (None, Some(path)) => Ok(Arc::new(arrays::Arrays::open(path, config)?)),
         (Some(_), Some(_)) => Err(Error::config(
             "data.name and data.path are both set",
             "keep one: a name renders a data set, a path reads your own images",
@@ -254,12 +227,12 @@ pub fn open(config: &DataConfig, seed: u64) -> Result<Arc<dyn Dataset>> {
     }
 }
 
-/// Opens a data set by one word: the name of a rendered set, or else a path.
-pub fn open_name_or_path(word: &str, seed: u64) -> Result<Arc<dyn Dataset>> {
+/// The configuration that names a data set by one word: the name of a rendered set, or else a path.
+pub fn by_word(word: &str) -> Result<DataConfig> {
     let mut config = DataConfig::default();
     if NAMES.iter().any(|(name, _)| *name == word) {
         config.name = Some(word.to_owned());
-    } else if std::path::Path::new(word).exists() {
+    } else if Path::new(word).exists() {
         config.path = Some(word.into());
     } else {
         return Err(Error::config(
@@ -267,7 +240,40 @@ pub fn open_name_or_path(word: &str, seed: u64) -> Result<Arc<dyn Dataset>> {
             format!("the data sets are {}", names()),
         ));
     }
-    open(&config, seed)
+    Ok(config)
+}
+
+/// Opens a data set by one word, see [`by_word`].
+pub fn open_name_or_path(word: &str, seed: u64) -> Result<Arc<dyn Dataset>> {
+    open(&by_word(word)?, seed)
+}
+
+/// Whether the images at `path` are files that can be brought to another size.
+pub fn can_resize(path: &Path) -> bool {
+    #[cfg(feature = "parquet")]
+    if parquet::reads(path) {
+        return true;
+    }
+    pictures::reads(path)
+}
+
+/// Opens the user's files.
+fn read(path: &Path, opening: &mut stored::Opening<'_>) -> Result<stored::Stored> {
+    if pictures::reads(path)
+        && let Some(pictures) = pictures::open(path, opening)?
+    {
+        return Ok(pictures);
+    }
+    #[cfg(feature = "parquet")]
+    if parquet::reads(path) {
+        return parquet::open(path, opening);
+    }
+    if !pictures::reads(path) {
+        return arrays::open(path, opening);
+    }
+    let place = if path.is_dir() { "it or its subfolders" } else { "it" };
+    let kinds = ".png, .jpg or .jpeg files";
+    Err(Error::file(path, format!("no image found: expected {kinds} in {place}")))
 }
 
 fn rendered(name: &str, seed: u64) -> Result<Arc<dyn Dataset>> {
@@ -289,3 +295,6 @@ fn rendered(name: &str, seed: u64) -> Result<Arc<dyn Dataset>> {
 fn names() -> String {
     NAMES.map(|(name, _)| format!("`{name}`")).join(", ")
 }
+
+#[cfg(test)]
+mod tests;

@@ -3,7 +3,7 @@
 //! pure function of (seed, image, epoch).
 
 use super::dsprites::{DSprites, IMAGES, SIDE};
-use super::{Dataset, FactorGrid, ImageShape};
+use super::{Dataset, Factors, ImageShape};
 use crate::error::Result;
 use crate::random::Stream;
 
@@ -101,7 +101,7 @@ impl Dataset for Variant {
         Ok(())
     }
 
-    fn factors(&self) -> Option<&FactorGrid> {
+    fn factors(&self) -> Option<&Factors> {
         Some(self.sprites.factors().unwrap_or_else(|| unreachable!("dSprites has factors")))
     }
 }

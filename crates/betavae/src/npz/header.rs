@@ -3,22 +3,29 @@
 //! A header is believed only as far as the size of the data agrees with it.
 
 use std::io::{ErrorKind, Read};
+use std::path::Path;
 
 use super::elements;
+use crate::error::Error;
 
 pub(super) const MAGIC: &[u8] = b"\x93NUMPY";
 pub(super) const COPY_AGAIN: &str = "the file is damaged: copy or download it again";
 
 /// Why an array cannot be read, and the likely fix; who reports it knows the file.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Fault {
     pub(super) reason: String,
     pub(super) hint: &'static str,
 }
 
 impl Fault {
-    pub(super) fn new(reason: impl Into<String>, hint: &'static str) -> Self {
+    pub(crate) fn new(reason: impl Into<String>, hint: &'static str) -> Self {
         Self { reason: reason.into(), hint }
+    }
+
+    /// The error about the file `path`.
+    pub(crate) fn at(&self, path: &Path) -> Error {
+        Error::file_hint(path, self.reason.clone(), self.hint)
     }
 
     /// A failure to read `what`.
@@ -42,7 +49,7 @@ pub(crate) struct Header {
     /// NumPy's type string, such as `<f4`.
     pub(super) descr: String,
     pub(super) fortran_order: bool,
-    data_bytes: u64,
+    pub(super) data_bytes: u64,
 }
 
 impl Header {
@@ -138,7 +145,7 @@ fn parse(text: &str) -> Option<(String, bool, Vec<usize>)> {
 }
 
 /// The header of an array of elements with NumPy's `code`, such as `f4`, in native byte order.
-pub(super) fn encode(code: &str, shape: &[usize]) -> Vec<u8> {
+pub(crate) fn encode(code: &str, shape: &[usize]) -> Vec<u8> {
     let order = match cfg!(target_endian = "little") {
         _ if matches!(code, "u1" | "i1" | "b1") => '|',
         true => '<',

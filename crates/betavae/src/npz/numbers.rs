@@ -1,9 +1,9 @@
-//! Arrays of numbers of any type, for codes and factors.
+//! Arrays of numbers of any type, for codes and factors, and of short texts, for names.
 
 use std::io::Read;
 
 use super::header::{Fault, Header};
-use super::read::read_elements;
+use super::read::Elements;
 
 /// Elements of any numeric type in C order, as the widest of their kind.
 pub(crate) enum Numbers {
@@ -24,12 +24,23 @@ pub(super) fn read_numbers(
     macro_rules! elements {
         ($type:ty, $kind:ident as $wide:ty) => {{
             const SIZE: usize = size_of::<$type>();
-            let bytes: Vec<u8> = read_elements(reader, header.elements(SIZE as u64)? * SIZE)?;
             let number = |bytes: &[u8; SIZE]| {
                 if little { <$type>::from_le_bytes(*bytes) } else { <$type>::from_be_bytes(*bytes) }
             };
-            let (elements, _) = bytes.as_chunks::<SIZE>();
-            Numbers::$kind(elements.iter().map(|bytes| <$wide>::from(number(bytes))).collect())
+            let mut left = header.elements(SIZE as u64)?;
+            let mut elements = Elements::new(reader, header.data_bytes);
+            let mut numbers: Vec<$wide> = Vec::new();
+            let mut buffer = vec![0; SIZE * left.min(1 << 16)];
+            loop {
+                let bytes = &mut buffer[..SIZE * left.min(1 << 16)];
+                elements.fill(bytes)?;
+                let (values, _) = bytes.as_chunks::<SIZE>();
+                numbers.extend(values.iter().map(|bytes| <$wide>::from(number(bytes))));
+                left -= values.len();
+                if left == 0 {
+                    break Numbers::$kind(numbers);
+                }
+            }
         }};
     }
     let numbers = match header.descr.get(1..).unwrap_or_default() {
@@ -49,4 +60,28 @@ pub(super) fn read_numbers(
         }
     };
     Ok((header.shape, numbers))
+}
+
+/// Most bytes in an array of texts.
+const MAX_TEXT: usize = 1 << 20;
+
+/// Reads an array of texts (`<U8`: as many code points, padded with zeros) of `available` bytes,
+/// header included.
+pub(super) fn read_text(mut reader: &mut dyn Read, available: u64) -> Result<Vec<String>, Fault> {
+    let header = Header::read(&mut reader, available)?;
+    let points = header.descr.strip_prefix("<U").and_then(|points| points.parse::<u32>().ok());
+    let Some(points) = points.filter(|points| *points > 0) else {
+        return Err(Fault::new(format!("expected texts, found dtype {}", header.dtype()), ""));
+    };
+    let size = 4 * points as usize;
+    let bytes = header.elements(size as u64)?.checked_mul(size).filter(|bytes| *bytes <= MAX_TEXT);
+    let Some(bytes) = bytes else { return Err(Fault::new("more text than expected", "")) };
+    let mut bytes = vec![0; bytes];
+    Elements::new(reader, header.data_bytes).fill(&mut bytes)?;
+    let text = |bytes: &[u8]| {
+        let (points, _) = bytes.as_chunks::<4>();
+        let points = points.iter().map(|point| u32::from_le_bytes(*point));
+        points.take_while(|point| *point > 0).filter_map(char::from_u32).collect()
+    };
+    Ok(bytes.chunks_exact(size).map(text).collect())
 }

@@ -7,10 +7,10 @@ use std::io::{BufReader, Read, Seek};
 use std::path::{Path, PathBuf};
 
 use bytemuck::Pod;
-use zip::ZipArchive;
+use zip::{CompressionMethod, ZipArchive};
 
 use super::header::{COPY_AGAIN, Fault, Header, MAGIC};
-use super::numbers::{Numbers, read_numbers};
+use super::numbers::{Numbers, read_numbers, read_text};
 use crate::error::{Error, IoContext, Result};
 
 /// Shape and elements of the `float32` array `name` of the `.npz` file at `path`.
@@ -20,21 +20,114 @@ pub fn read_f32(path: &Path, name: &str) -> Result<(Vec<usize>, Vec<f32>)> {
         return Err(Error::file(path, format!("expected a .npz file with an array `{name}`")));
     }
     let member = source.find(name)?;
-    match source.read(member)? {
-        (shape, Values::F32(values)) => Ok((shape, values)),
-        (_, Values::Bool(_)) => Err(source.error(member, "expected float32, found bool", "")),
-        (_, Values::U8(_)) => Err(source.error(member, "expected float32, found uint8", "")),
+    let other = match source.dtype(member)? {
+        Dtype::F32 { big_endian } => {
+            let mut values: Vec<f32> = Vec::new();
+            source.stream(member, |elements| elements.read_all(&mut values))?;
+            if big_endian != cfg!(target_endian = "big") {
+                values.iter_mut().for_each(|x| *x = f32::from_bits(x.to_bits().swap_bytes()));
+            }
+            return Ok((source.shape(member)?.to_vec(), values));
+        }
+        Dtype::Bool => "bool",
+        Dtype::U8 => "uint8",
+    };
+    Err(source.error(member, &format!("expected float32, found {other}"), ""))
+}
+
+/// The types of images.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Dtype {
+    /// `bool`: a byte per element, 0 or 1 if the file is sound.
+    Bool,
+    /// `uint8`.
+    U8,
+    /// `float32`.
+    F32 {
+        /// Whether the first byte is the most significant one.
+        big_endian: bool,
+    },
+}
+
+impl Dtype {
+    /// Bytes of an element.
+    pub(crate) fn bytes(self) -> usize {
+        match self {
+            Dtype::Bool | Dtype::U8 => 1,
+            Dtype::F32 { .. } => 4,
+        }
+    }
+
+    fn of(header: &Header) -> Result<Self, Fault> {
+        header.check_order()?;
+        let dtype = match header.descr.as_str() {
+            "|b1" => Dtype::Bool,
+            "|u1" | "<u1" | ">u1" => Dtype::U8,
+            "<f4" | ">f4" => Dtype::F32 { big_endian: header.descr.starts_with('>') },
+            other => {
+                let hint = match other.get(1..2) {
+                    Some("f") => "convert it in NumPy with x.astype(numpy.float32)",
+                    Some("i" | "u") => {
+                        "convert it in NumPy with x.astype(numpy.uint8) if its values are 0 to 255"
+                    }
+                    _ => "",
+                };
+                let found = header.dtype();
+                let reason = format!("expected uint8, bool or float32, found dtype {found}");
+                return Err(Fault::new(reason, hint));
+            }
+        };
+        header.elements(dtype.bytes() as u64)?;
+        Ok(dtype)
     }
 }
 
-/// The elements of an array in C order.
-pub(crate) enum Values {
-    /// `bool`: a byte per element, 0 or 1 if the file is sound.
-    Bool(Vec<u8>),
-    /// `uint8`.
-    U8(Vec<u8>),
-    /// `float32`.
-    F32(Vec<f32>),
+/// The elements of an array, in C order, as they come out of the file.
+pub(crate) struct Elements<'a> {
+    reader: &'a mut dyn Read,
+    /// Bytes that are announced and not read yet.
+    left: u64,
+}
+
+impl<'a> Elements<'a> {
+    /// The `left` bytes that come next in `reader`.
+    pub(super) fn new(reader: &'a mut dyn Read, left: u64) -> Self {
+        Self { reader, left }
+    }
+
+    /// Fills `bytes` with what comes next. With the last bytes the end of the array is checked, and
+    /// with it the checksum of a zip member.
+    pub(crate) fn fill(&mut self, bytes: &mut [u8]) -> Result<(), Fault> {
+        self.reader.read_exact(bytes).map_err(|error| Fault::io("the data", &error))?;
+        self.left = self.left.saturating_sub(bytes.len() as u64);
+        if self.left > 0 {
+            return Ok(());
+        }
+        match self.reader.read(&mut [0]) {
+            Ok(0) => Ok(()),
+            Ok(_) => Err(Fault::new("there is more data than announced", COPY_AGAIN)),
+            Err(error) => Err(Fault::io("the data", &error)),
+        }
+    }
+
+    /// Reads all elements, piece by piece, so that an array that is shorter than announced uses no
+    /// more memory than it needs.
+    fn read_all<T: Pod>(&mut self, values: &mut Vec<T>) -> Result<(), Fault> {
+        let count = usize::try_from(self.left).unwrap_or(usize::MAX) / size_of::<T>();
+        if values.try_reserve_exact(count).is_err() {
+            let reason =
+                format!("{count} elements of {} bytes do not fit in memory", size_of::<T>());
+            return Err(Fault::new(reason, ""));
+        }
+        loop {
+            let start = values.len();
+            values.resize(count.min(start + (1 << 22)), T::zeroed());
+            self.fill(bytemuck::cast_slice_mut(&mut values[start..]))?;
+            if values.len() == count {
+                return Ok(());
+            }
+        }
+    }
 }
 
 /// An opened `.npy` or `.npz` file; its content tells which.
@@ -131,20 +224,61 @@ impl Source {
         }
     }
 
-    /// Shape and elements of an array, by its position in [`Source::members`].
-    pub(crate) fn read(&mut self, member: usize) -> Result<(Vec<usize>, Values)> {
-        self.read_by(member, read_values)
+    /// The type of an array that can hold images.
+    ///
+    /// # Errors
+    /// If it has another type, is not in C order, or is cut off.
+    pub(crate) fn dtype(&self, member: usize) -> Result<Dtype> {
+        let header = self.members[member].header.as_ref();
+        let dtype = header.map_err(Fault::clone).and_then(Dtype::of);
+        dtype.map_err(|fault| self.blame(member)(fault))
     }
 
-    /// As [`Source::read`], for numbers of any type.
+    /// The file and the position in it where the elements of an array start, if they are there as
+    /// they are.
+    pub(crate) fn place(&mut self, member: usize) -> Result<Option<(File, u64)>> {
+        let bytes = self.members[member].header.as_ref().map_or(0, |header| header.data_bytes);
+        let end = match &mut self.container {
+            Container::Npy(file) => Some(file.metadata().context("read", &self.path)?.len()),
+            Container::Npz(archive) => {
+                archive.by_index(self.members[member].index).ok().and_then(|entry| {
+                    let plain = entry.compression() == CompressionMethod::Stored
+                        && entry.compressed_size() == entry.size();
+                    entry.data_start().filter(|_| plain)?.checked_add(entry.size())
+                })
+            }
+        };
+        let Some(start) = end.and_then(|end| end.checked_sub(bytes)) else { return Ok(None) };
+        // Its own handle, with its own position.
+        Ok(Some((File::open(&self.path).context("open", &self.path)?, start)))
+    }
+
+    /// Hands the elements of an array to `read`.
+    pub(crate) fn stream<T, E: Into<Trouble>>(
+        &mut self,
+        member: usize,
+        read: impl FnOnce(&mut Elements<'_>) -> Result<T, E>,
+    ) -> Result<T> {
+        self.read_by(member, |mut reader, available| {
+            let left = Header::read(&mut reader, available)?.data_bytes;
+            read(&mut Elements::new(reader, left)).map_err(E::into)
+        })
+    }
+
+    /// Shape and elements of an array of numbers of any type.
     pub(crate) fn read_numbers(&mut self, member: usize) -> Result<(Vec<usize>, Numbers)> {
-        self.read_by(member, read_numbers)
+        self.read_by(member, |reader, available| Ok(read_numbers(reader, available)?))
+    }
+
+    /// The elements of an array of texts.
+    pub(crate) fn read_text(&mut self, member: usize) -> Result<Vec<String>> {
+        self.read_by(member, |reader, available| Ok(read_text(reader, available)?))
     }
 
     fn read_by<T>(
         &mut self,
         member: usize,
-        read: impl FnOnce(&mut dyn Read, u64) -> Result<T, Fault>,
+        read: impl FnOnce(&mut dyn Read, u64) -> Result<T, Trouble>,
     ) -> Result<T> {
         let result = match &mut self.container {
             Container::Npz(archive) => in_archive(archive, self.members[member].index, read),
@@ -154,82 +288,57 @@ impl Source {
                 read(file, available)
             }
         };
-        result.map_err(|fault| self.error(member, &fault.reason, fault.hint))
+        result.map_err(|trouble| match trouble {
+            Trouble::Fault(fault) => self.blame(member)(fault),
+            Trouble::Error(error) => error,
+        })
+    }
+
+    /// Makes an error of what is wrong with one array.
+    pub(crate) fn blame(&self, member: usize) -> impl Fn(Fault) -> Error + use<> {
+        let path = self.path.clone();
+        let prefix = match &self.container {
+            Container::Npy(_) => String::new(),
+            Container::Npz(_) => format!("array `{}`: ", self.members[member].name),
+        };
+        move |fault| Error::file_hint(&path, format!("{prefix}{}", fault.reason), fault.hint)
     }
 
     /// An error about one array.
-    pub(crate) fn error(&self, member: usize, reason: &str, hint: impl Into<String>) -> Error {
-        match &self.container {
-            Container::Npy(_) => Error::file_hint(&self.path, reason, hint),
-            Container::Npz(_) => {
-                let name = &self.members[member].name;
-                Error::file_hint(&self.path, format!("array `{name}`: {reason}"), hint)
-            }
-        }
+    pub(crate) fn error(&self, member: usize, reason: &str, hint: &'static str) -> Error {
+        self.blame(member)(Fault::new(reason, hint))
+    }
+}
+
+/// What can go wrong while an array is read: a fault of the array, or anything else.
+pub(crate) enum Trouble {
+    Fault(Fault),
+    Error(Error),
+}
+
+impl From<Fault> for Trouble {
+    fn from(fault: Fault) -> Self {
+        Trouble::Fault(fault)
+    }
+}
+
+impl From<Error> for Trouble {
+    fn from(error: Error) -> Self {
+        Trouble::Error(error)
     }
 }
 
 /// Applies `read` to a zip member and its unpacked size.
-fn in_archive<T>(
+fn in_archive<T, E: From<Fault>>(
     archive: &mut ZipArchive<BufReader<File>>,
     index: usize,
-    read: impl FnOnce(&mut dyn Read, u64) -> Result<T, Fault>,
-) -> Result<T, Fault> {
+    read: impl FnOnce(&mut dyn Read, u64) -> Result<T, E>,
+) -> Result<T, E> {
     match archive.by_index(index) {
         Ok(mut entry) => {
             let size = entry.size();
             read(&mut entry, size)
         }
-        Err(error) => Err(Fault::io("its entry", &error.into())),
-    }
-}
-
-/// Reads an array of `available` bytes, header included.
-fn read_values(mut reader: &mut dyn Read, available: u64) -> Result<(Vec<usize>, Values), Fault> {
-    let header = Header::read(&mut reader, available)?;
-    header.check_order()?;
-    let values = match header.descr.as_str() {
-        "|b1" => Values::Bool(read_elements(reader, header.elements(1)?)?),
-        "|u1" | "<u1" | ">u1" => Values::U8(read_elements(reader, header.elements(1)?)?),
-        "<f4" | ">f4" => {
-            let mut values: Vec<f32> = read_elements(reader, header.elements(4)?)?;
-            if header.descr.starts_with('<') != cfg!(target_endian = "little") {
-                values.iter_mut().for_each(|x| *x = f32::from_bits(x.to_bits().swap_bytes()));
-            }
-            Values::F32(values)
-        }
-        other => {
-            let hint = match other.get(1..2) {
-                Some("f") => "convert it in NumPy with x.astype(numpy.float32)",
-                Some("i" | "u") => {
-                    "convert it in NumPy with x.astype(numpy.uint8) if its values are 0 to 255"
-                }
-                _ => "",
-            };
-            let reason = format!("expected uint8, bool or float32, found dtype {}", header.dtype());
-            return Err(Fault::new(reason, hint));
-        }
-    };
-    Ok((header.shape, values))
-}
-
-pub(super) fn read_elements<T: Pod>(reader: &mut dyn Read, count: usize) -> Result<Vec<T>, Fault> {
-    let mut values: Vec<T> = Vec::new();
-    if values.try_reserve_exact(count).is_err() {
-        let reason = format!("{count} elements of {} bytes do not fit in memory", size_of::<T>());
-        return Err(Fault::new(reason, ""));
-    }
-    // Piece by piece, so that an array that is shorter than announced uses no more than it needs.
-    while values.len() < count {
-        let start = values.len();
-        values.resize(count.min(start + (1 << 22)), T::zeroed());
-        let piece = bytemuck::cast_slice_mut(&mut values[start..]);
-        reader.read_exact(piece).map_err(|error| Fault::io("the data", &error))?;
-    }
-    // The checksum of a zip member is compared when its end is reached.
-    match reader.read(&mut [0]) {
-        Ok(0) => Ok(values),
-        Ok(_) => Err(Fault::new("there is more data than announced", COPY_AGAIN)),
-        Err(error) => Err(Fault::io("the data", &error)),
+        Err(error) => Err(Fault::io("its entry", &error.into()).into()),
     }
 }

@@ -85,7 +85,15 @@ impl NpzWriter {
         Ok(NpzArray { npz: self, element: PhantomData })
     }
 
-    /// Adds an array [N] of texts, of which none has more than `longest` characters.
+    /// Adds an array [N] of texts.
+    pub fn add_text(&mut self, name: &str, texts: &[impl AsRef<str>]) -> Result<()> {
+        let longest = texts.iter().map(|text| text.as_ref().chars().count()).max();
+        let each = texts.iter().map(|text| Ok(text.as_ref().to_owned()));
+        self.add_texts(name, longest.unwrap_or_default(), texts.len(), each)
+    }
+
+    /// Adds an array [N] of texts that come one by one, of which none has more than `longest`
+    /// characters.
     pub fn add_texts(
         &mut self,
         name: &str,
@@ -168,11 +176,6 @@ impl<T: Element> NpzArray<'_, T> {
         }
         self.npz.zip.write_all(bytemuck::cast_slice(data)).context("write", &self.npz.path)
     }
-}
-
-/// What stands before the elements of a `.npy` file.
-pub(crate) fn npy_header<T: Element>(shape: &[usize]) -> Vec<u8> {
-    header::encode(T::CODE, shape)
 }
 
 #[cfg(test)]

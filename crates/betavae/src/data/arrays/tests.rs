@@ -2,6 +2,8 @@ use std::fs;
 use std::path::PathBuf;
 
 use super::*;
+use crate::data::cache::Cache;
+use crate::data::{DataConfig, Dataset};
 use crate::npz::NpzWriter;
 use crate::random::Stream;
 
@@ -54,11 +56,21 @@ impl Files {
     }
 }
 
-fn open(path: &Path) -> Arrays {
-    Arrays::open(path, &DataConfig::default()).unwrap()
+/// Opens a file; at most `memory` bytes of pixels are kept in memory, others in a folder beside it.
+fn open_limited(path: &Path, config: &DataConfig, memory: u64) -> Result<Stored> {
+    let cache = Cache::at(&path.with_file_name("cache"), memory);
+    super::open(path, &mut Opening { config, cache: &cache, progress: &mut |_, _| () })
 }
 
-fn images(data: &Arrays) -> Vec<Vec<f32>> {
+fn open_with(path: &Path, config: &DataConfig) -> Result<Stored> {
+    open_limited(path, config, 1 << 20)
+}
+
+fn open(path: &Path) -> Stored {
+    open_with(path, &DataConfig::default()).unwrap()
+}
+
+fn images(data: &Stored) -> Vec<Vec<f32>> {
     let mut pixels = vec![0.0; data.shape().values()];
     let read = |i| data.read(i, 0, &mut pixels).map(|()| pixels.clone()).unwrap();
     (0..data.len()).map(read).collect()
@@ -67,7 +79,7 @@ fn images(data: &Arrays) -> Vec<Vec<f32>> {
 /// Message (after the path) and hint of the failure to open `path`.
 #[track_caller]
 fn failure(path: &Path, config: &DataConfig) -> (String, String) {
-    let error = Arrays::open(path, config).err().expect("an error");
+    let error = open_with(path, config).err().expect("an error");
     let (message, hint) = (error.to_string(), error.hint().unwrap_or_default().to_owned());
     assert!(message.contains(&path.display().to_string()), "{message} does not name the file");
     (message.replace(&format!("{}: ", path.display()), ""), hint)
@@ -114,14 +126,14 @@ fn every_layout_gives_the_same_pixels() {
 
     // Six channels cannot be guessed, and a setting beats the guess.
     let five = files.npz("five.npz", |npz| npz.add("x", &[2, 5, 6, 3], &nhwc).unwrap());
-    let data = Arrays::open(&five, &layout(Layout::Nchw)).unwrap();
+    let data = open_with(&five, &layout(Layout::Nchw)).unwrap();
     assert_eq!(data.shape(), ImageShape::new(6, 3, 5));
     assert_eq!(images(&data)[1][5 + 2], f32::from(at(1, 1, 2, 0)) / 255.0);
     let many = files.npz("many.npz", |npz| npz.add("x", &[1, 5, 6, 6], &nhwc).unwrap());
     let (message, hint) = failure(&many, &DataConfig::default());
     assert_eq!(message, "array `x`: cannot tell which axis of [1, 5, 6, 6] is the channel");
     assert!(hint.contains("data.layout=nhwc") && hint.contains("data.layout=nchw"));
-    let data = Arrays::open(&many, &layout(Layout::Nhwc)).unwrap();
+    let data = open_with(&many, &layout(Layout::Nhwc)).unwrap();
     assert_eq!(data.shape(), ImageShape::new(5, 6, 6));
 }
 
@@ -189,9 +201,8 @@ fn the_array_with_the_images_is_found() {
     let image = |value| npy("|u1", "(1, 1, 2)", &[value, 9]);
     let labels = npy("<i8", "(1,)", &[0; 8]);
     let (a, b) = (image(10), image(20));
-    let first = |path: &Path, config: &DataConfig| {
-        images(&Arrays::open(path, config).unwrap())[0][0] * 255.0
-    };
+    let first =
+        |path: &Path, config: &DataConfig| images(&open_with(path, config).unwrap())[0][0] * 255.0;
     let default = DataConfig::default();
 
     let members = [("metadata.npy", &pickled[..]), ("labels.npy", &labels), ("readme.txt", b"hi")];
@@ -271,9 +282,9 @@ fn what_is_not_an_array_of_images_is_refused() {
         let (message, _) = failure(&data, &config);
         assert!(message.starts_with(&format!("data.{name} applies to folders of images, not to ")));
     }
-    let missing = Arrays::open(&files.path("none.npy"), &default).err().unwrap().to_string();
+    let missing = open_with(&files.path("none.npy"), &default).err().unwrap().to_string();
     assert!(missing.starts_with("cannot open ") && missing.contains("none.npy"), "{missing}");
-    assert!(Arrays::open(files.0.path(), &default).is_err());
+    assert!(open_with(files.0.path(), &default).is_err());
 }
 
 #[test]
@@ -292,7 +303,7 @@ fn damage_is_noticed_and_never_a_panic() {
     let path = files.path("damaged");
     let attempt = |bytes: &[u8]| {
         fs::write(&path, bytes).unwrap();
-        Arrays::open(&path, &DataConfig::default())
+        open_with(&path, &DataConfig::default())
     };
     for (kind, original) in originals.iter().enumerate() {
         for length in 0..original.len() {

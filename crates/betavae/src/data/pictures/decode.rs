@@ -1,10 +1,8 @@
-//! The image files below a folder: finding them, reading their headers, decoding them.
+//! Image files: reading their headers, decoding them.
 //!
 //! Knows nothing about the size or the colours that a data set wants.
 
-use std::collections::HashSet;
-use std::fs::{self, File};
-use std::io::{BufRead, BufReader, Cursor, Seek};
+use std::io::{BufRead, Cursor, Seek};
 use std::path::{Path, PathBuf};
 
 use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader, Limits};
@@ -20,53 +18,19 @@ pub(super) fn is_image(path: &Path) -> bool {
     ["png", "jpg", "jpeg"].iter().any(|known| extension == *known)
 }
 
-/// All image files in and below `folder`, relative to it, in the order of their bytes.
-pub(super) fn find_images(folder: &Path) -> Result<Vec<PathBuf>> {
-    let mut files = Vec::new();
-    // Links are followed, but no folder is visited twice.
-    let mut visited = HashSet::new();
-    let mut pending = vec![PathBuf::new()];
-    while let Some(relative) = pending.pop() {
-        let absolute = folder.join(&relative);
-        if !visited.insert(absolute.canonicalize().context("read", &absolute)?) {
-            continue;
-        }
-        let mut folders = Vec::new();
-        for entry in fs::read_dir(&absolute).context("read", &absolute)? {
-            let name = entry.context("read", &absolute)?.file_name();
-            let path = relative.join(&name);
-            if name.as_encoded_bytes().starts_with(b".") {
-                continue;
-            }
-            match fs::metadata(folder.join(&path)) {
-                Ok(metadata) if metadata.is_dir() => folders.push(path),
-                Ok(metadata) if metadata.is_file() && is_image(&path) => files.push(path),
-                // A dangling link, reported when it is opened.
-                Err(_) if is_image(&path) => files.push(path),
-                _ => {}
-            }
-        }
-        folders.sort_by(|a, b| b.cmp(a));
-        pending.extend(folders);
-    }
-    if files.is_empty() {
-        let reason = "no image found: expected .png, .jpg or .jpeg files in it or its subfolders";
-        return Err(Error::file(folder, reason));
-    }
-    files.sort_by(|a, b| a.as_os_str().as_encoded_bytes().cmp(b.as_os_str().as_encoded_bytes()));
-    Ok(files)
-}
-
 /// What is known about a file before it is decoded.
-pub(super) struct Header {
+pub(in crate::data) struct Header {
+    /// The file, for messages.
+    pub(super) place: PathBuf,
     /// [height, width].
     pub(super) size: [usize; 2],
     pub(super) grey: bool,
 }
 
-pub(super) fn read_header(path: &Path) -> Result<Header> {
-    let file = File::open(path).context("open", path)?;
-    let (reader, _) = image_reader(path, BufReader::new(file))?;
+/// Reads the header of the image file `path`.
+pub(in crate::data) fn read_header(place: PathBuf, content: impl BufRead + Seek) -> Result<Header> {
+    let path = &place;
+    let (reader, _) = image_reader(path, content)?;
     let decoder = reader.into_decoder().map_err(|error| undecodable(path, &error.to_string()))?;
     let (width, height) = decoder.dimensions();
     if width == 0 || height == 0 {
@@ -79,12 +43,15 @@ pub(super) fn read_header(path: &Path) -> Result<Header> {
             format!("the {height}x{width} pixels need {bytes} MiB, expected at most {limit} MiB");
         return Err(undecodable(path, &reason));
     }
-    Ok(Header { size: [height as usize, width as usize], grey: !decoder.color_type().has_color() })
+    let size = [height as usize, width as usize];
+    let grey = !decoder.color_type().has_color();
+    drop(decoder);
+    Ok(Header { place, size, grey })
 }
 
-pub(super) fn decode(path: &Path) -> Result<DynamicImage> {
-    let bytes = fs::read(path).context("read", path)?;
-    let (reader, format) = image_reader(path, Cursor::new(&bytes))?;
+/// Decodes the content of the image file `path`.
+pub(in crate::data) fn decode_bytes(path: &Path, bytes: &[u8]) -> Result<DynamicImage> {
+    let (reader, format) = image_reader(path, Cursor::new(bytes))?;
     // The JPEG decoder fills what is missing with grey; a complete file has an end-of-image marker
     // after its last start of scan.
     let last = |marker: u8| bytes.windows(2).rposition(|pair| pair == [0xff, marker]);

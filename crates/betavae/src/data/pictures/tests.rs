@@ -1,9 +1,18 @@
 use std::fs;
 
-use image::{GrayImage, ImageBuffer, Luma, LumaA, Rgb, RgbImage, Rgba};
+use image::{DynamicImage, GrayImage, ImageBuffer, Luma, LumaA, Rgb, RgbImage, Rgba};
 
 use super::*;
+use crate::data::cache::Cache;
+use crate::data::{DataConfig, Dataset};
 use crate::random::Stream;
+
+/// Opens a folder or file with its pixels in memory.
+fn open_path(path: &Path, config: &DataConfig) -> Result<Stored> {
+    let cache = Cache::at(&path.join("none"), 1 << 30);
+    let mut opening = Opening { config, cache: &cache, progress: &mut |_, _| () };
+    crate::data::read(path, &mut opening)
+}
 
 struct Photos(tempfile::TempDir);
 
@@ -28,13 +37,13 @@ impl Photos {
         image.save_with_format(self.path(name), image::ImageFormat::Png).unwrap();
     }
 
-    fn open(&self) -> Folder {
+    fn open(&self) -> Stored {
         self.open_with("").unwrap()
     }
 
     /// Opens the folder with settings written in TOML.
-    fn open_with(&self, config: &str) -> Result<Folder> {
-        Folder::open(self.0.path(), &toml::from_str(config).unwrap())
+    fn open_with(&self, config: &str) -> Result<Stored> {
+        open_path(self.0.path(), &toml::from_str(config).unwrap())
     }
 
     /// Message and hint of the failure to open the folder.
@@ -47,7 +56,7 @@ impl Photos {
 }
 
 /// The bytes of image `index`.
-fn bytes(data: &Folder, index: usize) -> Vec<u8> {
+fn bytes(data: &Stored, index: usize) -> Vec<u8> {
     let mut pixels = vec![-1.0; data.shape().values()];
     data.read(index, 0, &mut pixels).unwrap();
     pixels.iter().map(|pixel| (pixel * 255.0) as u8).collect()
@@ -61,7 +70,7 @@ fn files_are_found_in_subfolders_and_sorted_by_path() {
     [".hidden.png", ".cache/x.png"].iter().for_each(|name| photos.grey(name, [9, 9], 0));
     photos.file("notes.txt", b"text");
     let data = photos.open();
-    let files: Vec<_> = data.files().iter().map(|file| file.to_str().unwrap()).collect();
+    let files: Vec<_> = data.files.iter().map(|file| file.to_str().unwrap()).collect();
     assert_eq!(files, ["B.PNG", "a.png", "a/b.png", "a/c/d.JpEg", "c.png/x.png", "é.jpg"]);
     for (i, file) in files.iter().enumerate() {
         assert_eq!(bytes(&data, i), vec![file.len() as u8; 6]);
@@ -83,7 +92,7 @@ fn links_are_followed_once() {
     for (target, link) in [("..", "a/loop"), (".", "self"), ("a", "b"), ("a/x.png", "y.png")] {
         symlink(target, photos.path(link)).unwrap();
     }
-    assert_eq!(photos.open().files(), ["a/x.png", "y.png"].map(PathBuf::from));
+    assert_eq!(photos.open().files, ["a/x.png", "y.png"].map(PathBuf::from));
     symlink("nowhere", photos.path("z.png")).unwrap();
     assert_eq!(photos.failure("").0, "cannot open FOLDER/z.png");
 }
@@ -182,13 +191,12 @@ fn settings_and_folders_that_cannot_work_are_refused() {
     let photos = Photos::new();
     let expected = "no image found: expected .png, .jpg or .jpeg files in it or its subfolders";
     assert_eq!(photos.failure("").0, format!("FOLDER: {expected}"));
+    photos.grey("a.png", [2, 2], 0);
     let (message, hint) = photos.failure("key = \"x\"");
-    assert_eq!(message, "data.key applies to array files, but FOLDER is a folder");
+    assert_eq!(message, "data.key applies to array files, but FOLDER holds image files");
     assert_eq!(hint, "remove data.key");
-    let missing = Folder::open(&photos.path("none"), &DataConfig::default()).err().unwrap();
-    assert!(missing.to_string().starts_with("cannot read "));
-    let error = allocate(Path::new("x"), usize::MAX / 1000, ImageShape::new(99, 99, 1));
-    assert!(error.unwrap_err().to_string().contains(" images of 99x99x1 need "));
+    let missing = open_path(&photos.path("none"), &DataConfig::default()).err().unwrap();
+    assert!(missing.to_string().starts_with("cannot open "));
 }
 
 #[test]
