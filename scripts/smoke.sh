@@ -44,6 +44,16 @@ if mount -t tmpfs -o size=20m tmpfs "$disk" 2>/dev/null; then
     # What was complete before is still a model.
     "$binary" evaluate "$disk/run" --limit 64 >evaluation.txt
     cat evaluation.txt
+    # 573 MB of pixels, more than are kept in memory, and no room for them.
+    "$binary" data export dsprites --indices 0..140000 --output large.npz
+    status=0
+    BETAVAE_DATA=$disk/data "$binary" data info large.npz 2>full.log || status=$?
+    cat full.log
+    test "$status" -eq 1
+    grep -q 'cannot write 0.6 GB of prepared pixels' full.log
+    grep -q 'hint: .*BETAVAE_DATA' full.log
+    test -z "$(find "$disk/data" -type f -size +0)"
+    BETAVAE_DATA=$work/data "$binary" data info large.npz
 else
     echo "skipped: mounting a small file system needs root"
 fi

@@ -15,7 +15,8 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 /// Train, measure and look at beta-VAEs.
 ///
 /// MODEL is a run folder, one of its checkpoints, or a .safetensors file written by betavae.
-/// INPUT is a data set name (see `betavae data list`), an .npz or .npy file, or a folder of images.
+/// INPUT is a data set name (see `betavae data list`) or your own images: an .npz or .npy file, a folder or
+/// archive (.zip, .tar) of PNG and JPEG files, WebDataset shards, or Parquet files.
 #[derive(Parser)]
 #[command(name = "betavae", version, propagate_version = true)]
 pub struct Arguments {
@@ -83,7 +84,7 @@ pub struct Train {
     #[arg(long, value_name = "S")]
     pub seed: Option<u64>,
 
-    /// Train on this: a data set name, an .npz or .npy file, or a folder of images
+    /// Train on this: a data set name, or a path as for INPUT
     #[arg(long, value_name = "INPUT")]
     pub data: Option<String>,
 }
@@ -444,7 +445,7 @@ pub enum DataCommand {
     },
     /// Size, factors and fingerprint of a data set
     Info {
-        /// A data set name, an .npz or .npy file, or a folder of images
+        /// A data set name, an .npz or .npy file, a folder or archive of images, Parquet files
         #[arg(value_name = "INPUT")]
         input: String,
         /// Print one JSON object
@@ -458,7 +459,7 @@ pub enum DataCommand {
   betavae data export dsprites --output dsprites.npz
   betavae data export blobs --output blobs.npz")]
     Export {
-        /// A data set name, an .npz or .npy file, or a folder of images
+        /// A data set name, an .npz or .npy file, a folder or archive of images, Parquet files
         #[arg(value_name = "INPUT")]
         input: String,
         /// Which images, first..last (last excluded) [default: all]

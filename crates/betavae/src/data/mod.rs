@@ -1,8 +1,8 @@
 //! Data sets: images by index, kept as bits or bytes until a batch is assembled.
 //!
 //! A data set is rendered in memory ([`dsprites`] and its variants, [`blobs`]) or read from the
-//! user's files ([`arrays`], [`folder`]); [`open`] picks the right one. What it is trained on in
-//! which order is [`order`]'s business.
+//! user's files: arrays, and image files in folders, archives and tables. [`open`] picks the right
+//! one. What it is trained on in which order is [`order`]'s business.
 
 mod arrays;
 pub mod blobs;
@@ -152,27 +152,28 @@ pub struct DataConfig {
     /// A rendered data set, one of [`NAMES`].
     #[serde(skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
-    /// An `.npz` or `.npy` file, a folder of images, or one image; excludes `name`.
+    /// An `.npz` or `.npy` file, a folder or archive of images, or one image; excludes `name`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub path: Option<PathBuf>,
-    /// Resize the images of a folder to [height, width].
+    /// Resize image files to [height, width].
     #[serde(skip_serializing_if = "Option::is_none")]
     pub size: Option<[usize; 2]>,
-    /// Cut this [height, width] out of the middle of each image of a folder before resizing;
+    /// Cut this [height, width] out of the middle of each image file before resizing;
     /// default: the largest cut that has the aspect ratio of `size`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub crop: Option<[usize; 2]>,
-    /// Read the images of a folder as grey (1) or RGB (3); default: grey if every file is.
+    /// Read image files as grey (1) or RGB (3); default: grey if every file is.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub channels: Option<usize>,
-    /// Name of the array inside an `.npz` file; default: `imgs`, `images`, or the only candidate.
+    /// Name of the array inside an `.npz` file, or of the column of a Parquet file; default: `imgs`,
+    /// `images`, or the only candidate.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub key: Option<String>,
     /// A table or array with the factors of the images; default: `factors.csv` or `labels.csv` in a
     /// folder, arrays beside the images in an `.npz` file.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub labels: Option<PathBuf>,
-    /// Order of the axes of a four-dimensional array; default: guessed from the channel count.
+    /// Order of the last axes of an array of four or more; default: guessed from the channel count.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub layout: Option<Layout>,
     /// How training walks through the images.

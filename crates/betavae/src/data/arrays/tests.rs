@@ -171,6 +171,71 @@ fn every_element_type_gives_exact_pixels() {
 }
 
 #[test]
+fn large_files_are_looked_through_once() {
+    let files = Files::new();
+    let pixels: Vec<u8> = (0..180).collect();
+    let path = files.zip("x.npz", &[("imgs.npy", &npy("|u1", "(6, 5, 6)", &pixels))]);
+    let config = DataConfig::default();
+    let first = open_limited(&path, &config, 0).unwrap();
+    let records = fs::read_dir(files.path("cache")).unwrap().map(|file| file.unwrap().path());
+    let records: Vec<_> = records.collect();
+    assert!(
+        matches!(records.as_slice(), [one] if one.extension().unwrap() == "toml"),
+        "{records:?}"
+    );
+    // What the record says is believed, so nothing was looked at.
+    let record = fs::read_to_string(&records[0]).unwrap();
+    let hash = first.fingerprint().unwrap();
+    fs::write(&records[0], record.replace(&hash, "found")).unwrap();
+    let second = open_limited(&path, &config, 0).unwrap();
+    assert_eq!(second.fingerprint().unwrap(), "found");
+    assert_eq!(images(&second), images(&first));
+    // Another file in its place is looked at.
+    let path = files.zip("x.npz", &[("imgs.npy", &npy("|u1", "(5, 6, 6)", &pixels))]);
+    let third = open_limited(&path, &config, 0).unwrap();
+    assert_eq!((third.shape(), third.fingerprint().unwrap().len()), (ImageShape::new(6, 6, 1), 64));
+    // Compressed and unpacked into a file, it is the same.
+    let packed = files.npz("packed.npz", |npz| npz.add("imgs", &[6, 5, 6], &pixels).unwrap());
+    let packed = open_limited(&packed, &config, 0).unwrap();
+    assert_eq!((images(&packed), packed.fingerprint().unwrap()), (images(&first), hash));
+}
+
+#[test]
+fn a_file_that_is_cut_off_later_is_an_error() {
+    let files = Files::new();
+    let path = files.file("x.npy", &npy("|u1", "(6, 5, 6)", &[3; 180]));
+    let data = open(&path);
+    let length = fs::metadata(&path).unwrap().len();
+    fs::OpenOptions::new().write(true).open(&path).unwrap().set_len(length - 1).unwrap();
+    let mut pixels = vec![0.0; 30];
+    assert!(data.read(4, 0, &mut pixels).is_ok());
+    let error = data.read(5, 0, &mut pixels).unwrap_err().to_string();
+    assert_eq!(error, format!("cannot read {}", path.display()));
+}
+
+#[test]
+fn axes_of_factors_are_a_grid() {
+    let files = Files::new();
+    let pixels: Vec<u8> = (0..240).map(|i| i as u8).collect();
+    let grid = |axes: &[usize], config: &DataConfig| {
+        let path = files.npz("x.npz", |npz| npz.add("images", axes, &pixels).unwrap());
+        open_with(&path, config).map(|data| {
+            let sizes = data.factors().unwrap().factors().iter().map(|factor| factor.values.len());
+            (data.len(), data.shape(), sizes.collect::<Vec<_>>())
+        })
+    };
+    let default = DataConfig::default();
+    let expected = (4, ImageShape::new(5, 6, 2), vec![2, 2]);
+    assert_eq!(grid(&[2, 2, 5, 6, 2], &default).unwrap(), expected);
+    assert_eq!(grid(&[2, 2, 2, 5, 6], &layout(Layout::Nchw)).unwrap(), expected);
+    let message = grid(&[2, 2, 2, 5, 6], &default).err().unwrap().to_string();
+    assert!(
+        message.ends_with("cannot tell which axis of [2, 2, 2, 5, 6] is the channel"),
+        "{message}"
+    );
+}
+
+#[test]
 fn values_outside_the_range_are_named() {
     let files = Files::new();
     for (value, text, hint) in [
