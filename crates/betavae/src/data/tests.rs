@@ -51,9 +51,12 @@ fn check(data: &Stored, order: [usize; IMAGES]) {
     assert!(expected.map(|byte| f32::from(byte) / 255.0).eq(pixels));
 }
 
+/// The value of a factor for each image.
+type Value = fn(usize) -> f64;
+
 /// Checks name and values of each image's factors.
 #[track_caller]
-fn check_factors(data: &Stored, order: [usize; IMAGES], expected: &[(&str, fn(usize) -> f64)]) {
+fn check_factors(data: &Stored, order: [usize; IMAGES], expected: &[(&str, Value)]) {
     let factors = data.factors().unwrap();
     let names: Vec<_> = factors.factors().iter().map(|factor| factor.name.as_str()).collect();
     assert_eq!(names, expected.iter().map(|(name, _)| *name).collect::<Vec<_>>());
