@@ -9,7 +9,8 @@ use bytemuck::Zeroable;
 use rayon::prelude::*;
 use sha2::{Digest, Sha256};
 
-use super::{DataConfig, Dataset, ImageShape, Layout, hex};
+use super::official::known_grid;
+use super::{DataConfig, Dataset, Factors, ImageShape, Layout, hex};
 use crate::error::{Error, Result};
 use crate::npz::{Source, Values};
 
@@ -23,6 +24,7 @@ pub struct Arrays {
     file_name: String,
     len: usize,
     shape: ImageShape,
+    factors: Option<Factors>,
     pixels: Pixels,
 }
 
@@ -76,7 +78,8 @@ impl Arrays {
             }
         };
         let file_name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
-        Ok(Self { name: path.display().to_string(), file_name, len, shape, pixels })
+        let factors = known_grid(&file_name, len, shape).map(Factors::Grid);
+        Ok(Self { name: path.display().to_string(), file_name, len, shape, factors, pixels })
     }
 }
 
@@ -222,6 +225,10 @@ impl Dataset for Arrays {
             Pixels::Floats(floats) => pixels.copy_from_slice(&floats[range]),
         }
         Ok(())
+    }
+
+    fn factors(&self) -> Option<&Factors> {
+        self.factors.as_ref()
     }
 
     fn white(&self) -> u8 {

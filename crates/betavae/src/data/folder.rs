@@ -14,6 +14,7 @@ use rayon::prelude::*;
 use super::arrays::content_hash;
 use super::{DataConfig, Dataset, ImageShape};
 use crate::error::{Error, Result};
+pub(super) use files::decode_bytes;
 use files::{Header, decode, find_images, is_image, read_header};
 
 /// Largest side an image may be resized to.
@@ -105,14 +106,14 @@ impl Folder {
 }
 
 /// How images become images of one size; sizes are [height, width].
-struct Geometry {
+pub(super) struct Geometry {
     crop: Option<[usize; 2]>,
     size: Option<[usize; 2]>,
 }
 
 impl Geometry {
     /// Checks the settings that concern folders.
-    fn new(path: &Path, config: &DataConfig) -> Result<Self> {
+    pub(super) fn new(path: &Path, config: &DataConfig) -> Result<Self> {
         let of_arrays = [("key", config.key.is_some()), ("layout", config.layout.is_some())];
         if let Some((key, _)) = of_arrays.iter().find(|(_, set)| *set) {
             return Err(Error::config(
@@ -159,13 +160,18 @@ impl Geometry {
     }
 
     /// The size an image ends up with.
-    fn target(&self, path: &Path, image: [usize; 2]) -> Result<[usize; 2]> {
+    pub(super) fn target(&self, path: &Path, image: [usize; 2]) -> Result<[usize; 2]> {
         let cut = self.cut(path, image)?;
         Ok(self.size.unwrap_or(cut))
     }
 
     /// Cuts, converts and resizes an image to [H, W, C].
-    fn apply(&self, path: &Path, image: DynamicImage, shape: ImageShape) -> Result<Vec<u8>> {
+    pub(super) fn apply(
+        &self,
+        path: &Path,
+        image: DynamicImage,
+        shape: ImageShape,
+    ) -> Result<Vec<u8>> {
         let [height, width] = [image.height() as usize, image.width() as usize];
         let [h, w] = self.cut(path, [height, width])?;
         let (top, left) = ((height - h) / 2, (width - w) / 2);

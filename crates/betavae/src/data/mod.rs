@@ -9,6 +9,7 @@ pub mod blobs;
 pub mod dsprites;
 mod factors;
 pub mod folder;
+mod official;
 pub mod order;
 mod reader;
 pub mod variants;
@@ -23,6 +24,7 @@ use sha2::{Digest, Sha256};
 
 use crate::error::{Error, Result};
 pub use factors::{Factor, FactorGrid, FactorTable, Factors};
+pub use official::Split;
 
 /// Height, width and channels of an image, written `[H, W, C]` in configurations.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -158,6 +160,9 @@ pub struct DataConfig {
     /// Order of the axes of a four-dimensional array; default: guessed from the channel count.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub layout: Option<Layout>,
+    /// The part of a set that its authors have divided; default: all of it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub split: Option<Split>,
     /// How training walks through the images.
     #[serde(default)]
     pub order: order::Kind,
@@ -186,6 +191,9 @@ pub const NAMES: [(&str, &str); 5] = [
 pub fn open(config: &DataConfig, seed: u64) -> Result<Arc<dyn Dataset>> {
     match (&config.name, &config.path) {
         (Some(name), None) => rendered(name, seed),
+        (None, Some(path)) if let Some(opened) = official::open(path, config)? => {
+            Ok(Arc::new(official::Memory::new(path, opened)?))
+        }
         (None, Some(path)) if folder::Folder::reads(path) => {
             Ok(Arc::new(folder::Folder::open(path, config)?))
         }

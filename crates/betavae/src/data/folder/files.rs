@@ -83,8 +83,12 @@ pub(super) fn read_header(path: &Path) -> Result<Header> {
 }
 
 pub(super) fn decode(path: &Path) -> Result<DynamicImage> {
-    let bytes = fs::read(path).context("read", path)?;
-    let (reader, format) = image_reader(path, Cursor::new(&bytes))?;
+    decode_bytes(path, &fs::read(path).context("read", path)?)
+}
+
+/// Decodes the content of the image file `path`.
+pub(in crate::data) fn decode_bytes(path: &Path, bytes: &[u8]) -> Result<DynamicImage> {
+    let (reader, format) = image_reader(path, Cursor::new(bytes))?;
     // The JPEG decoder fills what is missing with grey; a complete file has an end-of-image marker
     // after its last start of scan.
     let last = |marker: u8| bytes.windows(2).rposition(|pair| pair == [0xff, marker]);
