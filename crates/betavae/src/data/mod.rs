@@ -8,10 +8,13 @@ pub mod arrays;
 pub mod blobs;
 pub mod dsprites;
 mod factors;
+#[cfg(feature = "fetch")]
+pub mod fetch;
 pub mod folder;
 mod official;
 pub mod order;
 mod reader;
+pub mod sets;
 pub mod variants;
 
 use std::fmt;
@@ -138,10 +141,11 @@ pub fn read_batch(data: &dyn Dataset, indices: &[usize], epoch: u64) -> Result<V
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DataConfig {
-    /// A rendered data set, one of [`NAMES`].
+    /// A rendered data set, one of [`NAMES`], or a fetched one of [`sets::SETS`].
     #[serde(skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
-    /// An `.npz` or `.npy` file, a folder of images, or one image; excludes `name`.
+    /// An `.npz` or `.npy` file, an official file or a folder of them, a folder of images, or one
+    /// image; excludes `name`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub path: Option<PathBuf>,
     /// Resize the images of a folder to [height, width].
@@ -190,10 +194,18 @@ pub const NAMES: [(&str, &str); 5] = [
 /// Opens the data set that `config` names. `seed` feeds the sets whose images carry noise.
 pub fn open(config: &DataConfig, seed: u64) -> Result<Arc<dyn Dataset>> {
     match (&config.name, &config.path) {
-        (Some(name), None) => rendered(name, seed),
+        (Some(name), None) if let Some(set) = sets::OfficialSet::find(name) => {
+            let path = Some(set.path()?);
+            open(&DataConfig { name: None, path, ..config.clone() }, seed)
+        }
         (None, Some(path)) if let Some(opened) = official::open(path, config)? => {
             Ok(Arc::new(official::Memory::new(path, opened)?))
         }
+        (Some(_), None) | (None, Some(_)) if config.split.is_some() => Err(Error::config(
+            "data.split is set, but nobody has divided this data set",
+            "remove data.split",
+        )),
+        (Some(name), None) => rendered(name, seed),
         (None, Some(path)) if folder::Folder::reads(path) => {
             Ok(Arc::new(folder::Folder::open(path, config)?))
         }
@@ -212,7 +224,8 @@ pub fn open(config: &DataConfig, seed: u64) -> Result<Arc<dyn Dataset>> {
 /// Opens a data set by one word: the name of a rendered set, or else a path.
 pub fn open_name_or_path(word: &str, seed: u64) -> Result<Arc<dyn Dataset>> {
     let mut config = DataConfig::default();
-    if NAMES.iter().any(|(name, _)| *name == word) {
+    let rendered = NAMES.iter().any(|(name, _)| *name == word);
+    if rendered || sets::OfficialSet::find(word).is_some() {
         config.name = Some(word.to_owned());
     } else if std::path::Path::new(word).exists() {
         config.path = Some(word.into());
@@ -242,5 +255,7 @@ fn rendered(name: &str, seed: u64) -> Result<Arc<dyn Dataset>> {
 }
 
 fn names() -> String {
-    NAMES.map(|(name, _)| format!("`{name}`")).join(", ")
+    let official = sets::SETS.iter().map(|set| set.name);
+    let all = NAMES.iter().map(|(name, _)| *name).chain(official);
+    all.map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
 }

@@ -8,7 +8,9 @@ use super::super::{Factor, FactorGrid, ImageShape};
 /// tells it from another array of the same size. Values are class numbers, as nothing else is
 /// published. Order and sizes: Gondal et al. 2019 and the set's own description.
 pub(crate) fn known_grid(file_name: &str, len: usize, shape: ImageShape) -> Option<FactorGrid> {
-    if shape != ImageShape::new(64, 64, 3) || !file_name.to_ascii_lowercase().contains("mpi3d") {
+    let name = file_name.to_ascii_lowercase();
+    let named = ["mpi3d", "real3d_complicated_shapes"].iter().any(|known| name.contains(known));
+    if shape != ImageShape::new(64, 64, 3) || !named {
         return None;
     }
     let sizes = match len {
