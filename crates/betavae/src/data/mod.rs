@@ -28,6 +28,8 @@ use sha2::{Digest, Sha256};
 use crate::error::{Error, Result};
 pub use factors::{Factor, FactorGrid, FactorTable, Factors};
 pub use official::Split;
+#[cfg(fuzzing)]
+pub use official::read_all;
 
 /// Height, width and channels of an image, written `[H, W, C]` in configurations.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

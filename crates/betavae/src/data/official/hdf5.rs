@@ -5,16 +5,18 @@
 //! chunks, because the chunks of both official files reach over thousands of images.
 
 use std::fs::File;
+use std::iter::Peekable;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use hdf5_reader::{
-    Dataset, Datatype, FileStorage, Hdf5File, OpenOptions, SliceInfo, SliceInfoElem,
-};
+use hdf5_reader::{Dataset, DatasetChunk, DatasetChunkIterator, Datatype};
+use hdf5_reader::{FileStorage, Hdf5File, OpenOptions, SliceInfo, SliceInfoElem};
+use rayon::prelude::*;
 
 use super::super::ImageShape;
 use super::super::reader::Images;
-use super::input::COPY_AGAIN;
+use super::input::{COPY_AGAIN, expect_packed};
 use super::raw::{MAX_VALUES, Raw, image_shape};
 use crate::error::{Error, IoContext, Result};
 
@@ -25,7 +27,7 @@ const MAGIC: &[u8] = b"\x89HDF\r\n\x1a\n";
 /// images, 184 MB.
 const MAX_BAND: usize = 1 << 30;
 
-/// Bytes of images that are read at a time where chunks are smaller.
+/// Bytes of images that are read at a time where there are no chunks.
 const BAND: usize = 1 << 24;
 
 /// Whether a file that starts with these bytes is HDF5.
@@ -46,6 +48,7 @@ pub(super) fn open(path: &Path, key: Option<&str>) -> Result<Raw> {
         return Err(Error::file_hint(path, reason, "name it with `--set data.key=NAME`"));
     };
     let (len, shape) = interpret(path, key, &data)?;
+    expect_packed(path, "images", &[len, shape.height, shape.width, shape.channels])?;
     let band = band(path, &data, shape)?;
 
     let (mut names, mut values, mut white) = (Vec::new(), Vec::new(), 255);
@@ -57,17 +60,7 @@ pub(super) fn open(path: &Path, key: Option<&str>) -> Result<Raw> {
         (names, values) = table(path, "labels", &labels, len, &SHAPES3D)?;
     }
     let about = if white == 1 { "binary, HDF5" } else { "u8, HDF5" }.to_owned();
-    let images = Bands {
-        path: path.to_owned(),
-        key: key.to_owned(),
-        data,
-        len,
-        rows: band,
-        white,
-        next: 0,
-        band: Vec::new(),
-        used: 0,
-    };
+    let images = Bands::new(path, key, data, len, shape, band, white)?;
     Ok(Raw { about, len, shape, white, names, values, images: Box::new(images) })
 }
 
@@ -105,20 +98,19 @@ fn interpret(path: &Path, key: &str, data: &Dataset) -> Result<(usize, ImageShap
     }
 }
 
-/// How many images are read together: whole chunks.
+/// How many images are read together: those of a chunk.
 fn band(path: &Path, data: &Dataset, shape: ImageShape) -> Result<usize> {
-    let chunk = data.chunks().and_then(|axes| axes.first().copied()).unwrap_or(1).max(1) as usize;
-    match chunk.checked_mul(shape.values()) {
-        Some(bytes) if bytes <= MAX_BAND => Ok(chunk * (BAND / bytes).max(1)),
-        _ => {
-            let reason = format!(
-                "its chunks reach over {chunk} images of {shape}, expected at most {} MiB",
-                MAX_BAND >> 20
-            );
-            let hint = "store it again with smaller chunks: h5repack -l CHUNK=64x64x64x3";
-            Err(Error::file_hint(path, reason, hint))
-        }
+    let Some(chunk) = data.chunks() else { return Ok((BAND / shape.values()).max(1)) };
+    let rows = chunk.first().map_or(1, |rows| (*rows).max(1) as usize);
+    if rows.checked_mul(shape.values()).is_none_or(|bytes| bytes > MAX_BAND) {
+        let reason = format!(
+            "its chunks reach over {rows} images of {shape}, expected at most {} MiB of images",
+            MAX_BAND >> 20
+        );
+        let hint = "store it again with smaller chunks: h5repack -l CHUNK=64x64x64x3";
+        return Err(Error::file_hint(path, reason, hint));
     }
+    Ok(rows)
 }
 
 /// The names and the values of the factors, [N, K].
@@ -173,32 +165,77 @@ fn table(
     Ok((names, values))
 }
 
-/// Images in bands of whole chunks.
+/// Images in bands of whole chunks: the chunks of a band stay as they are, and an image is put
+/// together out of all of them when it is asked for.
 struct Bands {
     path: PathBuf,
     key: String,
     data: Dataset,
+    chunks: Option<Peekable<DatasetChunkIterator>>,
     len: usize,
+    shape: ImageShape,
     /// Images of a band.
     rows: usize,
     white: u8,
-    /// First image of the next band.
-    next: usize,
-    band: Vec<u8>,
-    /// Bytes of the band that were handed over.
-    used: usize,
+    /// The images of the band that were not handed over yet.
+    left: Range<usize>,
+    tiles: Vec<Tile>,
+}
+
+/// Part of all images of a band.
+struct Tile {
+    /// The first image.
+    row: usize,
+    /// Where it is in an image, and its size: rows, columns, channels.
+    start: [usize; 3],
+    size: [usize; 3],
+    /// [images, rows, columns, channels]
+    bytes: Vec<u8>,
+}
+
+impl Tile {
+    /// How many bytes of an image it has; the last tiles reach over the edges.
+    fn part_of(&self, shape: ImageShape) -> usize {
+        let sides = [shape.height, shape.width, shape.channels];
+        (0..3).map(|i| self.size[i].min(sides[i] - self.start[i])).product()
+    }
+
+    /// Copies its part of image `index`.
+    fn copy(&self, index: usize, image: &mut [u8], shape: ImageShape) {
+        let [height, width, channels] = self.size;
+        let stored = &self.bytes[(index - self.row) * height * width * channels..];
+        let [y, x, c] = self.start;
+        let run = channels.min(shape.channels - c);
+        for i in 0..height.min(shape.height - y) {
+            for j in 0..width.min(shape.width - x) {
+                let from = (i * width + j) * channels;
+                let to = ((y + i) * shape.width + x + j) * shape.channels + c;
+                for k in 0..run {
+                    image[to + k] = stored[from + k];
+                }
+            }
+        }
+    }
 }
 
 impl Images for Bands {
     fn next(&mut self, mut bytes: &mut [u8]) -> Result<()> {
+        let shape = self.shape;
         while !bytes.is_empty() {
-            if self.used == self.band.len() {
+            if self.left.is_empty() {
                 self.read_band()?;
             }
-            let now = bytes.len().min(self.band.len() - self.used);
-            let (these, rest) = bytes.split_at_mut(now);
-            these.copy_from_slice(&self.band[self.used..self.used + now]);
-            self.used += now;
+            let now = self.left.len().min(bytes.len() / shape.values());
+            let (these, rest) = bytes.split_at_mut(now * shape.values());
+            let (first, tiles) = (self.left.start, &self.tiles);
+            these.par_chunks_exact_mut(shape.values()).enumerate().for_each(|(i, image)| {
+                tiles.iter().for_each(|tile| tile.copy(first + i, image, shape));
+            });
+            if let Some(value) = these.iter().find(|value| **value > self.white) {
+                let reason = format!("dataset `{}` holds {value}, expected 0 and 1", self.key);
+                return Err(Error::file_hint(&self.path, reason, COPY_AGAIN));
+            }
+            self.left.start += now;
             bytes = rest;
         }
         Ok(())
@@ -206,28 +243,99 @@ impl Images for Bands {
 }
 
 impl Bands {
+    fn new(
+        path: &Path,
+        key: &str,
+        data: Dataset,
+        len: usize,
+        shape: ImageShape,
+        rows: usize,
+        white: u8,
+    ) -> Result<Self> {
+        let chunks = match data.chunks() {
+            Some(_) => Some(data.iter_chunks().map_err(|error| damaged(path, key, &error))?),
+            None => None,
+        };
+        Ok(Self {
+            path: path.to_owned(),
+            key: key.to_owned(),
+            data,
+            chunks: chunks.map(Iterator::peekable),
+            len,
+            shape,
+            rows,
+            white,
+            left: 0..0,
+            tiles: Vec::new(),
+        })
+    }
+
     fn read_band(&mut self) -> Result<()> {
-        let end = self.len.min(self.next + self.rows);
-        let mut band = SliceInfo::all(self.data.ndim());
-        let rows = SliceInfoElem::Slice { start: self.next as u64, end: end as u64, step: 1 };
-        if let Some(first) = band.selections.first_mut() {
-            *first = rows;
-        }
-        // The memory of the last band is free before the next one needs its own.
-        self.band = Vec::new();
-        let array = self.data.read_slice_parallel::<u8>(&band);
-        let array = array.map_err(|error| damaged(&self.path, &self.key, &error))?;
-        (self.band, _) = array.into_raw_vec_and_offset();
-        if self.band.is_empty() {
+        let band = self.left.end..self.len.min(self.left.end + self.rows);
+        if band.is_empty() {
             return Err(Error::file_hint(&self.path, "the images end too early", COPY_AGAIN));
         }
-        if let Some(value) = self.band.iter().find(|value| **value > self.white) {
-            let reason = format!("dataset `{}` holds {value}, expected 0 and 1", self.key);
-            return Err(Error::file_hint(&self.path, reason, COPY_AGAIN));
+        // The memory of the last band is free before the next one needs its own.
+        self.tiles = Vec::new();
+        self.read_chunks(&band)?;
+        let covered: usize = self.tiles.iter().map(|tile| tile.part_of(self.shape)).sum();
+        if covered != self.shape.values() {
+            // Not every chunk in its order: the library's general way is slower.
+            self.tiles = Vec::new();
+            self.tiles = vec![self.read_slice(&band)?];
         }
-        (self.next, self.used) = (end, 0);
+        self.left = band;
         Ok(())
     }
+
+    /// The chunks of a band, if they come next.
+    fn read_chunks(&mut self, band: &Range<usize>) -> Result<()> {
+        let (path, key, shape) = (&self.path, &self.key, self.shape);
+        let Some(chunks) = &mut self.chunks else { return Ok(()) };
+        let in_band = |chunk: &Result<DatasetChunk, hdf5_reader::error::Error>| match chunk {
+            Ok(chunk) => chunk.offsets().first().is_some_and(|row| (*row as usize) < band.end),
+            Err(_) => true,
+        };
+        while let Some(chunk) = chunks.next_if(in_band) {
+            let chunk = chunk.map_err(|error| damaged(path, key, &error))?;
+            let bytes = chunk.bytes();
+            let (row, start) = axes(chunk.offsets(), 0);
+            let (rows, size) = axes(chunk.shape(), 1);
+            let inside =
+                start[0] < shape.height && start[1] < shape.width && start[2] < shape.channels;
+            let values = size.iter().try_fold(rows, |product, x| product.checked_mul(*x));
+            let next = self.tiles.last().is_none_or(|last: &Tile| last.start < start);
+            let whole = row == band.start && rows >= band.len() && values == Some(bytes.len());
+            if !(inside && next && whole) {
+                break;
+            }
+            self.tiles.push(Tile { row, start, size, bytes: bytes.to_vec() });
+        }
+        Ok(())
+    }
+
+    /// A band as one tile.
+    fn read_slice(&self, band: &Range<usize>) -> Result<Tile> {
+        let mut selection = SliceInfo::all(self.data.ndim());
+        if let Some(first) = selection.selections.first_mut() {
+            let (start, end) = (band.start as u64, band.end as u64);
+            *first = SliceInfoElem::Slice { start, end, step: 1 };
+        }
+        let array = self.data.read_slice_parallel::<u8>(&selection);
+        let array = array.map_err(|error| damaged(&self.path, &self.key, &error))?;
+        let (bytes, _) = array.into_raw_vec_and_offset();
+        let ImageShape { height, width, channels } = self.shape;
+        if bytes.len() != band.len() * self.shape.values() {
+            return Err(Error::file_hint(&self.path, "the images end too early", COPY_AGAIN));
+        }
+        Ok(Tile { row: band.start, start: [0; 3], size: [height, width, channels], bytes })
+    }
+}
+
+/// The axis of the images and the three others; images without channels have `last`.
+fn axes(axes: &[u64], last: usize) -> (usize, [usize; 3]) {
+    let axis = |i: usize| axes.get(i).map_or(last, |x| usize::try_from(*x).unwrap_or(usize::MAX));
+    (axis(0), [axis(1), axis(2), axis(3)])
 }
 
 fn damaged(path: &Path, key: &str, error: &hdf5_reader::error::Error) -> Error {

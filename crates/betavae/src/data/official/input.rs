@@ -1,6 +1,6 @@
 //! A file that is read from its start to its end, unpacked on the way if it is gzipped.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{BufReader, Cursor, ErrorKind, Read};
 use std::path::{Path, PathBuf};
 
@@ -12,6 +12,22 @@ pub(super) const COPY_AGAIN: &str = "the file is damaged: copy or download it ag
 
 /// Deflate makes data at most 1032 times smaller.
 const MOST_PACKED: u64 = 1032;
+
+/// Refuses an array of more than `most` bytes.
+fn plausible(path: &Path, what: &str, axes: &[usize], most: u64) -> Result<()> {
+    let bytes = axes.iter().try_fold(1_u64, |product, axis| product.checked_mul(*axis as u64));
+    if bytes.is_none_or(|bytes| bytes > most) {
+        let reason = format!("{what} of {axes:?} bytes are announced, the file can hold {most}");
+        return Err(Error::file_hint(path, reason, COPY_AGAIN));
+    }
+    Ok(())
+}
+
+/// Refuses an array that is larger than anything the file can hold if it is packed by deflate.
+pub(super) fn expect_packed(path: &Path, what: &str, axes: &[usize]) -> Result<()> {
+    let bytes = fs::metadata(path).context("read", path)?.len();
+    plausible(path, what, axes, bytes.saturating_mul(MOST_PACKED))
+}
 
 /// The content of a file, in order.
 pub(super) struct Input {
@@ -59,13 +75,7 @@ impl Input {
 
     /// Refuses content that announces more bytes than the file can hold.
     pub(super) fn expect(&self, what: &str, axes: &[usize]) -> Result<()> {
-        let bytes = axes.iter().try_fold(1_u64, |product, axis| product.checked_mul(*axis as u64));
-        if bytes.is_none_or(|bytes| bytes > self.most) {
-            let reason =
-                format!("{what} of {axes:?} bytes are announced, the file can hold {}", self.most);
-            return Err(Error::file_hint(&self.path, reason, COPY_AGAIN));
-        }
-        Ok(())
+        plausible(&self.path, what, axes, self.most)
     }
 
     /// Fills `bytes`.

@@ -1,6 +1,8 @@
 //! The fixtures were written by h5py, scipy, numpy, gzip, tarfile, zipfile and pillow: see
 //! `fixtures/official/generate.py`, whose formula for pixels is repeated here.
 
+mod hostile;
+
 use std::fs;
 use std::fs::File;
 use std::io::Read;
