@@ -59,7 +59,7 @@ fn a_set_that_is_not_here_is_described_with_the_way_to_get_it() {
     let train = ["train", "--out", path(&run_folder), "--set", "data.name=shapes3d"];
     let (code, _, error) = run(place.path(), &train);
     assert_eq!(code, Some(1));
-    assert!(error.contains("3D Shapes is not on this machine"), "{error}");
+    assert!(error.contains("the files of 3D Shapes are not there"), "{error}");
     assert!(error.contains("hint: run `betavae data fetch shapes3d`"), "{error}");
     assert!(!run_folder.exists());
 
@@ -67,7 +67,7 @@ fn a_set_that_is_not_here_is_described_with_the_way_to_get_it() {
     assert_eq!(code, Some(1));
     assert!(error.contains("only offered in a browser"), "{error}");
     let (code, _, error) = run(place.path(), &["data", "fetch", "blobs"]);
-    assert_eq!(code, Some(1));
+    assert_eq!(code, Some(2));
     assert!(error.contains("`blobs` is not an official data set"), "{error}");
 }
 

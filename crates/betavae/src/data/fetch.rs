@@ -88,7 +88,8 @@ fn address(
         return Err(Error::config(message, ""));
     }
     address.ok_or_else(|| {
-        Error::config(format!("{} cannot be fetched", set.title), set.how_to_get(folder))
+        let reason = format!("{} cannot be fetched", set.title);
+        Error::file_hint(folder, reason, set.how_to_get(folder))
     })
 }
 

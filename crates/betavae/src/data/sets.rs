@@ -385,8 +385,8 @@ impl OfficialSet {
     pub(super) fn path(&self) -> Result<PathBuf> {
         let folder = self.folder()?;
         if !self.is_in(&folder) {
-            let message = format!("{} is not on this machine", self.title);
-            return Err(Error::config(message, self.how_to_get(&folder)));
+            let reason = format!("the files of {} are not there", self.title);
+            return Err(Error::file_hint(&folder, reason, self.how_to_get(&folder)));
         }
         match self.files {
             [file] => Ok(folder.join(file.name)),
