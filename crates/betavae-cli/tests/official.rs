@@ -1,5 +1,7 @@
 //! Official data sets by name: described, fetched from a server on this machine, trained on.
 
+// Its commands find data sets in a folder of their own.
+#[allow(dead_code)]
 mod common;
 
 use std::fs;

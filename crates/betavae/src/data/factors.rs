@@ -112,7 +112,7 @@ impl FactorTable {
     /// If there is no row, a row is incomplete, or a value is NaN.
     pub fn new<S: AsRef<str>>(names: &[S], values: &[f64]) -> Result<Self> {
         let columns = names.len();
-        if columns == 0 || values.is_empty() || values.len() % columns != 0 {
+        if columns == 0 || values.is_empty() || !values.len().is_multiple_of(columns) {
             return Err(Error::Mismatch {
                 what: "the table of factors".into(),
                 expected: format!("rows of {columns} values, at least one of each"),

@@ -88,9 +88,9 @@ fn interpret(path: &Path, key: &str, data: &Dataset) -> Result<(usize, ImageShap
     }
     let axes = data.shape().iter().map(|axis| usize::try_from(*axis).ok());
     let axes = axes.collect::<Option<Vec<_>>>().unwrap_or_default();
-    match axes.as_slice() {
-        &[n, h, w] => Ok((n, image_shape(path, [h, w, 1])?)),
-        &[n, h, w, c @ 1..=4] => Ok((n, image_shape(path, [h, w, c])?)),
+    match *axes.as_slice() {
+        [n, h, w] => Ok((n, image_shape(path, [h, w, 1])?)),
+        [n, h, w, c @ 1..=4] => Ok((n, image_shape(path, [h, w, c])?)),
         _ => {
             let found = data.shape();
             Err(fault(format!("expected shape [N, H, W] or [N, H, W, C], found {found:?}")))
@@ -210,9 +210,9 @@ impl Tile {
             for j in 0..width.min(shape.width - x) {
                 let from = (i * width + j) * channels;
                 let to = ((y + i) * shape.width + x + j) * shape.channels + c;
-                for k in 0..run {
-                    image[to + k] = stored[from + k];
-                }
+                // A byte or two: a call would cost more.
+                let pairs = image[to..to + run].iter_mut().zip(&stored[from..from + run]);
+                pairs.for_each(|(pixel, byte)| *pixel = *byte);
             }
         }
     }

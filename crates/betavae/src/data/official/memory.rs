@@ -23,7 +23,7 @@ impl Memory {
     pub(in crate::data) fn new(path: &Path, mut opened: Opened) -> Result<Self> {
         let (len, shape) = (opened.len, opened.shape);
         let mut pixels: Vec<u8> = Vec::new();
-        let bytes = len.checked_mul(shape.values()).unwrap_or(usize::MAX);
+        let bytes = len.saturating_mul(shape.values());
         pixels.try_reserve_exact(bytes).map_err(|_| {
             let gib = len as f64 * shape.values() as f64 / (1 << 30) as f64;
             Error::file(path, format!("{len} images of {shape} need {gib:.1} GiB of memory"))

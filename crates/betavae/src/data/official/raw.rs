@@ -121,8 +121,8 @@ pub(super) fn image_shape(path: &Path, [h, w, c]: [usize; 3]) -> Result<ImageSha
 /// A table whose rows count through all combinations is a grid.
 pub(super) fn grid_or_table(table: FactorTable) -> Factors {
     let grid = FactorGrid { factors: table.factors().to_vec() };
-    let sizes = grid.factors.iter().map(|factor: &Factor| factor.values.len());
-    let len = sizes.fold(Some(1_usize), |product, size| product?.checked_mul(size));
+    let mut sizes = grid.factors.iter().map(|factor: &Factor| factor.values.len());
+    let len = sizes.try_fold(1_usize, |product, size| product.checked_mul(size));
     if len == Some(table.len()) && (0..table.len()).all(|i| grid.classes(i) == table.classes(i)) {
         return Factors::Grid(grid);
     }
