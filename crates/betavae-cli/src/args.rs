@@ -428,7 +428,7 @@ impl From<DciLearner> for DciWith {
     }
 }
 
-/// List, describe and export data sets
+/// List, describe, fetch and export data sets
 #[derive(Args)]
 pub struct Data {
     #[command(subcommand)]
@@ -437,20 +437,40 @@ pub struct Data {
 
 #[derive(Subcommand)]
 pub enum DataCommand {
-    /// The data sets that need no file
+    /// The data sets that need no file, and the official ones that can be fetched
     List {
         /// Print JSON
         #[arg(long)]
         json: bool,
     },
-    /// Size, factors and fingerprint of a data set
+    /// Size, factors and fingerprint of a data set; licence and citation of an official one
     Info {
-        /// A data set name, an .npz or .npy file, a folder or archive of images, Parquet files
+        /// A data set name, an .npz or .npy file, an official file, a folder or archive of images, Parquet
+        /// files
         #[arg(value_name = "INPUT")]
         input: String,
         /// Print one JSON object
         #[arg(long)]
         json: bool,
+    },
+    /// Download the files of an official data set, so that `--set data.name=NAME` opens it
+    #[command(after_help = "Examples:
+  betavae data fetch shapes3d
+  betavae data fetch mnist --output mnist/
+  betavae data fetch shapes3d --url https://mirror.example.org/3dshapes.h5
+
+An interrupted download goes on where it stopped. Files go to the folder BETAVAE_DATA, or else to \
+betavae in the user's cache.")]
+    Fetch {
+        /// One of the official sets in `betavae data list`
+        #[arg(value_name = "NAME")]
+        name: String,
+        /// Where to write instead; read it from there with data.path
+        #[arg(long, value_name = "DIR")]
+        output: Option<PathBuf>,
+        /// Another address of the file, or of a folder with all files (with a slash at its end)
+        #[arg(long, value_name = "URL")]
+        url: Option<String>,
     },
     /// Write images as an .npz file with the keys of dSprites: `imgs`, and where the factors are
     /// known `latents_classes` and `latents_values`

@@ -143,6 +143,29 @@ pub fn images(total: usize) -> (ProgressBar, impl FnMut(usize)) {
     (bar, move |done| handle.set_position(done as u64))
 }
 
+/// A line for downloads: call the closure with a file, its bytes that are here, and all its bytes.
+pub fn downloads() -> (ProgressBar, impl FnMut(&str, u64, Option<u64>)) {
+    let bar = if std::io::stderr().is_terminal() {
+        let template =
+            "{bar:24.cyan/dim} {bytes}/{total_bytes}  {bytes_per_sec}  {eta} left  {wide_msg}";
+        let style = ProgressStyle::with_template(template);
+        let style = style.unwrap_or_else(|_| ProgressStyle::default_bar());
+        ProgressBar::new(0).with_style(style)
+    } else {
+        ProgressBar::hidden()
+    };
+    let handle = bar.clone();
+    (bar, move |file: &str, here, all: Option<u64>| {
+        if handle.message() != file {
+            handle.set_message(file.to_owned());
+            // The speed is that of this download, without what was here before.
+            handle.reset_eta();
+        }
+        handle.set_length(all.unwrap_or(here));
+        handle.set_position(here);
+    })
+}
+
 /// A line for scores: call the closure with the score that is worked on and its share done.
 pub fn scores() -> (ProgressBar, impl Fn(&str, f64) + Sync) {
     let bar = if std::io::stderr().is_terminal() {

@@ -1,12 +1,14 @@
-//! `data list`, `data info` and `data export`.
+//! `data list`, `data info`, `data fetch` and `data export`.
 
 use std::ops::Range;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use betavae::Error;
+use betavae::data::fetch::fetch;
+use betavae::data::sets::{OfficialSet, SETS};
 use betavae::data::{self, Dataset, read_batch};
 use betavae::npz::NpzWriter;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::open;
 use crate::args::{Data, DataCommand};
@@ -20,6 +22,7 @@ pub fn data(args: Data) -> anyhow::Result<()> {
     match args.command {
         DataCommand::List { json } => list(json),
         DataCommand::Info { input, json } => info(&input, json),
+        DataCommand::Fetch { name, output, url } => download(&name, output, url.as_deref()),
         DataCommand::Export { input, indices, seed, output } => {
             export(&*open(&data::by_word(&input)?, seed)?, indices, &output)
         }
@@ -28,27 +31,121 @@ pub fn data(args: Data) -> anyhow::Result<()> {
 
 fn list(json: bool) -> anyhow::Result<()> {
     if json {
-        let entry = |(name, about): &(&str, &str)| json!({ "name": name, "about": about });
-        return print_json(&data::NAMES.iter().map(entry).collect::<Vec<_>>());
+        let rendered = |(name, about): &(&str, &str)| json!({ "name": name, "about": about });
+        let official = |set: &OfficialSet| {
+            let mut entry =
+                json!({ "name": set.name, "about": set.title, "fetched": is_here(set) });
+            describe(set, &mut entry);
+            entry
+        };
+        let entries = data::NAMES.iter().map(rendered).chain(SETS.iter().map(official));
+        return print_json(&entries.collect::<Vec<_>>());
     }
-    let lines = data::NAMES.map(|(name, about)| format!("{name:<18}{about}"));
-    print(&lines.join("\n"))
+    let rendered = data::NAMES.iter().map(|(name, about)| format!("{name:<20}{about}"));
+    let official = SETS.iter().map(|set| {
+        let here = if is_here(set) { "fetched" } else { "" };
+        let [height, width, channels] = set.shape;
+        let (name, images) = (set.name, thousands(set.images));
+        let about = format!("{}: {images} images {height}x{width}x{channels}", set.title);
+        format!("{name:<20}{here:<9}{about}")
+    });
+    let rendered = rendered.collect::<Vec<_>>().join("\n");
+    let official = official.collect::<Vec<_>>().join("\n");
+    print(&format!("{rendered}\n\nOfficial sets, see `betavae data fetch`:\n{official}"))
+}
+
+fn is_here(set: &OfficialSet) -> bool {
+    set.folder().is_ok_and(|folder| set.is_in(&folder))
+}
+
+/// Adds what is published about a set.
+fn describe(set: &OfficialSet, entry: &mut Value) {
+    entry["title"] = json!(set.title);
+    entry["licence"] = json!(set.licence);
+    entry["citation"] = json!(set.citation);
+    entry["home"] = json!(set.home);
+}
+
+/// What is known about a set whose files are not here.
+fn info_of_absent(set: &OfficialSet, json: bool) -> anyhow::Result<()> {
+    let how = set.how_to_get(&set.folder()?);
+    let [height, width, channels] = set.shape;
+    if json {
+        let factor = |(name, size): &(&str, usize)| json!({ "name": name, "size": size });
+        let mut entry = json!({
+            "name": set.name,
+            "fetched": false,
+            "images": set.images,
+            "shape": set.shape,
+            "factors": set.factors.iter().map(factor).collect::<Vec<_>>(),
+            "how_to_get": how,
+        });
+        describe(set, &mut entry);
+        return print_json(&entry);
+    }
+    let images = thousands(set.images);
+    let mut text = format!(
+        "{}, not on this machine\nimages   {images} of {height}x{width}x{channels} (height x width \
+         x channels)",
+        set.title
+    );
+    for (name, size) in set.factors {
+        text += &format!("\nfactor   {name:<16} {size:>4} values");
+    }
+    print(&format!("{text}{}\nto get it: {how}", published(set)))
+}
+
+fn published(set: &OfficialSet) -> String {
+    let OfficialSet { licence, citation, home, .. } = set;
+    format!("\nlicence  {licence}\ncite     {citation}\nhome     {home}")
+}
+
+fn download(name: &str, output: Option<PathBuf>, url: Option<&str>) -> anyhow::Result<()> {
+    let Some(set) = OfficialSet::find(name) else {
+        let names = SETS.map(|set| set.name).join(", ");
+        let message = format!("`{name}` is not an official data set");
+        let hint = format!("the official sets are {names}");
+        return Err(Error::Config { message, hint }.into());
+    };
+    let folder = match &output {
+        Some(folder) => folder.clone(),
+        None => set.folder()?,
+    };
+    say(&format!("{}: licence {}", set.title, set.licence));
+    let (bar, mut progress) = progress::downloads();
+    let result = fetch(set, &folder, url, &mut progress);
+    bar.finish_and_clear();
+    result?;
+    let how = match output {
+        Some(folder) => format!("data.path={}", folder.display()),
+        None => format!("data.name={name}"),
+    };
+    say(&format!("{} is in {}; train with --set {how}", set.title, folder.display()));
+    Ok(())
 }
 
 fn info(input: &str, json: bool) -> anyhow::Result<()> {
+    let official = OfficialSet::find(input);
+    if let Some(set) = official.filter(|set| !is_here(set)) {
+        return info_of_absent(set, json);
+    }
     let data = open(&data::by_word(input)?, 1)?;
     let factors = data.factors().map_or(&[][..], data::Factors::factors);
     let fingerprint = data.fingerprint()?;
     if json {
         let factor = |f: &data::Factor| json!({ "name": f.name, "size": f.values.len(), "values": f.values });
-        return print_json(&json!({
+        let mut entry = json!({
             "name": data.name(),
             "description": data.description(),
             "images": data.len(),
             "shape": data.shape(),
             "factors": factors.iter().map(factor).collect::<Vec<_>>(),
             "sha256": fingerprint,
-        }));
+        });
+        if let Some(set) = official {
+            describe(set, &mut entry);
+        }
+        return print_json(&entry);
     }
     let mut text = format!(
         "{}\nimages   {} of {} (height x width x channels)\nsha256   {fingerprint}",
@@ -63,7 +160,7 @@ fn info(input: &str, json: bool) -> anyhow::Result<()> {
             text += &format!("\nfactor   {:<12} {size:>3} values, {first} to {last}", factor.name);
         }
     }
-    print(&text)
+    print(&(text + &official.map(published).unwrap_or_default()))
 }
 
 fn export(data: &dyn Dataset, indices: Option<Range<usize>>, output: &Path) -> anyhow::Result<()> {

@@ -10,6 +10,7 @@ use std::path::Path;
 
 use super::cache::{Entry, Key};
 use super::labels;
+use super::official::known_grid;
 use super::store::{Form, Store};
 use super::stored::{Opening, Pass, Stored, kind};
 use super::{Factor, FactorGrid, Factors, ImageShape, Layout};
@@ -40,7 +41,11 @@ pub(super) fn open(path: &Path, opening: &mut Opening<'_>) -> Result<Stored> {
     let form = Form { len: layout.len, shape: layout.shape, dtype, planar: layout.planar };
     let factors = match &config.labels {
         Some(labels) => Some(labels::of_rows(&labels::beside(path, labels), form.len)?),
-        None => labels::among(&mut source, member, form.len)?.or(layout.grid),
+        None => {
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            let known = || known_grid(&name, form.len, form.shape).map(Factors::Grid);
+            labels::among(&mut source, member, form.len)?.or(layout.grid).or_else(known)
+        }
     };
 
     let key = Key::new(path, &[], config)?;

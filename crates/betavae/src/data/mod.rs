@@ -10,12 +10,16 @@ mod bundle;
 pub(crate) mod cache;
 pub mod dsprites;
 mod factors;
+#[cfg(feature = "fetch")]
+pub mod fetch;
 mod labels;
+mod official;
 pub mod order;
 #[cfg(feature = "parquet")]
 mod parquet;
 mod pictures;
 mod reader;
+pub mod sets;
 mod store;
 mod stored;
 pub mod variants;
@@ -30,6 +34,9 @@ use sha2::{Digest, Sha256};
 
 use crate::error::{Error, Result};
 pub use factors::{Factor, FactorGrid, FactorTable, Factors};
+pub use official::Split;
+#[cfg(fuzzing)]
+pub use official::read_all;
 
 /// Height, width and channels of an image, written `[H, W, C]` in configurations.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -149,10 +156,11 @@ pub fn read_batch(data: &dyn Dataset, indices: &[usize], epoch: u64) -> Result<V
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DataConfig {
-    /// A rendered data set, one of [`NAMES`].
+    /// A rendered data set, one of [`NAMES`], or a fetched one of [`sets::SETS`].
     #[serde(skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
-    /// An `.npz` or `.npy` file, a folder or archive of images, or one image; excludes `name`.
+    /// An `.npz` or `.npy` file, an official file or a folder of them, a folder or archive of images, or
+    /// one image; excludes `name`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub path: Option<PathBuf>,
     /// Resize image files to [height, width].
@@ -176,6 +184,9 @@ pub struct DataConfig {
     /// Order of the last axes of an array of four or more; default: guessed from the channel count.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub layout: Option<Layout>,
+    /// The part of a set that its authors have divided; default: all of it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub split: Option<Split>,
     /// How training walks through the images.
     #[serde(default)]
     pub order: order::Kind,
@@ -212,7 +223,14 @@ pub fn open_watched(
     progress: &mut dyn FnMut(usize, usize),
 ) -> Result<Arc<dyn Dataset>> {
     match (&config.name, &config.path) {
-        (Some(name), None) => rendered(name, seed),
+        (Some(name), None) if let Some(set) = sets::OfficialSet::find(name) => {
+            let path = Some(set.path()?);
+            open_watched(&DataConfig { name: None, path, ..config.clone() }, seed, progress)
+        }
+        (Some(name), None) => {
+            check_undivided(config)?;
+            rendered(name, seed)
+        }
         (None, Some(path)) => {
             let cache = &cache::Cache::standard();
             Ok(Arc::new(read(path, &mut stored::Opening { config, cache, progress })?))
@@ -231,7 +249,8 @@ pub fn open_watched(
 /// The configuration that names a data set by one word: the name of a rendered set, or else a path.
 pub fn by_word(word: &str) -> Result<DataConfig> {
     let mut config = DataConfig::default();
-    if NAMES.iter().any(|(name, _)| *name == word) {
+    let rendered = NAMES.iter().any(|(name, _)| *name == word);
+    if rendered || sets::OfficialSet::find(word).is_some() {
         config.name = Some(word.to_owned());
     } else if Path::new(word).exists() {
         config.path = Some(word.into());
@@ -260,6 +279,16 @@ pub fn can_resize(path: &Path) -> bool {
 
 /// Opens the user's files.
 fn read(path: &Path, opening: &mut stored::Opening<'_>) -> Result<stored::Stored> {
+    let config = opening.config;
+    if let Some(opened) = official::open(path, config)? {
+        // All that lies in a folder, since most sets are several files.
+        let parts = match path.is_dir() {
+            true => bundle::Bundle::folder(path, |_| true)?.names().map(Path::to_owned).collect(),
+            false => Vec::new(),
+        };
+        return stored::Stored::from_reader(opening, path, &parts, |_| Ok(opened));
+    }
+    check_undivided(config)?;
     if pictures::reads(path)
         && let Some(pictures) = pictures::open(path, opening)?
     {
@@ -275,6 +304,17 @@ fn read(path: &Path, opening: &mut stored::Opening<'_>) -> Result<stored::Stored
     let place = if path.is_dir() { "it or its subfolders" } else { "it" };
     let kinds = ".png, .jpg or .jpeg files";
     Err(Error::file(path, format!("no image found: expected {kinds} in {place}")))
+}
+
+/// Refuses `data.split` where it says nothing.
+fn check_undivided(config: &DataConfig) -> Result<()> {
+    match config.split {
+        None => Ok(()),
+        Some(_) => Err(Error::config(
+            "data.split is set, but nobody has divided this data set",
+            "remove data.split",
+        )),
+    }
 }
 
 fn rendered(name: &str, seed: u64) -> Result<Arc<dyn Dataset>> {
@@ -294,7 +334,9 @@ fn rendered(name: &str, seed: u64) -> Result<Arc<dyn Dataset>> {
 }
 
 fn names() -> String {
-    NAMES.map(|(name, _)| format!("`{name}`")).join(", ")
+    let official = sets::SETS.iter().map(|set| set.name);
+    let all = NAMES.iter().map(|(name, _)| *name).chain(official);
+    all.map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
 }
 
 #[cfg(test)]

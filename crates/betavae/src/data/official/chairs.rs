@@ -1,0 +1,53 @@
+//! 3D Chairs (Aubry et al. 2014): `rendered_chairs.tar` or the folder in it.
+//!
+//! The names say everything: `<model>/renders/image_<number>_p<elevation>_t<azimuth>_r<size>.png`,
+//! angles in degrees. Images come model by model, then in the order of their numbers.
+
+use std::path::Path;
+
+use super::super::reader::Opened;
+use super::super::{DataConfig, FactorTable};
+use super::bundle::Bundle;
+use super::pictures;
+use crate::error::{Error, Result};
+
+/// Whether a file is the rendering of a chair.
+pub(super) fn is_chair(name: &str) -> bool {
+    View::parse(name).is_some()
+}
+
+/// What the name of a file says.
+struct View<'a> {
+    model: &'a str,
+    elevation: f64,
+    azimuth: f64,
+}
+
+impl<'a> View<'a> {
+    fn parse(name: &'a str) -> Option<Self> {
+        let (folder, file) = name.rsplit_once('/')?;
+        let model = folder.strip_suffix("/renders")?;
+        let mut parts = file.strip_prefix("image_")?.strip_suffix(".png")?.split('_').skip(1);
+        let mut angle = |letter| parts.next()?.strip_prefix(letter)?.parse::<u16>().ok();
+        Some(Self { model, elevation: f64::from(angle('p')?), azimuth: f64::from(angle('t')?) })
+    }
+}
+
+/// Opens the renderings in `bundle`, of which there is at least one.
+pub(super) fn open(path: &Path, bundle: Bundle, config: &DataConfig) -> Result<Opened> {
+    let mut values = Vec::new();
+    let (mut models, mut last) = (0_u32, None);
+    for name in bundle.names() {
+        let Some(view) = View::parse(name) else {
+            return Err(Error::file(path, format!("`{name}` is not the rendering of a chair")));
+        };
+        // Names are sorted, so the files of a model follow each other.
+        if last != Some(view.model) {
+            models += u32::from(last.is_some());
+            last = Some(view.model);
+        }
+        values.extend([f64::from(models), view.elevation, view.azimuth]);
+    }
+    let factors = FactorTable::new(&["model", "elevation", "azimuth"], &values)?;
+    pictures::open(path, bundle, config, "3D Chairs", Some(factors))
+}

@@ -1,0 +1,221 @@
+//! What a reader of one format hands to [`super::open`]: images as they are stored, and a row of
+//! factor values for each.
+
+use std::path::{Path, PathBuf};
+
+use image::{DynamicImage, GrayImage, RgbImage};
+use rayon::prelude::*;
+
+use super::super::pictures::Geometry;
+use super::super::reader::{Images, Opened};
+use super::super::{DataConfig, Factor, FactorGrid, FactorTable, Factors, ImageShape};
+use super::input::Input;
+use crate::error::{Error, Result};
+
+/// Largest number of values in a table of factors, 512 MiB of them: twice what the largest official
+/// set needs.
+pub(super) const MAX_VALUES: usize = 1 << 26;
+
+/// Largest image in bytes.
+const MAX_IMAGE: usize = 1 << 28;
+
+/// Images as stored.
+pub(super) struct Raw {
+    pub(super) about: String,
+    pub(super) len: usize,
+    pub(super) shape: ImageShape,
+    pub(super) white: u8,
+    /// Names of the factors; none if nothing is known.
+    pub(super) names: Vec<String>,
+    /// [N, K]
+    pub(super) values: Vec<f64>,
+    pub(super) images: Box<dyn Images>,
+}
+
+impl Raw {
+    /// The images of several files one after the other.
+    pub(super) fn concat(path: &Path, parts: Vec<Raw>) -> Result<Raw> {
+        let mut parts = parts.into_iter();
+        let Some(mut all) = parts.next() else {
+            return Err(Error::file(path, "no images"));
+        };
+        let mut chain = Chain { parts: vec![(all.len, all.images)], values: all.shape.values() };
+        for part in parts {
+            if part.shape != all.shape || part.names != all.names {
+                let sides = |raw: ImageShape, names: &[String]| format!("{raw} and {names:?}");
+                return Err(Error::Mismatch {
+                    what: format!("the files in {}", path.display()),
+                    expected: sides(all.shape, &all.names),
+                    found: sides(part.shape, &part.names),
+                    hint: "complete the files, or give one of them as data.path".into(),
+                });
+            }
+            all.len += part.len;
+            all.values.extend(part.values);
+            chain.parts.push((part.len, part.images));
+        }
+        all.images = Box::new(chain);
+        Ok(all)
+    }
+
+    /// Attaches factors and brings the images to the size that is configured, or else to `size`.
+    pub(super) fn finish(
+        self,
+        path: &Path,
+        config: &DataConfig,
+        size: Option<[usize; 2]>,
+    ) -> Result<Opened> {
+        let shape = self.shape;
+        if self.len == 0 || shape.values() == 0 {
+            return Err(Error::file(path, format!("{} images of {shape} hold nothing", self.len)));
+        }
+        let factors = match self.names.as_slice() {
+            [] => None,
+            names => Some(grid_or_table(FactorTable::new(names, &self.values)?)),
+        };
+        let geometry =
+            Geometry::new(path, &DataConfig { size: config.size.or(size), ..plain(config) })?;
+        let sides = geometry.target(path, [shape.height, shape.width])?;
+        let channels = config.channels.unwrap_or(shape.channels);
+        let target = ImageShape::new(sides[0], sides[1], channels);
+        let (images, white): (Box<dyn Images>, u8) = if target == shape {
+            (self.images, self.white)
+        } else if matches!(shape.channels, 1 | 3) {
+            let (path, white) = (path.to_owned(), self.white);
+            let fit = Fit { path, from: shape, white, target, geometry };
+            (Box::new(Fitted { images: self.images, fit }), 255)
+        } else {
+            let reason = format!("images of {shape} cannot become {target}: 1 or 3 channels can");
+            return Err(Error::file_hint(
+                path,
+                reason,
+                "remove data.size, data.crop, data.channels",
+            ));
+        };
+        Ok(Opened { about: self.about, len: self.len, shape: target, white, factors, images })
+    }
+}
+
+/// Only the settings that pictures of any kind understand.
+pub(super) fn plain(config: &DataConfig) -> DataConfig {
+    DataConfig {
+        size: config.size,
+        crop: config.crop,
+        channels: config.channels,
+        ..DataConfig::default()
+    }
+}
+
+/// The number of bytes of an image of these sides, unless it is absurd.
+pub(super) fn image_shape(path: &Path, [h, w, c]: [usize; 3]) -> Result<ImageShape> {
+    let bytes = h.checked_mul(w).and_then(|plane| plane.checked_mul(c));
+    match bytes {
+        Some(bytes) if (1..=MAX_IMAGE).contains(&bytes) => Ok(ImageShape::new(h, w, c)),
+        _ => {
+            let reason = format!("images of {h}x{w}x{c}, expected 1 to {MAX_IMAGE} bytes each");
+            Err(Error::file(path, reason))
+        }
+    }
+}
+
+/// A table whose rows count through all combinations is a grid.
+pub(super) fn grid_or_table(table: FactorTable) -> Factors {
+    let grid = FactorGrid { factors: table.factors().to_vec() };
+    let mut sizes = grid.factors.iter().map(|factor: &Factor| factor.values.len());
+    let len = sizes.try_fold(1_usize, |product, size| product.checked_mul(size));
+    if len == Some(table.len()) && (0..table.len()).all(|i| grid.classes(i) == table.classes(i)) {
+        return Factors::Grid(grid);
+    }
+    Factors::Table(table)
+}
+
+/// Pixels that follow each other in a file as they are.
+pub(super) struct Plain {
+    input: Input,
+    left: u64,
+}
+
+impl Plain {
+    /// `bytes` of pixels come next in `input`, and then its end.
+    pub(super) fn new(input: Input, bytes: u64) -> Self {
+        Self { input, left: bytes }
+    }
+}
+
+impl Images for Plain {
+    fn next(&mut self, bytes: &mut [u8]) -> Result<()> {
+        self.input.fill(bytes, "the pixels")?;
+        self.left = self.left.saturating_sub(bytes.len() as u64);
+        if self.left == 0 { self.input.end() } else { Ok(()) }
+    }
+}
+
+/// Images of several readers: how many each has left.
+struct Chain {
+    parts: Vec<(usize, Box<dyn Images>)>,
+    /// Bytes of an image.
+    values: usize,
+}
+
+impl Images for Chain {
+    fn next(&mut self, mut bytes: &mut [u8]) -> Result<()> {
+        for (left, images) in &mut self.parts {
+            let now = (*left).min(bytes.len() / self.values);
+            if now > 0 {
+                let (these, rest) = bytes.split_at_mut(now * self.values);
+                images.next(these)?;
+                *left -= now;
+                bytes = rest;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Images cut, resized or with other channels.
+struct Fitted {
+    images: Box<dyn Images>,
+    fit: Fit,
+}
+
+struct Fit {
+    path: PathBuf,
+    from: ImageShape,
+    white: u8,
+    target: ImageShape,
+    geometry: Geometry,
+}
+
+impl Images for Fitted {
+    fn next(&mut self, bytes: &mut [u8]) -> Result<()> {
+        let fit = &self.fit;
+        let (values, target) = (fit.from.values(), fit.target.values());
+        // As many stored images at a time as fit into 16 MiB.
+        let at_once = ((1 << 24) / values).max(1);
+        for bytes in bytes.chunks_mut(at_once * target) {
+            let mut stored = vec![0; bytes.len() / target * values];
+            self.images.next(&mut stored)?;
+            bytes.par_chunks_exact_mut(target).zip(stored.par_chunks_exact(values)).try_for_each(
+                |(bytes, stored)| {
+                    bytes.copy_from_slice(&fit.apply(stored)?);
+                    Ok(())
+                },
+            )?;
+        }
+        Ok(())
+    }
+}
+
+impl Fit {
+    fn apply(&self, stored: &[u8]) -> Result<Vec<u8>> {
+        let scale = 255 / self.white.max(1);
+        let stored: Vec<u8> = stored.iter().map(|byte| byte.saturating_mul(scale)).collect();
+        let [height, width] = [self.from.height as u32, self.from.width as u32];
+        let image = match self.from.channels {
+            1 => GrayImage::from_raw(width, height, stored).map(DynamicImage::ImageLuma8),
+            _ => RgbImage::from_raw(width, height, stored).map(DynamicImage::ImageRgb8),
+        };
+        let image = image.ok_or_else(|| Error::file(&self.path, "an image has another size"))?;
+        self.geometry.apply(&self.path, image, self.target)
+    }
+}
