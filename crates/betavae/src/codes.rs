@@ -3,7 +3,7 @@
 //!
 //! | file | holds |
 //! | --- | --- |
-//! | `.npz` | `mean` and `log_var` [N, D] f32; `indices` [N] of the images, if asked for; `files` [N], their names, if they have some |
+//! | `.npz` | `mean` and `log_var` [N, D] f32; `indices` `[N]` of the images, if asked for; `files` `[N]`, their names, if they have some |
 //! | `.npy` | the means [N, D] f32 alone |
 //! | `.csv` | a line per image: `index`, `file` if images have names, `mean_0` .., `log_var_0` .. |
 

@@ -85,14 +85,14 @@ impl NpzWriter {
         Ok(NpzArray { npz: self, element: PhantomData })
     }
 
-    /// Adds an array [N] of texts.
+    /// Adds an array `[N]` of texts.
     pub fn add_text(&mut self, name: &str, texts: &[impl AsRef<str>]) -> Result<()> {
         let longest = texts.iter().map(|text| text.as_ref().chars().count()).max();
         let each = texts.iter().map(|text| Ok(text.as_ref().to_owned()));
         self.add_texts(name, longest.unwrap_or_default(), texts.len(), each)
     }
 
-    /// Adds an array [N] of texts that come one by one, of which none has more than `longest`
+    /// Adds an array `[N]` of texts that come one by one, of which none has more than `longest`
     /// characters.
     pub fn add_texts(
         &mut self,
