@@ -2,9 +2,9 @@
 //!
 //! Checksums are those that the authors, or the loaders of torchvision and disent, publish.
 
-use std::env;
 use std::path::{Path, PathBuf};
 
+use super::cache;
 use crate::error::{Error, Result};
 
 /// A data set that its authors offer for download.
@@ -365,12 +365,13 @@ impl OfficialSet {
         SETS.iter().find(|set| set.name == name)
     }
 
-    /// The folder its files are fetched to, below [`folder`].
+    /// The folder its files are fetched to: `BETAVAE_DATA`, else a folder of the user's caches, and in it the
+    /// set's name.
     ///
     /// # Errors
     /// If no folder for data is known.
     pub fn folder(&self) -> Result<PathBuf> {
-        Ok(folder()?.join(self.name))
+        Ok(cache::folder()?.join(self.name))
     }
 
     /// Whether all its files are in `folder`.
