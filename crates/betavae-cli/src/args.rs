@@ -42,6 +42,7 @@ pub enum Command {
     Sample(Sample),
     Traverse(Traverse),
     Explore(Explore),
+    Import(Import),
     Export(Export),
     Evaluate(Evaluate),
     Score(Score),
@@ -62,7 +63,8 @@ pub enum Command {
   betavae train
   betavae train burgess2018-dsprites --out runs/b1 --seed 3
   betavae train --set objective.beta=8 --set model.latents=6 --steps 20000
-  betavae train --data photos/ --set 'data.size=[64,64]' --set model.architecture=pytorch-vae")]
+  betavae train --data photos/ --set 'data.size=[64,64]' --set model.architecture=pytorch-vae
+  betavae train --data photos/ --set 'data.size=[64,64]' --init model.safetensors")]
 pub struct Train {
     /// A built-in recipe (see `betavae recipes`) or a .toml file
     #[arg(value_name = "RECIPE")]
@@ -87,6 +89,10 @@ pub struct Train {
     /// Train on this: a data set name, or a path as for INPUT
     #[arg(long, value_name = "INPUT")]
     pub data: Option<String>,
+
+    /// Start from the weights, and with the network, of this model
+    #[arg(long, value_name = "MODEL")]
+    pub init: Option<PathBuf>,
 }
 
 /// Continue a run exactly where its last complete checkpoint stands
@@ -248,12 +254,50 @@ pub struct Explore {
     pub range: f32,
 }
 
+/// Turn a checkpoint of disentangling-vae or PyTorch-VAE into a model of betavae
+///
+/// Network, image size and latents follow from the tensors' shapes. Nothing in the file is executed. The
+/// written model can be evaluated, traversed, explored, exported, and trained further (`train --init`).
+#[derive(Args)]
+#[command(after_help = "Examples:
+  betavae import results/betaB_celeba/model.pt --output model.safetensors
+  betavae import logs/last.ckpt --output model.safetensors --set objective.beta=10
+  betavae import old.ckpt --set model.image_range=signed --output model.safetensors")]
+pub struct Import {
+    /// A model.pt of disentangling-vae (with its specs.json beside it, if it is there), or a .ckpt or state
+    /// dict of PyTorch-VAE
+    #[arg(value_name = "FILE")]
+    pub input: PathBuf,
+
+    /// Which program wrote it [default: found out]
+    #[arg(long)]
+    pub layout: Option<PeerLayoutArg>,
+
+    /// Where to write
+    #[arg(long, value_name = "FILE.safetensors")]
+    pub output: PathBuf,
+
+    /// Say what the file does not, such as objective.beta=10; may be repeated
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub set: Vec<String>,
+}
+
+/// Programs whose checkpoints can be read.
+#[derive(Clone, Copy, Debug, PartialEq, ValueEnum)]
+pub enum PeerLayoutArg {
+    /// The Burgess model of disentangling-vae
+    DisentanglingVae,
+    /// BetaVAE, VanillaVAE and others of PyTorch-VAE
+    PytorchVae,
+}
+
 /// Write a model for other programs: PyTorch, ONNX Runtime, or Rust without Burn
 #[derive(Args)]
 #[command(after_help = "Examples:
   betavae export runs/default-1 --output model.onnx
   betavae export runs/default-1 --output encoder.onnx --part encoder
-  betavae export runs/default-1 --output model.safetensors")]
+  betavae export runs/default-1 --output model.safetensors
+  betavae export runs/default-1 --output model.pt")]
 pub struct Export {
     /// A run folder, one of its checkpoints, or a .safetensors file
     #[arg(value_name = "MODEL")]
@@ -285,6 +329,10 @@ pub enum ExportFormat {
     Onnx,
     /// For the crate betavae-web (.bvae)
     Program,
+    /// A state dict for disentangling-vae (.pt, .pth)
+    DisentanglingVae,
+    /// A state dict for PyTorch-VAE (.pt, .pth)
+    PytorchVae,
 }
 
 /// Parts of a model.

@@ -1,6 +1,8 @@
 //! A run's configuration: a recipe in TOML, changes to single keys, and the resolved whole that is
 //! written into the run folder. Nothing unknown passes silently.
 
+use std::path::PathBuf;
+
 use betavae_kernels::Precision;
 use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
@@ -53,6 +55,9 @@ pub struct TrainConfig {
     pub checkpoint_every: u64,
     /// How many of the newest checkpoints are kept; 0 keeps all.
     pub keep_checkpoints: usize,
+    /// Start from the weights of this MODEL, with a fresh optimiser; its network must be `model`'s.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub init: Option<PathBuf>,
     /// Whether checkpoints come with pictures of reconstructions and traversals.
     pub previews: bool,
     /// How layers multiply in training: `f32`, or `bf16` with sums in f32, which is faster on
@@ -68,6 +73,7 @@ impl Default for TrainConfig {
             log_every: 50,
             checkpoint_every: 1000,
             keep_checkpoints: 3,
+            init: None,
             previews: true,
             precision: Precision::F32,
         }
@@ -125,7 +131,10 @@ impl Config {
             _ => self.model.image = Some(image),
         }
         let network = Network::new(&self.model, image)?;
-        self.objective.resolve(network.signed_images());
+        self.objective.resolve(network.ends_in_tanh());
+        if network.ends_in_tanh() {
+            self.model.image_range = Some(network.image_range);
+        }
         self.check()
     }
 

@@ -25,6 +25,7 @@ pub mod objective;
 pub mod optimizer;
 pub mod random;
 pub mod scores;
+pub mod torch;
 pub mod train;
 
 pub use betavae_kernels::{Activation, Window};

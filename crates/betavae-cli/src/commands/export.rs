@@ -1,25 +1,28 @@
-//! `export`.
+//! `export` and `import`.
 
 use betavae::Device;
 use betavae::checkpoint::Trained;
 use betavae::data::Layout;
 use betavae::export::{self, Format, Part};
+use betavae::torch::{self, PeerLayout};
 
 use super::{extension, unknown_format};
-use crate::args::{Export, ExportFormat, ExportLayout, ExportPart};
-use crate::output::say;
+use crate::args::{Export, ExportFormat, ExportLayout, ExportPart, Import, PeerLayoutArg};
+use crate::output::{say, thousands};
 
 pub fn export(args: Export, device: &Device) -> anyhow::Result<()> {
+    let trained = Trained::load(&args.model, device)?;
     let format = match (args.format, extension(&args.output).as_str()) {
         (Some(format), _) => format,
         (None, "safetensors") => ExportFormat::Safetensors,
         (None, "onnx") => ExportFormat::Onnx,
         (None, "bvae") => ExportFormat::Program,
+        (None, "pt" | "pth") => state_dict_of(&trained)?,
         (None, _) => {
-            return Err(unknown_format(&args.output, ".safetensors, .onnx or .bvae, or --format"));
+            let known = ".safetensors, .onnx, .pt or .bvae, or --format";
+            return Err(unknown_format(&args.output, known));
         }
     };
-    let trained = Trained::load(&args.model, device)?;
     let part = match args.part {
         ExportPart::Encoder => Part::Encoder,
         ExportPart::Decoder => Part::Decoder,
@@ -31,6 +34,13 @@ pub fn export(args: Export, device: &Device) -> anyhow::Result<()> {
     };
     let (format, what) = match format {
         ExportFormat::Safetensors => (Format::Safetensors, "the model".to_owned()),
+        ExportFormat::DisentanglingVae => state_dict(PeerLayout::DisentanglingVae),
+        ExportFormat::PytorchVae => {
+            if trained.model.network().signed_images() {
+                say("note: images of this network lie in [-1, 1]: give it 2x - 1");
+            }
+            state_dict(PeerLayout::PytorchVae)
+        }
         ExportFormat::Program => (Format::Program, "the model as a program".to_owned()),
         ExportFormat::Onnx => {
             let (input, output) = match part {
@@ -43,5 +53,47 @@ pub fn export(args: Export, device: &Device) -> anyhow::Result<()> {
     };
     export::export(&trained, format, &args.output)?;
     say(&format!("wrote {what} to {}", args.output.display()));
+    Ok(())
+}
+
+fn state_dict(layout: PeerLayout) -> (Format, String) {
+    (Format::StateDict(layout), format!("a state dict for {}", layout.name()))
+}
+
+/// The state dict that a network can be written as.
+fn state_dict_of(trained: &Trained) -> anyhow::Result<ExportFormat> {
+    match PeerLayout::of(trained.metadata.config.model.architecture) {
+        Some(PeerLayout::DisentanglingVae) => Ok(ExportFormat::DisentanglingVae),
+        Some(PeerLayout::PytorchVae) => Ok(ExportFormat::PytorchVae),
+        None => Err(betavae::Error::Config {
+            message: "no program is known whose state dicts have this network".into(),
+            hint: "use .safetensors, whose names PyTorch understands, or .onnx".into(),
+        }
+        .into()),
+    }
+}
+
+pub fn import(args: Import, device: &Device) -> anyhow::Result<()> {
+    if extension(&args.output) != "safetensors" {
+        return Err(unknown_format(&args.output, ".safetensors"));
+    }
+    let layout = args.layout.map(|layout| match layout {
+        PeerLayoutArg::DisentanglingVae => PeerLayout::DisentanglingVae,
+        PeerLayoutArg::PytorchVae => PeerLayout::PytorchVae,
+    });
+    let imported = torch::import(&args.input, layout, &args.set, device)?;
+    let model = &imported.trained.model;
+    say(&format!(
+        "a model of {}: images {}, {} latents, {} parameters",
+        imported.layout.name(),
+        model.network().image,
+        model.latents(),
+        thousands(model.parameter_count()),
+    ));
+    for line in &imported.assumptions {
+        say(&format!("note: {line}"));
+    }
+    export::export(&imported.trained, Format::Safetensors, &args.output)?;
+    say(&format!("wrote the model to {}", args.output.display()));
     Ok(())
 }

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use betavae::Device;
+use betavae::checkpoint::Trained;
 use betavae::config::Config;
 use betavae::data;
 use betavae::evaluate::{Evaluation, encode, evaluate, subset};
@@ -52,6 +53,12 @@ pub fn train(args: Train, device: &Device) -> anyhow::Result<ExitCode> {
     }
     if let Some(labels) = config.data.labels.as_mut().filter(|labels| labels.exists()) {
         *labels = std::path::absolute(&*labels)?;
+    }
+    if let Some(init) = &mut config.train.init {
+        *init = std::path::absolute(&*init)?;
+        let own_network =
+            args.recipe.is_none() && !args.set.iter().any(|c| c.starts_with("model."));
+        continue_from(&mut config, own_network, device)?;
     }
     let data = open(&config.data, config.seed)?;
     let batch_is_given =
@@ -203,16 +210,43 @@ fn introduce(run: &Run) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// What a recipe leaves open is taken from the model whose weights the run starts from: the network, unless
+/// the user described one; the likelihood; the size of image files.
+fn continue_from(config: &mut Config, own_network: bool, device: &Device) -> anyhow::Result<()> {
+    let Some(init) = &config.train.init else { return Ok(()) };
+    let trained = Trained::load(init, device)?;
+    let theirs = trained.metadata.config;
+    if own_network {
+        config.model = theirs.model;
+    }
+    if config.objective.likelihood.is_none() {
+        config.objective.likelihood = theirs.objective.likelihood;
+        config.objective.sigma = config.objective.sigma.or(theirs.objective.sigma);
+    }
+    if config.data.path.as_deref().is_some_and(data::can_resize) {
+        let image = trained.model.network().image;
+        config.data.size.get_or_insert([image.height, image.width]);
+        if [1, 3].contains(&image.channels) {
+            config.data.channels.get_or_insert(image.channels);
+        }
+    }
+    Ok(())
+}
+
 /// The flags that are short for `--set`, then the changes themselves.
 fn changes(args: &Train) -> Vec<String> {
     let mut changes = Vec::new();
     if let Some(data) = &args.data {
-        let known = data::NAMES.iter().any(|(name, _)| name == data);
+        let rendered = data::NAMES.iter().any(|(name, _)| name == data);
+        let known = rendered || data::sets::OfficialSet::find(data).is_some();
         let (key, other) = if known { ("name", "path") } else { ("path", "name") };
         changes.push(format!("data.{key}={}", toml_string(data)));
         // The recipe's own data gives way.
         changes.push(format!("data.{other}="));
     }
+    changes.extend(
+        args.init.iter().map(|init| format!("train.init={}", toml_string(&init.to_string_lossy()))),
+    );
     changes.extend(args.steps.map(|steps| format!("train.steps={steps}")));
     changes.extend(args.seed.map(|seed| format!("seed={seed}")));
     changes.extend(args.set.iter().cloned());

@@ -4,6 +4,7 @@
 //! | --- | --- |
 //! | safetensors | betavae itself, and PyTorch: tensors with PyTorch's names and layouts, the configuration beside them |
 //! | onnx | ONNX Runtime and everything else that reads ONNX, in other languages and in browsers |
+//! | state dict | the peers whose networks exist here: `torch.load` reads it |
 //! | program | the crate `betavae-web`: encoding and decoding in Rust or WASM without a tensor library |
 
 mod onnx;
@@ -17,6 +18,7 @@ use crate::checkpoint::{self, Trained};
 use crate::data::Layout;
 use crate::error::Result;
 use crate::files::write_atomically;
+use crate::torch::{self, PeerLayout};
 
 /// What to write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,12 +29,14 @@ pub enum Format {
     Onnx(Part, Layout),
     /// A [`betavae_web::Program`].
     Program,
+    /// A state dict of a peer, as `torch.save` writes it.
+    StateDict(PeerLayout),
 }
 
 /// Writes a model to a file, completely or not at all.
 ///
 /// # Errors
-/// If the disk does.
+/// If the format cannot hold such a network, or the disk fails.
 pub fn export(trained: &Trained, format: Format, path: &Path) -> Result<()> {
     let bytes = match format {
         Format::Safetensors => checkpoint::model_bytes(&trained.model, &trained.metadata)?,
@@ -41,6 +45,7 @@ pub fn export(trained: &Trained, format: Format, path: &Path) -> Result<()> {
             let properties = [("betavae", description.as_str()), ("image_range", "0..1")];
             onnx::onnx(&trained.model.to_program(), part, layout, &properties)?
         }
+        Format::StateDict(layout) => torch::state_dict(trained, layout)?,
         Format::Program => trained.model.to_program().to_bytes(),
     };
     write_atomically(path, &bytes)

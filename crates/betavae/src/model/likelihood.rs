@@ -12,7 +12,7 @@ pub enum Likelihood {
     /// (then it is the usual binary cross-entropy, not a density).
     Bernoulli,
     /// Each value is normal around the decoder's output with this standard deviation, in the scale
-    /// the network sees: [0, 1], or [-1, 1] where it ends in tanh.
+    /// the network sees: [0, 1] or [-1, 1].
     Gaussian {
         /// Standard deviation, > 0.
         sigma: f64,

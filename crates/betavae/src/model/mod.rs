@@ -17,7 +17,8 @@ pub use flops::{Convolution, Flops};
 pub use layers::{BatchNorm, Conv2d, ConvTranspose2d, Linear, Pass};
 pub use likelihood::Likelihood;
 pub use network::{
-    Architecture, Conv, ConvTranspose, DecoderSpec, EncoderSpec, ModelConfig, Network, Norm,
+    Architecture, Conv, ConvTranspose, DecoderSpec, EncoderSpec, ImageRange, ModelConfig, Network,
+    Norm,
 };
 pub use weights::{NamedTensor, values};
 
@@ -116,9 +117,9 @@ impl BetaVae {
         seed: u64,
         device: &Device,
     ) -> Result<Self> {
-        if network.signed_images() && likelihood == Likelihood::Bernoulli {
+        if network.ends_in_tanh() && likelihood == Likelihood::Bernoulli {
             return Err(Error::config(
-                "a network that ends in tanh makes means in [-1, 1], not Bernoulli logits",
+                "a network that ends in tanh makes means, not Bernoulli logits",
                 "use --set objective.likelihood=gaussian with this architecture",
             ));
         }

@@ -41,6 +41,16 @@ pub enum Norm {
     Batch,
 }
 
+/// The scale of the pixels that a network sees.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ImageRange {
+    /// [0, 1], as images are everywhere else.
+    Unit,
+    /// [-1, 1]: what a tanh can reach.
+    Signed,
+}
+
 /// The `[model]` table: an architecture and what may be chosen about it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -66,6 +76,10 @@ pub struct ModelConfig {
     /// Linear layers between the convolutions and the latents (`custom`; default \[256\]).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub hidden: Option<Vec<usize>>,
+    /// Scale of the pixels inside the network (`pytorch-vae`): `signed`, the default there, or `unit`, as
+    /// PyTorch-VAE's own training has it, whose tanh then makes values that no image has.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub image_range: Option<ImageRange>,
     /// Shape [H, W, C] of the images; taken from the data set.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub image: Option<ImageShape>,
@@ -85,6 +99,7 @@ impl Default for ModelConfig {
             activation: None,
             norm: None,
             hidden: None,
+            image_range: None,
             image: None,
         }
     }
@@ -171,6 +186,8 @@ pub struct Network {
     pub latents: usize,
     /// Normalisation after convolutions.
     pub norm: Norm,
+    /// Scale of the pixels inside.
+    pub image_range: ImageRange,
     /// Image to posterior.
     pub encoder: EncoderSpec,
     /// Latents to image.
@@ -233,6 +250,7 @@ impl Network {
                 let window = Window { stride: 1, padding: 1 };
                 decoder.output = Some(Conv { filters: image.channels, kernel: 3, window });
                 decoder.output_activation = Activation::Tanh;
+                network.image_range = config.image_range.unwrap_or(ImageRange::Signed);
                 Ok(network)
             }
             Architecture::Custom => {
@@ -287,6 +305,7 @@ impl Network {
             image,
             latents: config.latents,
             norm: Norm::None,
+            image_range: ImageRange::Unit,
             decoder: DecoderSpec {
                 hidden: hidden.iter().rev().copied().collect(),
                 start,
@@ -311,7 +330,59 @@ impl Network {
 
     /// Whether the network makes and takes images scaled to [-1, 1] instead of [0, 1].
     pub fn signed_images(&self) -> bool {
+        self.image_range == ImageRange::Signed
+    }
+
+    /// Whether the decoder makes means, which can be no logits.
+    pub fn ends_in_tanh(&self) -> bool {
         self.decoder.output_activation == Activation::Tanh
+    }
+
+    /// What distinguishes it from others, for messages.
+    pub(crate) fn summary(&self) -> String {
+        let convs: Vec<_> = self.encoder.convs.iter().map(|conv| conv.filters).collect();
+        let (hidden, range) = (&self.encoder.hidden, self.image_range);
+        let (image, latents, norm) = (self.image, self.latents, self.norm);
+        format!(
+            "convolutions {convs:?}, hidden {hidden:?}, norm {norm:?}, {latents} latents, images {image} \
+             ({range:?})"
+        )
+        .to_lowercase()
+    }
+
+    /// Number of values in weights, biases and averages, or nothing if that is astronomical.
+    pub(crate) fn values(&self) -> Option<usize> {
+        let product = |factors: &[usize]| {
+            factors.iter().try_fold(1_usize, |all, factor| all.checked_mul(*factor))
+        };
+        let linear = |from: usize, to: usize| product(&[from, to])?.checked_add(to);
+        let mut all = Vec::new();
+        let mut channels = self.image.channels;
+        let start = self.decoder.start;
+        let layers = self.encoder.convs.iter().map(|conv| (conv.filters, conv.kernel));
+        let layers =
+            layers.chain(self.decoder.convs.iter().map(|conv| (conv.filters, conv.kernel)));
+        let layers = layers.chain(self.decoder.output.map(|conv| (conv.filters, conv.kernel)));
+        let layers: Vec<_> = layers.collect();
+        for (i, &(filters, kernel)) in layers.iter().enumerate() {
+            if i == self.encoder.convs.len() {
+                channels = start.channels;
+            }
+            // Four values per channel; the layer that makes the image has none.
+            let normalised = self.norm == Norm::Batch && i + 1 < layers.len();
+            let others = if normalised { 5 } else { 1 };
+            let weights = product(&[channels, filters, kernel, kernel])?;
+            all.push(weights.checked_add(product(&[others, filters])?)?);
+            channels = filters;
+        }
+        let features = product(&[start.height, start.width, start.channels])?;
+        let stack = |from: usize, hidden: &[usize], to: usize| {
+            let widths: Vec<usize> = [&[from], hidden, &[to]].concat();
+            widths.windows(2).map(|pair| linear(pair[0], pair[1])).collect::<Option<Vec<_>>>()
+        };
+        all.extend(stack(features, &self.encoder.hidden, 2 * self.latents)?);
+        all.extend(stack(self.latents, &self.decoder.hidden, features)?);
+        all.into_iter().try_fold(0_usize, usize::checked_add)
     }
 }
 
@@ -339,12 +410,13 @@ fn too_small(image: ImageShape, network: &str, side: usize) -> Error {
 
 fn check_options(config: &ModelConfig) -> Result<()> {
     use Architecture::{Custom, PytorchVae};
-    let options: [(&str, bool, &[Architecture]); 5] = [
+    let options: [(&str, bool, &[Architecture]); 6] = [
         ("widths", config.widths.is_some(), &[PytorchVae, Custom]),
         ("kernel", config.kernel.is_some(), &[Custom]),
         ("activation", config.activation.is_some(), &[Custom]),
         ("norm", config.norm.is_some(), &[Custom]),
         ("hidden", config.hidden.is_some(), &[Custom]),
+        ("image_range", config.image_range.is_some(), &[PytorchVae]),
     ];
     for (option, set, owners) in options {
         if set && !owners.contains(&config.architecture) {

@@ -67,6 +67,8 @@ mod tests {
             (custom, [20, 12, 2], Likelihood::Bernoulli),
         ] {
             let model = BetaVae::new(&config, likelihood, image.into(), 3, &device).unwrap();
+            let all: usize = model.to_named_tensors().iter().map(|t| t.values.len()).sum();
+            assert_eq!(model.network().values(), Some(all), "{config:?}");
             let program = model.to_program();
             let words = program.to_words();
             assert_eq!(Program::from_words(&words).as_ref(), Ok(&program), "{config:?}");

@@ -85,8 +85,8 @@ pub(crate) const B_KEYS: [&str; 4] = ["gamma", "c_min", "c_max", "c_steps"];
 impl ObjectiveConfig {
     /// Fills in the defaults, so that the written configuration says everything.
     ///
-    /// `signed_images`: whether the network ends in tanh.
-    pub fn resolve(&mut self, signed_images: bool) {
+    /// `ends_in_tanh`: whether the network makes means.
+    pub fn resolve(&mut self, ends_in_tanh: bool) {
         match self.kind {
             Kind::H => {
                 self.beta.get_or_insert(4.0);
@@ -100,7 +100,7 @@ impl ObjectiveConfig {
             }
         }
         let likelihood =
-            if signed_images { LikelihoodKind::Gaussian } else { LikelihoodKind::Bernoulli };
+            if ends_in_tanh { LikelihoodKind::Gaussian } else { LikelihoodKind::Bernoulli };
         if *self.likelihood.get_or_insert(likelihood) == LikelihoodKind::Gaussian {
             self.sigma.get_or_insert(1.0);
         }

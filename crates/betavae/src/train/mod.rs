@@ -8,15 +8,18 @@ mod run;
 
 pub use run::{Observer, Outcome, Run};
 
+use std::fs;
 use std::sync::Arc;
 
 use burn::module::Module;
 use burn::tensor::{Device, Tensor, TensorData};
 
+use crate::checkpoint::Trained;
 use crate::config::Config;
 use crate::data::order::Order;
 use crate::data::{Dataset, read_batch};
-use crate::error::{Error, Result};
+use crate::error::{Error, IoContext, Result};
+use crate::files;
 use crate::model::{BetaVae, NamedTensor, Pass};
 use crate::objective::{Loss, Objective, Terms};
 use crate::optimizer::{NamedGradients, Optimizer};
@@ -51,21 +54,61 @@ pub struct Trainer {
     optimizer: Optimizer,
     step: u64,
     device: Device,
+    /// SHA-256 of the file whose weights it started from.
+    init_sha256: Option<String>,
 }
 
 impl Trainer {
-    /// A fresh model for `data`. The configuration is resolved against the data set's image shape.
+    /// A model for `data` with fresh weights, or those of `train.init`. The configuration is resolved against
+    /// the data set's image shape.
     ///
     /// # Errors
-    /// If the configuration is not valid or does not fit the data.
-    pub fn new(mut config: Config, data: Arc<dyn Dataset>, device: &Device) -> Result<Self> {
+    /// If the configuration is not valid or does not fit the data, or the weights do not fit it.
+    pub fn new(config: Config, data: Arc<dyn Dataset>, device: &Device) -> Result<Self> {
+        let mut trainer = Self::with_fresh_weights(config, data, device)?;
+        if let Some(path) = trainer.config.train.init.clone() {
+            let trained = Trained::load(&path, &device.clone().inner())?;
+            let network = trainer.model().network();
+            if trained.model.network() != network {
+                return Err(Error::Mismatch {
+                    what: format!("{} has another network than [model]", path.display()),
+                    expected: network.summary(),
+                    found: trained.model.network().summary(),
+                    hint: "`betavae train --init MODEL` without a recipe takes MODEL's own network"
+                        .into(),
+                });
+            }
+            let content = fs::read(&trained.path).context("read", &trained.path)?;
+            trainer.init_sha256 = Some(files::sha256(&content));
+            let fresh = trainer.config.build_model(&device.clone().inner())?;
+            let tensors = trained.model.to_named_tensors();
+            trainer.model = Some(fresh.with_named_tensors(tensors)?.train());
+        }
+        Ok(trainer)
+    }
+
+    fn with_fresh_weights(
+        mut config: Config,
+        data: Arc<dyn Dataset>,
+        device: &Device,
+    ) -> Result<Self> {
         config.resolve(data.shape())?;
         let order = Order::new(config.data.order, config.seed, data.len(), config.train.batch)?;
         let (objective, _) = config.objective()?;
         let model = config.build_model(&device.clone().inner())?.train();
         let optimizer = Optimizer::new(config.optimizer.clone());
         let device = device.clone().autodiff();
-        Ok(Self { config, data, order, objective, model: Some(model), optimizer, step: 0, device })
+        Ok(Self {
+            config,
+            data,
+            order,
+            objective,
+            model: Some(model),
+            optimizer,
+            step: 0,
+            device,
+            init_sha256: None,
+        })
     }
 
     /// Puts back parameters, optimiser state and step.

@@ -18,6 +18,9 @@ pub(super) struct Provenance {
     data_sha256: String,
     images: usize,
     parameters: usize,
+    /// Of the file whose weights it started from.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    init_sha256: Option<String>,
     device: String,
     threads: usize,
     machine: Machine,
@@ -56,6 +59,7 @@ impl Provenance {
             data_sha256: data_sha256.to_owned(),
             images: trainer.data().len(),
             parameters: trainer.model().parameter_count(),
+            init_sha256: trainer.init_sha256.clone(),
             device: "cpu".into(),
             threads: rayon::current_num_threads(),
             machine: Machine {

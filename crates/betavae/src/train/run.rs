@@ -139,10 +139,14 @@ impl Run {
         let mut config = Self::config(folder)?;
         let lock = lock(folder)?;
         config.train.steps = steps.unwrap_or(config.train.steps);
-        let mut trainer = Trainer::new(config, data, device)?;
-        let data_sha256 = trainer.data().fingerprint()?;
         let checkpoints = folder.join("checkpoints");
         let (newest, warnings) = checkpoint::newest(&checkpoints)?;
+        // With a checkpoint there is no need of the file that the run once started from.
+        let mut trainer = match newest {
+            Some(_) => Trainer::with_fresh_weights(config, data, device)?,
+            None => Trainer::new(config, data, device)?,
+        };
+        let data_sha256 = trainer.data().fingerprint()?;
         let metrics_path = folder.join("metrics.csv");
         let image_values = trainer.data().shape().values();
         let (metrics, window) = match newest {

@@ -1,0 +1,108 @@
+//! Checkpoints of PyTorch programs, in and out.
+//!
+//! | module | what it is |
+//! | --- | --- |
+//! | `read` | tensors by name, from every container that `torch.save` has written |
+//! | `write` | a state dict that `torch.load` accepts |
+//! | `layout` | how two peers name and arrange what is a [`crate::model::BetaVae`] here |
+//!
+//! Nothing in a file is executed: a pickle is read as data, objects other than containers, numbers and
+//! tensors become their name, and where the weights should be, such a name is an error.
+
+mod layout;
+mod read;
+#[cfg(test)]
+mod tests;
+mod write;
+
+pub use layout::PeerLayout;
+
+use std::path::Path;
+
+use crate::Device;
+use crate::checkpoint::{Metadata, Trained};
+use crate::config::Config;
+use crate::error::{Error, Result};
+use crate::model::Network;
+
+/// A model of another program as one of ours.
+#[derive(Debug)]
+pub struct Imported {
+    /// The model, with a configuration that says what is known of it.
+    pub trained: Trained,
+    /// Which program it comes from.
+    pub layout: PeerLayout,
+    /// What the file does not say, and what was put there instead, a line each.
+    pub assumptions: Vec<String>,
+}
+
+/// Reads the weights of disentangling-vae (`model.pt`) or PyTorch-VAE (`.ckpt`, or a state dict).
+///
+/// Network, image shape and number of latents follow from the shapes of the tensors. A `specs.json`
+/// beside a `model.pt` is used where it says more. `changes` are of the form `section.key=value` and say
+/// what the file cannot, such as `objective.beta=10`.
+///
+/// # Errors
+/// If the file is damaged, holds something other than tensors among the weights, or is of another network.
+pub fn import(
+    path: &Path,
+    layout: Option<PeerLayout>,
+    changes: &[String],
+    device: &Device,
+) -> Result<Imported> {
+    let file = read::open(path)?;
+    let (layout, prefix) = match layout {
+        Some(layout) => (layout, file.prefix_of(layout.marker())?),
+        None => file.detect()?,
+    };
+    let tensors = file.tensors(&prefix)?;
+    let wrap = |error: Error| Error::file_hint(path, error.to_string(), error.hint().unwrap_or(""));
+    let (recipe, assumptions) = layout.recipe(&tensors, path)?;
+    let (mut config, dropped) = Config::from_recipe(&recipe, changes)?;
+    debug_assert!(dropped.is_empty() || !changes.is_empty());
+    let image = config.model.image.unwrap_or_else(|| unreachable!("every layout's recipe has it"));
+    config.resolve(image)?;
+    let network = Network::new(&config.model, image)?;
+    // Shapes of empty tensors could ask for any amount of memory.
+    let values = tensors.values().map(|tensor| tensor.values.len()).sum();
+    if network.values().is_none_or(|needed| needed > values) {
+        let reason = format!("its tensors have {values} values, fewer than their network needs");
+        return Err(Error::file_hint(path, reason, "is the file complete?"));
+    }
+    let model = config.build_model(device)?;
+    let tensors = layout.to_ours(tensors, model.network()).map_err(wrap)?;
+    let model = model.with_named_tensors(tensors).map_err(wrap)?;
+    let metadata = Metadata {
+        version: env!("CARGO_PKG_VERSION").into(),
+        step: 0,
+        kl_per_latent: Vec::new(),
+        config,
+    };
+    let trained = Trained { model, metadata, path: path.to_owned() };
+    check_finite(&trained)?;
+    Ok(Imported { trained, layout, assumptions })
+}
+
+/// The model as a state dict of a peer, in the zip format of `torch.save`.
+///
+/// # Errors
+/// If the peer has no such network.
+pub fn state_dict(trained: &Trained, layout: PeerLayout) -> Result<Vec<u8>> {
+    let network = trained.model.network();
+    layout.check(network)?;
+    let tensors = layout.to_theirs(trained.model.to_named_tensors(), network)?;
+    write::state_dict(&tensors, &layout.counters(network), trained.metadata.step)
+}
+
+/// A network of NaNs loads without complaint and shows nothing; better to say so at once.
+fn check_finite(trained: &Trained) -> Result<()> {
+    let tensors = trained.model.to_named_tensors();
+    match tensors.iter().find(|tensor| tensor.values.iter().any(|value| !value.is_finite())) {
+        None => Ok(()),
+        Some(tensor) => Err(Error::file_hint(
+            &trained.path,
+            format!("{} holds values that are infinite or not numbers", tensor.name),
+            "the training of this model diverged",
+        )),
+    }
+}
