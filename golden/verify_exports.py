@@ -3,7 +3,8 @@
 
 Trains every preset network for a few steps on random images (odd sizes among them), exports it and
 compares with `betavae encode` and `betavae decode`: ONNX with onnx.checker and ONNX Runtime in batches of
-1, 3 and 9 images in both layouts; safetensors with load_in_pytorch.py, if PyTorch is there.
+1, 3 and 9 images in both layouts; if PyTorch is there, safetensors with load_in_pytorch.py, and state dicts
+with the networks of crates/betavae/fixtures/weights/peers.py.
 
     python golden/verify_exports.py target/release/betavae
 """
@@ -67,7 +68,7 @@ def check(binary, folder, name, shape, changes):
     assert worst < 1e-5, f"{name}: {worst}"
     size = path.stat().st_size
     print(f"{name:<18}{'x'.join(map(str, shape)):<10}ONNX within {worst:.1e}, {size / 1e6:.1f} MB", flush=True)
-    if name == "burgess":
+    if name in ("burgess", "pytorch-vae"):
         torch_check(folder, betavae, name, pixels, codes, decoded)
 
 
@@ -75,20 +76,33 @@ def torch_check(folder, betavae, name, pixels, codes, decoded):
     try:
         import torch
     except ImportError:
-        print("PyTorch is not there: safetensors not checked")
+        print("PyTorch is not there: safetensors and state dicts not checked")
         return
-    sys.path.insert(0, str(Path(__file__).parent))
+    here = Path(__file__).parent
+    sys.path[:0] = [str(here), str(here.parent / "crates/betavae/fixtures/weights")]
     from load_in_pytorch import load
+    from peers import Collection, Disentangling
 
     betavae("export", name, "--output", "model.safetensors")
-    model = load(folder / "model.safetensors")
-    with torch.no_grad():
-        mean, log_var = model.encode(torch.from_numpy(pixels.transpose(0, 3, 1, 2)))
-        image = model.decode(mean).numpy().transpose(0, 2, 3, 1)
-    pairs = [(mean.numpy(), codes["mean"]), (log_var.numpy(), codes["log_var"]), (image, decoded)]
-    worst = max(np.abs(found - wanted).max() for found, wanted in pairs)
-    assert worst < 1e-5, worst
-    print(f"{name:<28}PyTorch from safetensors within {worst:.1e}", flush=True)
+    betavae("export", name, "--output", "model.pt")
+    state = torch.load(folder / "model.pt", weights_only=True)
+    channels, latents = pixels.shape[-1], codes["mean"].shape[1]
+    signed = name == "pytorch-vae"
+    peer = Collection(channels, [32, 64, 128, 256, 512], latents) if signed else Disentangling(channels, 64, latents)
+    peer.load_state_dict(state)  # strict
+    models = {"state dict": peer.eval()}
+    if not signed:
+        models["safetensors"] = load(folder / "model.safetensors")
+    for kind, model in models.items():
+        with torch.no_grad():
+            images = torch.from_numpy(pixels.transpose(0, 3, 1, 2))
+            mean, log_var = model.encode(2 * images - 1 if signed else images)
+            image = model.decode(mean).numpy().transpose(0, 2, 3, 1)
+            image = image / 2 + 0.5 if signed else image
+        pairs = [(mean.numpy(), codes["mean"]), (log_var.numpy(), codes["log_var"]), (image, decoded)]
+        worst = max(np.abs(found - wanted).max() / max(1, np.abs(wanted).max()) for found, wanted in pairs)
+        assert worst < 1e-5, worst
+        print(f"{name:<28}PyTorch from {kind} within {worst:.1e}", flush=True)
 
 
 def main():

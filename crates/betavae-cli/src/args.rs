@@ -124,7 +124,7 @@ pub struct Encode {
     #[arg(long, value_name = "INPUT")]
     pub input: String,
 
-    /// Where to write: .npz, .csv, or .npy for the means alone
+    /// Where to write: .npz, .csv, .parquet, or .npy for the means alone
     #[arg(long, value_name = "FILE")]
     pub output: PathBuf,
 

@@ -5,7 +5,11 @@
 //! | --- | --- |
 //! | `.npz` | `mean` and `log_var` [N, D] f32; `indices` `[N]` of the images, if asked for; `files` `[N]`, their names, if they have some |
 //! | `.npy` | the means [N, D] f32 alone |
+//! | `.parquet` | a row per image, with the columns of the `.csv` (cargo feature `parquet`) |
 //! | `.csv` | a line per image: `index`, `file` if images have names, `mean_0` .., `log_var_0` .. |
+
+#[cfg(feature = "parquet")]
+mod parquet;
 
 use std::io::{BufRead, BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
@@ -16,6 +20,10 @@ use crate::files::{Atomic, Spool};
 use crate::npz::{Element, NpzWriter, header};
 
 /// The endings [`CodesWriter`] knows.
+#[cfg(feature = "parquet")]
+pub const FORMATS: [&str; 4] = ["npz", "npy", "csv", "parquet"];
+/// The endings [`CodesWriter`] knows.
+#[cfg(not(feature = "parquet"))]
 pub const FORMATS: [&str; 3] = ["npz", "npy", "csv"];
 
 /// Posterior parameters of some images of a data set, as they go to a file.
@@ -42,6 +50,8 @@ enum Format {
     Npz(Box<Npz>),
     Npy(BufWriter<Atomic>),
     Csv(Box<csv::Writer<Atomic>>),
+    #[cfg(feature = "parquet")]
+    Parquet(Box<parquet::Table>),
 }
 
 /// Arrays of an `.npz` file lie one after the other, so they wait in temporary files.
@@ -76,6 +86,8 @@ impl CodesWriter {
                 Format::Npy(file)
             }
             "csv" => Format::Csv(Box::new(csv::Writer::from_writer(Atomic::create(path)?))),
+            #[cfg(feature = "parquet")]
+            "parquet" => Format::Parquet(Box::new(parquet::Table::create(path, latents)?)),
             _ => {
                 return Err(Error::config(
                     format!("{}: the ending does not say how to write codes", path.display()),
@@ -113,6 +125,8 @@ impl CodesWriter {
             Format::Npy(file) => {
                 file.write_all(bytemuck::cast_slice(&codes.mean)).context("write", path)
             }
+            #[cfg(feature = "parquet")]
+            Format::Parquet(table) => table.write(rows),
             Format::Csv(file) => {
                 let latents = codes.latents;
                 let mut line = || -> csv::Result<()> {
@@ -161,6 +175,8 @@ impl CodesWriter {
                 let file = file.into_inner().map_err(|error| error.into_error());
                 file.context("write", &path)?.finish()
             }
+            #[cfg(feature = "parquet")]
+            Format::Parquet(table) => table.finish(),
             Format::Csv(file) => {
                 let file = file.into_inner().map_err(|error| error.into_error());
                 file.context("write", &path)?.finish()
@@ -248,6 +264,26 @@ mod tests {
         assert_eq!(std::fs::read_dir(&folder).unwrap().count(), 3);
     }
 
+    #[cfg(feature = "parquet")]
+    #[test]
+    fn a_table_holds_every_row() {
+        use ::parquet::file::reader::{FileReader, SerializedFileReader};
+        let folder = tempfile::tempdir().unwrap();
+        for (files, names) in [(&["x,y", "b", "c"][..], true), (&[], false)] {
+            let path = folder.path().join("a.parquet");
+            write(&path, files).unwrap();
+            let reader = SerializedFileReader::new(std::fs::File::open(&path).unwrap()).unwrap();
+            let rows: Vec<String> =
+                reader.get_row_iter(None).unwrap().map(|row| row.unwrap().to_string()).collect();
+            let file = if names { "file: \"c\", " } else { "" };
+            let last = format!(
+                "{{index: 20, {file}mean_0: 5.0, mean_1: 6.5, log_var_0: -5.0, log_var_1: -6.5}}"
+            );
+            assert_eq!((rows.len(), &rows[2]), (3, &last));
+        }
+        assert_eq!(std::fs::read_dir(&folder).unwrap().count(), 1);
+    }
+
     #[test]
     fn an_incomplete_file_never_appears() {
         let folder = tempfile::tempdir().unwrap();
@@ -259,7 +295,7 @@ mod tests {
             assert!(error.ends_with("expected the codes of 3 images, found 0"), "{error}");
             assert_eq!(std::fs::read(&path).unwrap(), b"old");
         }
-        assert_eq!(std::fs::read_dir(&folder).unwrap().count(), 3);
+        assert_eq!(std::fs::read_dir(&folder).unwrap().count(), FORMATS.len());
         let error = CodesWriter::create(Path::new("a.txt"), 3, 2, false).err().unwrap();
         assert!(error.hint().unwrap().contains(".npz, .npy, .csv"));
     }
