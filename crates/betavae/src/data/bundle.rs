@@ -90,6 +90,19 @@ impl Bundle {
         Ok(bundle)
     }
 
+    /// The files in the folder or archive `path` whose names are `wanted`, sorted by name.
+    ///
+    /// # Errors
+    /// If two files have the same name.
+    pub(super) fn sorted(path: &Path, wanted: impl Fn(&Path) -> bool) -> Result<Self> {
+        let mut bundle = match path.is_dir() {
+            true => Self::folder(path, wanted)?,
+            false => Self::archive(path, wanted)?,
+        };
+        bundle.sort()?;
+        Ok(bundle)
+    }
+
     fn add(&mut self, archive: &Path, wanted: &dyn Fn(&Path) -> bool) -> Result<()> {
         let path = match archive.as_os_str().is_empty() {
             true => self.path.clone(),

@@ -105,6 +105,11 @@ impl Images for Decoder {
     }
 }
 
+/// The files of a bundle as images of one shape.
+pub(super) fn images(bundle: Bundle, geometry: Geometry, shape: ImageShape) -> Box<dyn Images> {
+    Box::new(Decoder { encoded: Box::new(Files { bundle, done: 0 }), geometry, shape })
+}
+
 /// The files of a bundle, and how many of them are decoded.
 struct Files {
     bundle: Bundle,

@@ -6,8 +6,8 @@
 
 use std::path::Path;
 
+use super::super::bundle::Bundle;
 use super::super::reader::Images;
-use super::bundle::Bundle;
 use super::matlab;
 use super::raw::{MAX_VALUES, Raw, image_shape};
 use crate::error::{Error, Result};
@@ -16,15 +16,15 @@ use crate::error::{Error, Result};
 pub(super) const SIZE: [usize; 2] = [64, 64];
 
 /// Whether a file in a folder or archive is a car.
-pub(super) fn is_car(name: &str) -> bool {
-    let file = name.rsplit('/').next().unwrap_or(name);
+pub(super) fn is_car(name: &Path) -> bool {
+    let file = name.file_name().and_then(|file| file.to_str()).unwrap_or_default();
     file.starts_with("car_") && file.ends_with("_mesh.mat")
 }
 
 /// Opens the cars in `bundle`, of which there is at least one.
-pub(super) fn open(path: &Path, mut bundle: Bundle) -> Result<Raw> {
-    let cars = bundle.names().len();
-    let first = Car::read(&mut bundle, 0)?;
+pub(super) fn open(path: &Path, bundle: Bundle) -> Result<Raw> {
+    let cars = bundle.len();
+    let first = Car::read(&bundle, 0)?;
     let [height, width, channels, azimuths, elevations] = first.axes;
     let shape = image_shape(path, [height, width, channels])?;
     let len = cars.checked_mul(azimuths).and_then(|x| x.checked_mul(elevations));
@@ -50,7 +50,7 @@ struct Car {
 }
 
 impl Car {
-    fn read(bundle: &mut Bundle, index: usize) -> Result<Self> {
+    fn read(bundle: &Bundle, index: usize) -> Result<Self> {
         let place = bundle.place(index);
         let array = matlab::read(&place, &bundle.read(index)?, "im")?;
         match <[usize; 5]>::try_from(array.axes) {
@@ -96,7 +96,7 @@ impl Images for Cars {
             let view = self.next % views;
             if view == 0 && self.next > 0 {
                 let index = self.next / views;
-                self.car = Car::read(&mut self.bundle, index)?;
+                self.car = Car::read(&self.bundle, index)?;
                 if self.car.axes != self.axes {
                     return Err(wrong_axes(&self.bundle.place(index), &self.car.axes));
                 }

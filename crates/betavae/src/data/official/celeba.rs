@@ -8,9 +8,9 @@ use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 
+use super::super::bundle::Bundle;
 use super::super::reader::Opened;
 use super::super::{DataConfig, FactorTable};
-use super::bundle::Bundle;
 use super::raw::MAX_VALUES;
 use super::{Split, pictures};
 use crate::error::{Error, IoContext, Result};
@@ -22,8 +22,8 @@ const PARTITION: &str = "list_eval_partition.txt";
 const MAX_LINE: u64 = 4096;
 
 /// Whether a file in an archive or folder is an aligned image.
-pub(super) fn is_face(name: &str) -> bool {
-    let file = name.rsplit('/').next().unwrap_or(name);
+pub(super) fn is_face(name: &Path) -> bool {
+    let file = name.file_name().and_then(|file| file.to_str()).unwrap_or_default();
     let number = file.strip_suffix(".jpg").or(file.strip_suffix(".png"));
     number.is_some_and(|number| number.len() == 6 && number.bytes().all(|x| x.is_ascii_digit()))
 }
@@ -51,7 +51,7 @@ pub(super) fn open(
         };
         let parts = rows(&partition, Lines::open(&partition)?, 1, &bundle)?;
         bundle.keep(|index| parts[index] == wanted);
-        if bundle.names().len() == 0 {
+        if bundle.len() == 0 {
             return Err(Error::file(&partition, "none of the images is in this part"));
         }
     }
@@ -75,10 +75,10 @@ fn attributes(path: &Path, bundle: &Bundle) -> Result<FactorTable> {
 
 /// The numbers behind the names of the bundle's files, [N, columns].
 fn rows(path: &Path, mut lines: Lines, columns: usize, bundle: &Bundle) -> Result<Vec<f64>> {
-    let file = |name: &str| name.rsplit('/').next().unwrap_or(name).to_owned();
+    let file = |name: &Path| name.file_name().unwrap_or_default().to_string_lossy().into_owned();
     let positions: HashMap<String, usize> =
         bundle.names().enumerate().map(|(position, name)| (file(name), position)).collect();
-    let size = positions.len().checked_mul(columns).filter(|size| *size <= MAX_VALUES);
+    let size = bundle.len().checked_mul(columns).filter(|size| *size <= MAX_VALUES);
     let Some(size) = size.filter(|size| *size > 0) else {
         return Err(Error::file(path, format!("{columns} columns are not plausible")));
     };
@@ -99,7 +99,7 @@ fn rows(path: &Path, mut lines: Lines, columns: usize, bundle: &Bundle) -> Resul
     match values.iter().position(|value| value.is_nan()) {
         None => Ok(values),
         Some(at) => {
-            let name = bundle.names().nth(at / columns).unwrap_or_default();
+            let name = bundle.name(at / columns).display();
             Err(Error::file(path, format!("it has no line about `{name}`")))
         }
     }

@@ -5,28 +5,28 @@
 
 use std::path::Path;
 
+use super::super::bundle::Bundle;
 use super::super::reader::Opened;
 use super::super::{DataConfig, FactorTable};
-use super::bundle::Bundle;
 use super::pictures;
 use crate::error::{Error, Result};
 
 /// Whether a file is the rendering of a chair.
-pub(super) fn is_chair(name: &str) -> bool {
+pub(super) fn is_chair(name: &Path) -> bool {
     View::parse(name).is_some()
 }
 
 /// What the name of a file says.
 struct View<'a> {
-    model: &'a str,
+    model: &'a Path,
     elevation: f64,
     azimuth: f64,
 }
 
 impl<'a> View<'a> {
-    fn parse(name: &'a str) -> Option<Self> {
-        let (folder, file) = name.rsplit_once('/')?;
-        let model = folder.strip_suffix("/renders")?;
+    fn parse(name: &'a Path) -> Option<Self> {
+        let (folder, file) = (name.parent()?, name.file_name()?.to_str()?);
+        let model = folder.parent().filter(|_| folder.ends_with("renders"))?;
         let mut parts = file.strip_prefix("image_")?.strip_suffix(".png")?.split('_').skip(1);
         let mut angle = |letter| parts.next()?.strip_prefix(letter)?.parse::<u16>().ok();
         Some(Self { model, elevation: f64::from(angle('p')?), azimuth: f64::from(angle('t')?) })
@@ -39,7 +39,10 @@ pub(super) fn open(path: &Path, bundle: Bundle, config: &DataConfig) -> Result<O
     let (mut models, mut last) = (0_u32, None);
     for name in bundle.names() {
         let Some(view) = View::parse(name) else {
-            return Err(Error::file(path, format!("`{name}` is not the rendering of a chair")));
+            return Err(Error::file(
+                path,
+                format!("`{}` is not the rendering of a chair", name.display()),
+            ));
         };
         // Names are sorted, so the files of a model follow each other.
         if last != Some(view.model) {

@@ -3,7 +3,6 @@
 //! [`open`] tells from a file's content, or from the files in a folder, which set it is; the other
 //! modules read one format each. All images come in the order of the files, in bounded memory.
 
-mod bundle;
 mod cars;
 mod celeba;
 mod chairs;
@@ -22,9 +21,9 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::DataConfig;
+use super::bundle::Bundle;
 use super::reader::Opened;
 use crate::error::{Error, Result};
-use bundle::Bundle;
 pub(crate) use grids::known_grid;
 use raw::Raw;
 
@@ -144,17 +143,17 @@ fn read(path: &Path, kind: Kind, config: &DataConfig) -> Result<Opened> {
         ),
         Kind::Cars => {
             let place = cars_folder(path).unwrap_or_else(|| path.to_owned());
-            let bundle = not_empty(path, Bundle::open(&place, cars::is_car)?, "car_*_mesh.mat")?;
+            let bundle = not_empty(path, Bundle::sorted(&place, cars::is_car)?, "car_*_mesh.mat")?;
             cars::open(path, bundle)?.finish(path, config, Some(cars::SIZE))
         }
         Kind::Chairs => {
             let place = chairs_folder(path).unwrap_or_else(|| path.to_owned());
-            let bundle = Bundle::open(&place, chairs::is_chair)?;
+            let bundle = Bundle::sorted(&place, chairs::is_chair)?;
             chairs::open(path, not_empty(path, bundle, "image_*_p*_t*_*.png")?, config)
         }
         Kind::CelebA => {
             let place = faces(path).unwrap_or_else(|| path.to_owned());
-            let bundle = not_empty(path, Bundle::open(&place, celeba::is_face)?, "000001.jpg")?;
+            let bundle = not_empty(path, Bundle::sorted(&place, celeba::is_face)?, "000001.jpg")?;
             let beside = place.parent().map(Path::to_owned).unwrap_or_default();
             celeba::open(path, bundle, &[path.to_owned(), beside], config)
         }
@@ -210,7 +209,7 @@ fn parts(
 }
 
 fn not_empty(path: &Path, bundle: Bundle, expected: &str) -> Result<Bundle> {
-    if bundle.names().len() == 0 {
+    if bundle.len() == 0 {
         return Err(Error::file(path, format!("it has no files such as {expected}")));
     }
     Ok(bundle)
@@ -220,7 +219,7 @@ fn not_empty(path: &Path, bundle: Bundle, expected: &str) -> Result<Bundle> {
 fn cars_folder(folder: &Path) -> Option<PathBuf> {
     ["data/cars", "cars", ""].into_iter().map(|inner| folder.join(inner)).find(|folder| {
         let files = fs::read_dir(folder).into_iter().flatten().flatten();
-        files.take(1000).any(|file| file.file_name().to_str().is_some_and(cars::is_car))
+        files.take(1000).any(|file| cars::is_car(&file.path()))
     })
 }
 
@@ -230,8 +229,7 @@ fn chairs_folder(folder: &Path) -> Option<PathBuf> {
         models.take(10).any(|model| {
             let renders = model.path().join("renders");
             let files = fs::read_dir(&renders).into_iter().flatten().flatten();
-            let name = |file: fs::DirEntry| file.file_name().into_string().unwrap_or_default();
-            files.take(10).any(|file| chairs::is_chair(&format!("m/renders/{}", name(file))))
+            files.take(10).any(|file| chairs::is_chair(&file.path()))
         })
     })
 }
