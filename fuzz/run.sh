@@ -6,7 +6,7 @@ set -euo pipefail
 cd "$(dirname "$0")"
 fixtures=../crates/betavae/fixtures/official
 seconds=${SECONDS_EACH:-60}
-[ $# -gt 0 ] || set -- idx norb hdf5 matlab cars chairs celeba npz safetensors config
+[ $# -gt 0 ] || set -- idx norb hdf5 matlab cars chairs celeba archive npz safetensors torch config
 
 # Files of a set in one input: a byte per border, in 255ths of what follows, and the files.
 joined() {
@@ -36,6 +36,8 @@ for target in "$@"; do
     celeba) joined "$fixtures"/{img_align_celeba.zip,list_attr_celeba.txt} > corpus/celeba/seed ;;
     npz) cp seeds/codes.npz corpus/npz ;;
     safetensors) cp seeds/model.safetensors corpus/safetensors ;;
+    archive) cp "$fixtures"/../data/images.{tar,tgz,zip} ../crates/betavae/fixtures/data/shard-000.tar corpus/archive ;;
+    torch) cp "$fixtures"/../weights/{collection.ckpt,collection-legacy.pth,command.pt} corpus/torch ;;
     config) cp ../recipes/*.toml corpus/config ;;
     esac
     echo "=== $target"
