@@ -1,15 +1,33 @@
 //! Pictures of what a model has learned, as RGB images: reconstructions, samples, traversals.
 
 mod grid;
+pub mod plot;
 mod traversal;
 
 pub use grid::{Grid, pictures};
 pub use traversal::{Traversal, TraversalOptions};
 
+use std::io::Cursor;
+use std::path::Path;
+
 use burn::tensor::Tensor;
 use image::RgbImage;
 
+use crate::error::{Error, Result};
+use crate::files::write_atomically;
 use crate::model::BetaVae;
+
+/// Writes a picture, completely or not at all; the ending of the name tells the format.
+///
+/// # Errors
+/// If the name's ending is unknown, or the disk fails.
+pub fn save(picture: &RgbImage, path: &Path) -> Result<()> {
+    let unwritable = |error: image::ImageError| Error::file(path, error.to_string());
+    let format = image::ImageFormat::from_path(path).map_err(unwritable)?;
+    let mut bytes = Cursor::new(Vec::new());
+    picture.write_to(&mut bytes, format).map_err(unwritable)?;
+    write_atomically(path, bytes.get_ref())
+}
 
 /// Originals above their reconstructions at z = mean, `columns` per line.
 ///

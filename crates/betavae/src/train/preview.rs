@@ -5,7 +5,7 @@ use std::path::Path;
 
 use crate::checkpoint::Trained;
 use crate::data::Dataset;
-use crate::error::{Error, IoContext, Result};
+use crate::error::{IoContext, Result};
 use crate::evaluate::{load, subset};
 use crate::figures::{self, Traversal, TraversalOptions};
 
@@ -26,12 +26,7 @@ pub(super) fn write(folder: &Path, trained: &Trained, data: &dyn Dataset) -> Res
         ("traversal", traversal.figure(&title)),
     ] {
         let path = folder.join(format!("step-{step:09}-{name}.png"));
-        figure.save(&path).map_err(|error| match error {
-            image::ImageError::IoError(source) => {
-                Error::Io { action: "write", path: path.clone(), source }
-            }
-            other => Error::file(&path, other.to_string()),
-        })?;
+        figures::save(&figure, &path)?;
     }
     Ok(())
 }

@@ -1,0 +1,311 @@
+//! Figures with axes: panels of curves and heat maps, as SVG or as an image.
+//!
+//! `plotters` draws them. Colours are those of Okabe and Ito (2008) for curves, cividis (Nunez et al. 2018) for
+//! amounts, and orange to purple for values around zero, which people with any colour vision, and prints,
+//! tell apart. Text is in the colour [`INK`] and lines of the grid in [`GRID`], and nothing else is, so that a
+//! page can replace them by its own.
+
+mod draw;
+
+use std::path::Path;
+use std::sync::Once;
+
+use image::RgbImage;
+use plotters::prelude::{BitMapBackend, IntoDrawingArea, SVGBackend};
+use plotters::style::{FontStyle, register_font};
+
+use crate::error::{Error, Result};
+use crate::files::write_atomically;
+
+/// Colour of text and axes.
+pub const INK: &str = "#222222";
+/// Colour of the lines behind curves.
+pub const GRID: &str = "#DDDDDD";
+
+/// Panels in rows, below a title.
+#[derive(Clone, Debug, Default)]
+pub struct Figure {
+    /// Above everything; may be empty.
+    pub title: String,
+    /// Row by row.
+    pub panels: Vec<Panel>,
+    /// Panels in a row.
+    pub columns: usize,
+    /// Width and height of a panel in pixels.
+    pub panel: [u32; 2],
+}
+
+/// One pair of axes.
+#[derive(Clone, Debug)]
+pub enum Panel {
+    /// Curves.
+    Lines(Lines),
+    /// A matrix.
+    Heat(Heat),
+    /// Nothing, to keep a place.
+    Empty,
+}
+
+/// Curves over a common axis.
+#[derive(Clone, Debug, Default)]
+pub struct Lines {
+    /// Above the panel; may be empty.
+    pub title: String,
+    /// Across.
+    pub x: Axis,
+    /// Upwards.
+    pub y: Axis,
+    /// In the order of the legend.
+    pub series: Vec<Series>,
+}
+
+/// An axis.
+#[derive(Clone, Debug, Default)]
+pub struct Axis {
+    /// With its unit; may be empty.
+    pub label: String,
+    /// Whether distances are ratios.
+    pub log: bool,
+    /// Its ends; the data's if absent.
+    pub range: Option<[f64; 2]>,
+}
+
+impl Axis {
+    /// An axis with this label.
+    pub fn new(label: impl Into<String>) -> Self {
+        Self { label: label.into(), ..Self::default() }
+    }
+
+    /// An axis on which distances are ratios.
+    pub fn log(label: impl Into<String>) -> Self {
+        Self { label: label.into(), log: true, range: None }
+    }
+}
+
+/// One curve.
+#[derive(Clone, Debug, Default)]
+pub struct Series {
+    /// In the legend; none if empty.
+    pub label: String,
+    /// x and y.
+    pub points: Vec<[f64; 2]>,
+    /// Low and high end at each point, drawn as an interval; may be empty.
+    pub band: Vec<[f64; 2]>,
+    /// How it is drawn.
+    pub mark: Mark,
+}
+
+/// How a curve is drawn.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Mark {
+    /// A line in the next colour.
+    #[default]
+    Line,
+    /// Points joined by a line.
+    Points,
+    /// A thin grey line, for what matters less and for guides.
+    Guide,
+}
+
+impl Series {
+    /// A line.
+    pub fn line(label: impl Into<String>, points: Vec<[f64; 2]>) -> Self {
+        Self { label: label.into(), points, ..Self::default() }
+    }
+}
+
+/// A matrix of colours.
+#[derive(Clone, Debug, Default)]
+pub struct Heat {
+    /// Above the panel; may be empty.
+    pub title: String,
+    /// Below it; may be empty.
+    pub x_label: String,
+    /// Beside it; may be empty.
+    pub y_label: String,
+    /// Names of the rows, from the top; none if the matrix is a map.
+    pub rows: Vec<String>,
+    /// Names of the columns.
+    pub columns: Vec<String>,
+    /// Number of rows and columns.
+    pub shape: [usize; 2],
+    /// Row by row; not a number is left blank.
+    pub values: Vec<f64>,
+    /// Whether colours are centred on zero.
+    pub around_zero: bool,
+    /// The value of the strongest colour; the largest if absent.
+    pub most: Option<f64>,
+    /// Whether each cell shows its value.
+    pub annotated: bool,
+}
+
+/// Height of the figure's title.
+const TITLE: u32 = 30;
+
+impl Figure {
+    /// One panel of the usual size.
+    pub fn one(panel: Panel) -> Self {
+        Self { title: String::new(), panels: vec![panel], columns: 1, panel: [720, 420] }
+    }
+
+    /// Width and height in pixels.
+    pub fn size(&self) -> [u32; 2] {
+        let columns = self.columns.clamp(1, self.panels.len().max(1)) as u32;
+        let rows = (self.panels.len() as u32).div_ceil(columns).max(1);
+        let title = if self.title.is_empty() { 0 } else { TITLE };
+        [columns * self.panel[0], rows * self.panel[1] + title]
+    }
+
+    /// The figure as SVG, with the viewer's sans-serif font and no background.
+    pub fn svg(&self) -> String {
+        prepare_font();
+        let mut text = String::new();
+        let [width, height] = self.size();
+        let area = SVGBackend::with_string(&mut text, (width, height)).into_drawing_area();
+        let drawn = draw::figure(self, &area);
+        drop(area);
+        debug_assert!(drawn.is_ok(), "{drawn:?}");
+        text
+    }
+
+    /// The figure as an image on white.
+    pub fn image(&self) -> RgbImage {
+        prepare_font();
+        let [width, height] = self.size();
+        let mut bytes = vec![255; width as usize * height as usize * 3];
+        let area = BitMapBackend::with_buffer(&mut bytes, (width, height)).into_drawing_area();
+        let drawn = draw::figure(self, &area);
+        drop(area);
+        debug_assert!(drawn.is_ok(), "{drawn:?}");
+        RgbImage::from_raw(width, height, bytes).unwrap_or_default()
+    }
+
+    /// Writes an `.svg` or `.png` file.
+    ///
+    /// # Errors
+    /// If the name ends otherwise, or the disk fails.
+    pub fn save(&self, path: &Path) -> Result<()> {
+        match path.extension().and_then(|ending| ending.to_str()) {
+            Some("svg") => write_atomically(path, self.svg().as_bytes()),
+            Some("png") => super::save(&self.image(), path),
+            _ => Err(Error::config(
+                format!("{}: expected a file name ending in .svg or .png", path.display()),
+                "",
+            )),
+        }
+    }
+}
+
+/// Text in images is drawn with a font that is part of the program.
+fn prepare_font() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        let font = epaint_default_fonts::UBUNTU_LIGHT;
+        let known = register_font("sans-serif", FontStyle::Normal, font);
+        debug_assert!(known.is_ok(), "a valid font");
+    });
+}
+
+/// A number with three significant digits, for labels.
+pub(crate) fn short(value: f64) -> String {
+    let size = value.abs();
+    if value == 0.0 {
+        return "0".into();
+    }
+    if !(1e-3..1e5).contains(&size) {
+        return format!("{value:.0e}");
+    }
+    let digits = (2 - size.log10().floor() as i32).clamp(0, 5) as usize;
+    let text = format!("{value:.digits$}");
+    match text.contains('.') {
+        true => text.trim_end_matches('0').trim_end_matches('.').to_owned(),
+        false => text,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn figure() -> Figure {
+        let curve = |slope: f64| (0..20).map(|x| [f64::from(x), slope * f64::from(x)]).collect();
+        let lines = Lines {
+            title: "curves & <more>".into(),
+            x: Axis::new("step"),
+            y: Axis::new("KL in nats"),
+            series: vec![
+                Series::line("z1", curve(1.0)),
+                Series {
+                    band: (0..20).map(|x| [f64::from(x) - 1.0, f64::from(x) + 1.0]).collect(),
+                    mark: Mark::Points,
+                    ..Series::line("z2", curve(1.5))
+                },
+                Series { mark: Mark::Guide, ..Series::line("", curve(0.1)) },
+            ],
+        };
+        let heat = Heat {
+            rows: vec!["z1".into(), "z2".into()],
+            columns: vec!["x".into(), "y".into(), "shape".into()],
+            shape: [2, 3],
+            values: vec![0.0, 0.5, 1.0, 0.25, f64::NAN, 0.75],
+            annotated: true,
+            ..Heat::default()
+        };
+        Figure {
+            title: "everything".into(),
+            panels: vec![Panel::Lines(lines), Panel::Heat(heat), Panel::Empty],
+            columns: 2,
+            panel: [400, 300],
+        }
+    }
+
+    #[test]
+    fn a_figure_says_the_same_in_both_formats() {
+        let figure = figure();
+        let svg = figure.svg();
+        for text in ["everything", "curves &amp; &lt;more&gt;", "KL in nats", "z2", "shape", "0.75"]
+        {
+            assert!(svg.contains(text), "{text}");
+        }
+        assert!(!svg.contains("NaN") && svg.contains(INK) && svg.contains("viewBox"));
+        let image = figure.image();
+        assert_eq!(image.dimensions(), (800, 630));
+        // Text and curves leave ink on a small part of the paper.
+        let ink = image.pixels().filter(|pixel| pixel.0 != [255; 3]).count();
+        assert!(ink > 800 * 630 / 50 && ink < 800 * 630 / 2, "{ink}");
+    }
+
+    #[test]
+    fn odd_data_draws_something() {
+        for points in
+            [vec![], vec![[1.0, 1.0]], vec![[0.0, f64::NAN], [1.0, 2.0]], vec![[3.0, 3.0]; 5]]
+        {
+            for log in [false, true] {
+                let axis = Axis { log, ..Axis::new("x") };
+                let series = vec![Series::line("a", points.clone())];
+                let lines = Lines { x: axis.clone(), y: axis, series, ..Lines::default() };
+                assert!(Figure::one(Panel::Lines(lines)).svg().contains("</svg>"));
+            }
+        }
+        let nothing = Panel::Heat(Heat::default());
+        assert!(Figure::one(nothing).svg().contains("</svg>"));
+        let zeros =
+            Heat { shape: [1, 2], values: vec![0.0; 2], annotated: true, ..Heat::default() };
+        assert!(Figure::one(Panel::Heat(zeros)).svg().contains("</svg>"));
+    }
+
+    #[test]
+    fn numbers_are_short() {
+        for (value, text) in [
+            (0.0, "0"),
+            (1234.0, "1234"),
+            (0.25, "0.25"),
+            (-3.0, "-3"),
+            (1.0 / 3.0, "0.333"),
+            (2e6, "2e6"),
+            (1e-5, "1e-5"),
+        ] {
+            assert_eq!(short(value), text);
+        }
+    }
+}

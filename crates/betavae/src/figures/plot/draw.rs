@@ -1,0 +1,303 @@
+//! Panels onto a `plotters` area, whatever it is an area of.
+
+use plotters::coord::Shift;
+use plotters::coord::types::RangedCoordf64;
+use plotters::prelude::*;
+use plotters::style::text_anchor::{HPos, Pos, VPos};
+
+use super::{Axis, Figure, Heat, Lines, Mark, Panel, Series, TITLE, short};
+
+type Area<B> = DrawingArea<B, Shift>;
+type Drawn<B> = Result<(), DrawingAreaErrorKind<<B as DrawingBackend>::ErrorType>>;
+type Chart<'a, B> = ChartContext<'a, B, Cartesian2d<RangedCoordf64, RangedCoordf64>>;
+
+const INK: RGBColor = RGBColor(0x22, 0x22, 0x22);
+const GRID: RGBColor = RGBColor(0xdd, 0xdd, 0xdd);
+const GREY: RGBColor = RGBColor(0x9a, 0x9a, 0x9a);
+
+/// Okabe and Ito's colours without black and yellow, which paper and ink need.
+const COLORS: [RGBColor; 6] = [
+    RGBColor(0x00, 0x72, 0xb2),
+    RGBColor(0xe6, 0x9f, 0x00),
+    RGBColor(0x00, 0x9e, 0x73),
+    RGBColor(0xd5, 0x5e, 0x00),
+    RGBColor(0xcc, 0x79, 0xa7),
+    RGBColor(0x56, 0xb4, 0xe9),
+];
+
+/// Points of the cividis colour map, from nothing to much.
+const CIVIDIS: [[f64; 3]; 6] = [
+    [0.0, 32.0, 77.0],
+    [57.0, 72.0, 108.0],
+    [111.0, 113.0, 120.0],
+    [150.0, 144.0, 118.0],
+    [201.0, 184.0, 96.0],
+    [255.0, 233.0, 69.0],
+];
+
+/// From -1 over 0 to 1.
+const AROUND_ZERO: [[f64; 3]; 5] = [
+    [230.0, 97.0, 1.0],
+    [253.0, 184.0, 99.0],
+    [247.0, 247.0, 247.0],
+    [178.0, 171.0, 210.0],
+    [94.0, 60.0, 153.0],
+];
+
+const SMALL: u32 = 12;
+const USUAL: u32 = 14;
+
+fn text(size: u32, color: RGBColor, horizontal: HPos) -> TextStyle<'static> {
+    let mut style = TextStyle::from(("sans-serif", size).into_font());
+    style.color = color.to_backend_color();
+    style.pos(Pos::new(horizontal, VPos::Center))
+}
+
+pub(super) fn figure<B: DrawingBackend>(figure: &Figure, area: &Area<B>) -> Drawn<B> {
+    let (width, _) = area.dim_in_pixel();
+    let rest = if figure.title.is_empty() {
+        area.clone()
+    } else {
+        let (head, rest) = area.split_vertically(TITLE);
+        let place = (width as i32 / 2, TITLE as i32 / 2);
+        head.draw_text(&figure.title, &text(17, INK, HPos::Center), place)?;
+        rest
+    };
+    let columns = figure.columns.clamp(1, figure.panels.len().max(1));
+    let rows = figure.panels.len().div_ceil(columns).max(1);
+    for (area, panel) in rest.split_evenly((rows, columns)).iter().zip(&figure.panels) {
+        match panel {
+            Panel::Lines(panel) => lines(panel, area)?,
+            Panel::Heat(panel) => heat(panel, area)?,
+            Panel::Empty => {}
+        }
+    }
+    area.present()
+}
+
+/// Cuts off the panel's title.
+fn below_title<B: DrawingBackend>(
+    title: &str,
+    area: &Area<B>,
+) -> Result<Area<B>, DrawingAreaErrorKind<B::ErrorType>> {
+    if title.is_empty() {
+        return Ok(area.clone());
+    }
+    let (head, rest) = area.split_vertically(22);
+    let place = (area.dim_in_pixel().0 as i32 / 2, 12);
+    head.draw_text(title, &text(USUAL, INK, HPos::Center), place)?;
+    Ok(rest)
+}
+
+fn lines<B: DrawingBackend>(panel: &Lines, area: &Area<B>) -> Drawn<B> {
+    let area = below_title(&panel.title, area)?;
+    let named = panel.series.iter().any(|series| !series.label.is_empty());
+    let longest = panel.series.iter().map(|series| series.label.chars().count()).max().unwrap_or(0);
+    let legend = if named { 34 + 7 * longest as u32 } else { 8 };
+    let (width, _) = area.dim_in_pixel();
+    let (main, side) = area.split_horizontally(width.saturating_sub(legend).max(80));
+    let values = |of: usize| -> Vec<f64> {
+        let ends = panel.series.iter().flat_map(|series| series.band.iter().flatten().copied());
+        let points = panel.series.iter().flat_map(|series| series.points.iter().map(|p| p[of]));
+        if of == 1 { points.chain(ends).collect() } else { points.collect() }
+    };
+    let x = ends(&panel.x, &values(0), 0.0);
+    let y = ends(&panel.y, &values(1), 0.04);
+    let mut chart = ChartBuilder::on(&main)
+        .margin(6)
+        .set_label_area_size(LabelAreaPosition::Left, 58)
+        .set_label_area_size(LabelAreaPosition::Bottom, 42)
+        .build_cartesian_2d(x[0]..x[1], y[0]..y[1])?;
+    let format = |axis: &Axis| {
+        let log = axis.log;
+        move |value: &f64| short(if log { 10_f64.powf(*value) } else { clean(*value) })
+    };
+    let (x_format, y_format) = (format(&panel.x), format(&panel.y));
+    chart
+        .configure_mesh()
+        .x_desc(&panel.x.label)
+        .y_desc(&panel.y.label)
+        .x_labels(7)
+        .y_labels(7)
+        .x_label_formatter(&x_format)
+        .y_label_formatter(&y_format)
+        .label_style(("sans-serif", SMALL).into_font().color(&INK))
+        .axis_desc_style(("sans-serif", USUAL).into_font().color(&INK))
+        .axis_style(INK)
+        .bold_line_style(GRID)
+        .light_line_style(TRANSPARENT)
+        .draw()?;
+    let mut colored = 0;
+    let mut line = 14;
+    for series in &panel.series {
+        let color = if series.mark == Mark::Guide { GREY } else { COLORS[colored % COLORS.len()] };
+        // The second round of colours is dashed.
+        let dashed = series.mark != Mark::Guide && colored >= COLORS.len();
+        colored += usize::from(series.mark != Mark::Guide);
+        curve(&mut chart, panel, series, color, dashed)?;
+        if !series.label.is_empty() {
+            let stroke = color.stroke_width(2);
+            if dashed {
+                side.draw(&PathElement::new(vec![(2, line), (8, line)], stroke))?;
+                side.draw(&PathElement::new(vec![(12, line), (18, line)], stroke))?;
+            } else {
+                side.draw(&PathElement::new(vec![(2, line), (18, line)], stroke))?;
+            }
+            side.draw_text(&series.label, &text(SMALL, INK, HPos::Left), (24, line))?;
+            line += 17;
+        }
+    }
+    Ok(())
+}
+
+fn curve<B: DrawingBackend>(
+    chart: &mut Chart<'_, B>,
+    panel: &Lines,
+    series: &Series,
+    color: RGBColor,
+    dashed: bool,
+) -> Drawn<B> {
+    let scaled = |axis: &Axis, value: f64| if axis.log { value.log10() } else { value };
+    let place = |x: f64, y: f64| (scaled(&panel.x, x), scaled(&panel.y, y));
+    let finite = |(x, y): &(f64, f64)| x.is_finite() && y.is_finite();
+    let band = series.points.iter().zip(&series.band);
+    let low: Vec<_> =
+        band.clone().map(|([x, _], [low, _])| place(*x, *low)).filter(finite).collect();
+    let high: Vec<_> = band.map(|([x, _], [_, high])| place(*x, *high)).filter(finite).collect();
+    if low.len() > 1 {
+        let around: Vec<_> = low.into_iter().chain(high.into_iter().rev()).collect();
+        chart.draw_series([Polygon::new(around, color.mix(0.18).filled())])?;
+    }
+    let width = if series.mark == Mark::Guide { 1 } else { 2 };
+    let stroke = color.stroke_width(width);
+    // Gaps where values are missing.
+    let points: Vec<_> = series.points.iter().map(|[x, y]| place(*x, *y)).collect();
+    for part in points.split(|point| !finite(point)).filter(|part| !part.is_empty()) {
+        if dashed {
+            let dashes = DashedLineSeries::new(part.to_vec(), 6, 4, stroke);
+            chart.draw_series(dashes)?;
+        } else {
+            chart.draw_series([PathElement::new(part.to_vec(), stroke)])?;
+        }
+        if series.mark == Mark::Points || part.len() == 1 {
+            chart.draw_series(part.iter().map(|point| Circle::new(*point, 3, color.filled())))?;
+        }
+    }
+    Ok(())
+}
+
+/// The ends of an axis in its scale.
+fn ends(axis: &Axis, values: &[f64], margin: f64) -> [f64; 2] {
+    let scale = |value: f64| if axis.log { value.log10() } else { value };
+    if let Some([low, high]) = axis.range {
+        return [scale(low), scale(high)];
+    }
+    let finite = values.iter().map(|value| scale(*value)).filter(|value| value.is_finite());
+    let (low, high) = finite.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), value| {
+        (low.min(value), high.max(value))
+    });
+    if low > high {
+        return [0.0, 1.0];
+    }
+    if high - low < 1e-9 * high.abs().max(1e-9) {
+        let around = (0.1 * high.abs()).max(if axis.log { 0.5 } else { 1e-3 });
+        return [low - around, high + around];
+    }
+    let room = margin * (high - low);
+    // Nothing below zero is drawn for what is never negative.
+    let bottom = if low >= 0.0 && !axis.log { (low - room).max(0.0) } else { low - room };
+    [bottom, high + room]
+}
+
+/// Sums of steps of an axis are not quite round.
+fn clean(value: f64) -> f64 {
+    let rounded = (value * 1e9).round() / 1e9;
+    if rounded == 0.0 { 0.0 } else { rounded }
+}
+
+fn heat<B: DrawingBackend>(panel: &Heat, area: &Area<B>) -> Drawn<B> {
+    let area = below_title(&panel.title, area)?;
+    let [rows, columns] = panel.shape;
+    if rows * columns == 0 || panel.values.len() != rows * columns {
+        return Ok(());
+    }
+    let (width, height) = area.dim_in_pixel();
+    let longest =
+        |names: &[String]| names.iter().map(|name| name.chars().count()).max().unwrap_or(0);
+    let left = 10 + 7 * longest(&panel.rows) as i32 + if panel.y_label.is_empty() { 0 } else { 18 };
+    let below = if panel.columns.is_empty() { 4 } else { 20 }
+        + if panel.x_label.is_empty() { 0 } else { 18 };
+    let (wide, tall) = (width as i32 - left - 10, height as i32 - below - 6);
+    if wide < 4 || tall < 4 {
+        return Ok(());
+    }
+    // Cells of maps are square.
+    let (wide, tall) = if panel.annotated {
+        (wide, tall)
+    } else {
+        let side = (wide / columns as i32).min(tall / rows as i32).max(1);
+        (side * columns as i32, side * rows as i32)
+    };
+    let edge = |at: usize, count: usize, length: i32| {
+        (at as i64 * i64::from(length) / count as i64) as i32
+    };
+    let most = panel.most.unwrap_or_else(|| {
+        panel
+            .values
+            .iter()
+            .filter(|value| value.is_finite())
+            .fold(0.0, |most: f64, v| most.max(v.abs()))
+    });
+    for row in 0..rows {
+        for column in 0..columns {
+            let value = panel.values[row * columns + column];
+            if !value.is_finite() {
+                continue;
+            }
+            let (x0, x1) =
+                (left + edge(column, columns, wide), left + edge(column + 1, columns, wide));
+            let (y0, y1) = (4 + edge(row, rows, tall), 4 + edge(row + 1, rows, tall));
+            let share = if most > 0.0 { value / most } else { 0.0 };
+            let color = if panel.around_zero {
+                mixed(&AROUND_ZERO, 0.5 + 0.5 * share)
+            } else {
+                mixed(&CIVIDIS, share)
+            };
+            area.draw(&Rectangle::new([(x0, y0), (x1, y1)], color.filled()))?;
+            if panel.annotated {
+                let RGBColor(r, g, b) = color;
+                let light = 0.3 * f64::from(r) + 0.59 * f64::from(g) + 0.11 * f64::from(b) > 140.0;
+                let ink = if light { BLACK } else { WHITE };
+                let place = ((x0 + x1) / 2, (y0 + y1) / 2);
+                area.draw_text(&format!("{value:.2}"), &text(SMALL, ink, HPos::Center), place)?;
+            }
+        }
+    }
+    for (row, name) in panel.rows.iter().enumerate() {
+        let y = 4 + (edge(row, rows, tall) + edge(row + 1, rows, tall)) / 2;
+        area.draw_text(name, &text(SMALL, INK, HPos::Right), (left - 6, y))?;
+    }
+    for (column, name) in panel.columns.iter().enumerate() {
+        let x = left + (edge(column, columns, wide) + edge(column + 1, columns, wide)) / 2;
+        area.draw_text(name, &text(SMALL, INK, HPos::Center), (x, 4 + tall + 12))?;
+    }
+    if !panel.x_label.is_empty() {
+        let place = (left + wide / 2, 4 + tall + below - 8);
+        area.draw_text(&panel.x_label, &text(SMALL, INK, HPos::Center), place)?;
+    }
+    if !panel.y_label.is_empty() {
+        let style = text(SMALL, INK, HPos::Center).transform(FontTransform::Rotate270);
+        area.draw_text(&panel.y_label, &style, (10, 4 + tall / 2))?;
+    }
+    Ok(())
+}
+
+/// The colour at `share` of the way through a map.
+fn mixed(map: &[[f64; 3]], share: f64) -> RGBColor {
+    let place = share.clamp(0.0, 1.0) * (map.len() - 1) as f64;
+    let first = (place as usize).min(map.len() - 2);
+    let rest = place - first as f64;
+    let part =
+        |i: usize| (map[first][i] + (map[first + 1][i] - map[first][i]) * rest).round() as u8;
+    RGBColor(part(0), part(1), part(2))
+}
