@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use betavae::Device;
 use betavae::bench::Mode;
 use betavae::data::ImageShape;
+use betavae::figures::FigureName;
 use betavae::model::Architecture;
 use betavae::model::Precision;
 use betavae::scores::{DciWith, ScoreName};
@@ -41,6 +42,7 @@ pub enum Command {
     Reconstruct(Reconstruct),
     Sample(Sample),
     Traverse(Traverse),
+    Figures(Figures),
     Explore(Explore),
     Import(Import),
     Export(Export),
@@ -229,6 +231,52 @@ pub struct Traverse {
     /// [default: MODEL's figures/ folder]
     #[arg(long, value_name = "FILE")]
     pub output: Option<PathBuf>,
+}
+
+/// Draw the papers' figures: traversals, latent responses, score matrices, curves, comparisons of runs
+///
+/// Of one MODEL, all that apply: traversal, reconstructions, samples; responses and matrices, where factors
+/// are known; terms, kl-training and, with loss B, kl-capacity of a run folder. Of several run folders:
+/// rate-distortion and score-beta.
+#[derive(Args)]
+#[command(after_help = "Examples:
+  betavae figures runs/default-1
+  betavae figures runs/default-1 --only responses,matrices --format png --output paper/
+  betavae figures runs/beta-* --output paper/")]
+pub struct Figures {
+    /// A model, or several run folders
+    #[arg(value_name = "MODEL", required = true)]
+    pub models: Vec<PathBuf>,
+
+    /// Only these [default: all that apply]
+    #[arg(
+        long,
+        value_name = "NAMES",
+        value_delimiter = ',',
+        value_parser = one_of(&FigureName::ALL, FigureName::name)
+    )]
+    pub only: Vec<FigureName>,
+
+    /// Images [default: what the model was trained on]
+    #[arg(long, value_name = "INPUT")]
+    pub data: Option<String>,
+
+    /// Of figures with axes; pictures are always .png
+    #[arg(long, default_value = "svg")]
+    pub format: FigureFormat,
+
+    /// Where to write [default: figures/ in the run folder, or in the current folder]
+    #[arg(long, value_name = "DIR")]
+    pub output: Option<PathBuf>,
+}
+
+/// Formats of figures with axes.
+#[derive(Clone, Copy, Debug, PartialEq, ValueEnum)]
+pub enum FigureFormat {
+    /// Lines and text at any size, for papers and pages
+    Svg,
+    /// Pixels
+    Png,
 }
 
 /// Move latents by hand: one page for the browser in which the model runs, to keep or to send

@@ -1,7 +1,7 @@
 //! The model over many images: codes, loss terms at z = mean and with noise, KL per latent.
 
 use burn::tensor::{Device, Tensor, TensorData};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::checkpoint::Trained;
 use crate::data::{Dataset, read_batch};
@@ -25,7 +25,7 @@ pub struct Codes {
 }
 
 /// Loss terms in nats per image, averaged over images.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Average {
     /// -ln p(x | z).
     pub reconstruction: f64,
@@ -38,7 +38,7 @@ pub struct Average {
 }
 
 /// The result of [`evaluate`].
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Evaluation {
     /// Optimisation steps the model was trained for.
     pub step: u64,

@@ -1,7 +1,7 @@
 //! Beta-VAEs: train, measure, look at, compare and ship disentangled representations.
 //!
 //! Read the modules in the order of the data flow: [`data`], [`model`], [`objective`],
-//! [`optimizer`], [`config`], [`checkpoint`], [`evaluate`], [`figures`], [`train`],
+//! [`optimizer`], [`config`], [`checkpoint`], [`evaluate`], [`scores`], [`record`], [`figures`], [`train`],
 //! [`mod@bench`]. Each imports only from those before it.
 //!
 //! Shape letters throughout: B batch, H, W, C image, D latents, K factors, N data set. Losses are
@@ -24,6 +24,7 @@ pub mod npz;
 pub mod objective;
 pub mod optimizer;
 pub mod random;
+pub mod record;
 pub mod scores;
 pub mod torch;
 pub mod train;

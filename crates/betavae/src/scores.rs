@@ -79,7 +79,7 @@ pub fn score(
 }
 
 /// The factors that change, and whose classes recur.
-fn telling(factors: &Factors) -> Vec<usize> {
+pub(crate) fn telling(factors: &Factors) -> Vec<usize> {
     let recurs = |factor: &usize| {
         let classes: HashSet<u32> = factors.factor(*factor).into_iter().collect();
         2 * classes.len() <= factors.len()

@@ -6,6 +6,7 @@ pub mod data;
 pub mod evaluate;
 pub mod explore;
 pub mod export;
+pub mod figures;
 pub mod generate;
 pub mod pictures;
 pub mod recipes;

@@ -11,6 +11,7 @@ use betavae::data;
 use betavae::evaluate::{Evaluation, encode, evaluate, subset};
 use betavae::model::Likelihood;
 use betavae::objective::{Constraint, Reduction, beta_norm};
+use betavae::record::read_config;
 use betavae::scores::{self, CodesFile, ScoreName, Scores, SuiteSettings};
 use betavae::train::{Outcome, Run};
 use serde::Serialize;
@@ -74,7 +75,7 @@ pub fn train(args: Train, device: &Device) -> anyhow::Result<ExitCode> {
 }
 
 pub fn resume(args: Resume, device: &Device) -> anyhow::Result<ExitCode> {
-    let config = Run::config(&args.folder)?;
+    let config = read_config(&args.folder)?;
     let data = open(&config.data, config.seed)?;
     let run = Run::resume(&args.folder, args.steps, data, device)?;
     for warning in run.warnings() {

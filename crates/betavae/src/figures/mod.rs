@@ -1,10 +1,22 @@
-//! Pictures of what a model has learned, as RGB images: reconstructions, samples, traversals.
+//! What a model has learned and how, to look at: pictures as RGB images (reconstructions, samples,
+//! traversals), and figures with axes (responses, matrices, curves, comparisons). [`Subject`] draws each by
+//! its name.
 
+mod catalogue;
+mod compare;
+mod curves;
 mod grid;
+mod matrices;
 pub mod plot;
+mod responses;
 mod traversal;
 
+pub use catalogue::{Drawing, FigureName, Subject};
+pub use compare::{rate_distortion, score_beta};
+pub use curves::{kl_capacity, kl_training, terms};
 pub use grid::{Grid, pictures};
+pub use matrices::matrices;
+pub use responses::responses;
 pub use traversal::{Traversal, TraversalOptions};
 
 use std::io::Cursor;

@@ -18,6 +18,7 @@ use crate::error::{Error, IoContext, Result};
 use crate::evaluate;
 use crate::files;
 use crate::objective::Terms;
+use crate::record::read_config;
 
 /// Images over which a checkpoint states the KL of each latent.
 const KL_IMAGES: usize = 512;
@@ -108,22 +109,6 @@ impl Run {
         Ok(run)
     }
 
-    /// Reads the configuration of a run folder.
-    ///
-    /// # Errors
-    /// If it is not one.
-    pub fn config(folder: &Path) -> Result<Config> {
-        let path = folder.join("config.toml");
-        if !path.exists() {
-            return Err(Error::file_hint(
-                folder,
-                "not a run folder: there is no config.toml in it",
-                "give the folder that `betavae train` printed",
-            ));
-        }
-        Config::from_toml(&fs::read_to_string(&path).context("read", &path)?)
-    }
-
     /// Enters a run folder again, at its newest complete checkpoint, or at the beginning if it has
     /// none. With the same data, version and instruction set the run ends with the same bytes as if
     /// it had never stopped, on any number of threads. `steps` changes the length of the run.
@@ -136,7 +121,7 @@ impl Run {
         data: Arc<dyn Dataset>,
         device: &Device,
     ) -> Result<Self> {
-        let mut config = Self::config(folder)?;
+        let mut config = read_config(folder)?;
         let lock = lock(folder)?;
         config.train.steps = steps.unwrap_or(config.train.steps);
         let checkpoints = folder.join("checkpoints");

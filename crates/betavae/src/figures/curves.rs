@@ -1,0 +1,78 @@
+//! Terms of the loss over the steps of a run.
+
+use super::plot::{Axis, Figure, Lines, Mark, Panel, Series};
+use crate::objective::ACTIVE_NATS;
+use crate::record::Record;
+
+/// Panels of reconstruction, KL, loss and the number of active latents over the steps; with loss B the
+/// target C beside the KL, with a rising beta its value.
+pub fn terms(run: &Record) -> Figure {
+    let panel = |title: &str, terms: &[(&str, &str, Mark)]| {
+        let series = terms.iter().map(|(term, label, mark)| Series {
+            mark: *mark,
+            ..Series::line(*label, run.history.term(term).to_vec())
+        });
+        let series = series.filter(|series| !series.points.is_empty()).collect();
+        let (x, y) = (Axis::new("step"), Axis::default());
+        Panel::Lines(Lines { title: title.into(), x, y, series })
+    };
+    let mut panels = vec![
+        panel("\u{2212}ln p(x | z) in nats", &[("reconstruction", "", Mark::Line)]),
+        panel("KL in nats", &[("kl", "KL", Mark::Line), ("capacity", "C", Mark::Guide)]),
+        panel("loss", &[("total", "", Mark::Line)]),
+        panel(
+            &format!("latents with KL > {ACTIVE_NATS} nats"),
+            &[("active_latents", "", Mark::Line)],
+        ),
+    ];
+    if rises(run.history.term("beta")) {
+        panels.push(panel("beta", &[("beta", "", Mark::Line)]));
+    }
+    Figure { title: String::new(), panels, columns: 2, panel: [420, 270] }
+}
+
+/// KL of each latent over the steps (Burgess et al. 2018, Fig. 5 has it against C).
+pub fn kl_training(run: &Record) -> Figure {
+    let curves = run.history.kl_per_latent().into_iter().map(<[_]>::to_vec).collect();
+    kl_curves(curves, Axis::new("step"))
+}
+
+/// KL of each latent against the capacity C, if the run raises C: latents join as it grows (Burgess et al.
+/// 2018, Fig. 5, left).
+pub fn kl_capacity(run: &Record) -> Option<Figure> {
+    let capacity = run.history.term("capacity");
+    if !rises(capacity) {
+        return None;
+    }
+    // Rows of all terms are written together, so that they correspond. Where C has reached its end the
+    // KL goes on changing; that part would be a vertical line.
+    let most = capacity.iter().fold(f64::MIN, |most, [_, c]| most.max(*c));
+    let rising = capacity.iter().position(|[_, c]| *c >= most).map_or(capacity.len(), |at| at + 1);
+    let against = |kl: &[[f64; 2]]| {
+        let pairs = capacity[..rising].iter().zip(kl);
+        pairs.map(|([_, c], [_, kl])| [*c, *kl]).collect()
+    };
+    let curves = run.history.kl_per_latent().into_iter().map(against).collect();
+    Some(kl_curves(curves, Axis::new("capacity C in nats")))
+}
+
+/// The latents that end with a KL in colours, by falling KL; the others as thin lines.
+fn kl_curves(curves: Vec<Vec<[f64; 2]>>, x: Axis) -> Figure {
+    let last = |curve: &[[f64; 2]]| curve.last().map_or(0.0, |[_, kl]| *kl);
+    let mut curves: Vec<_> = curves.into_iter().enumerate().collect();
+    curves.sort_by(|(_, a), (_, b)| last(b).total_cmp(&last(a)));
+    let (active, others): (Vec<_>, Vec<_>) =
+        curves.into_iter().partition(|(_, curve)| last(curve) > f64::from(ACTIVE_NATS));
+    let active = active.into_iter().map(|(j, curve)| Series::line(format!("z{j}"), curve));
+    let others = others.into_iter().enumerate().map(|(i, (_, curve))| Series {
+        mark: Mark::Guide,
+        ..Series::line(if i == 0 { "inactive" } else { "" }, curve)
+    });
+    let series = active.chain(others).collect();
+    let y = Axis::new("KL per latent in nats");
+    Figure::one(Panel::Lines(Lines { x, y, series, ..Lines::default() }))
+}
+
+fn rises(curve: &[[f64; 2]]) -> bool {
+    curve.windows(2).any(|pair| pair[0][1] < pair[1][1])
+}
