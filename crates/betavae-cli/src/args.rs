@@ -43,6 +43,7 @@ pub enum Command {
     Sample(Sample),
     Traverse(Traverse),
     Figures(Figures),
+    Report(Report),
     Explore(Explore),
     Import(Import),
     Export(Export),
@@ -277,6 +278,23 @@ pub enum FigureFormat {
     Svg,
     /// Pixels
     Png,
+}
+
+/// Write a report: one HTML file with what was trained, curves, loss terms, scores, figures, provenance
+///
+/// Several runs come side by side. `betavae train` writes report.html into the run folder when it ends.
+#[derive(Args)]
+#[command(after_help = "Examples:
+  betavae report runs/default-1
+  betavae report runs/beta-1 runs/beta-4 runs/beta-16 --output betas.html")]
+pub struct Report {
+    /// Run folders, finished or not
+    #[arg(value_name = "RUN", required = true)]
+    pub runs: Vec<PathBuf>,
+
+    /// Where to write [default: report.html, in the run folder if there is one only]
+    #[arg(long, value_name = "FILE.html")]
+    pub output: Option<PathBuf>,
 }
 
 /// Move latents by hand: one page for the browser in which the model runs, to keep or to send

@@ -41,6 +41,7 @@ fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Command::Reconstruct(args) => commands::pictures::reconstruct(args, &device)?,
         Command::Sample(args) => commands::pictures::sample(args, &device)?,
         Command::Figures(args) => commands::figures::figures(args, &device)?,
+        Command::Report(args) => commands::report::report(args, &device)?,
         Command::Explore(args) => commands::explore::explore(args, &device)?,
         Command::Import(args) => commands::export::import(args, &device)?,
         Command::Export(args) => commands::export::export(args, &device)?,

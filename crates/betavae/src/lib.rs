@@ -1,8 +1,8 @@
 //! Beta-VAEs: train, measure, look at, compare and ship disentangled representations.
 //!
 //! Read the modules in the order of the data flow: [`data`], [`model`], [`objective`],
-//! [`optimizer`], [`config`], [`checkpoint`], [`evaluate`], [`scores`], [`record`], [`figures`], [`train`],
-//! [`mod@bench`]. Each imports only from those before it.
+//! [`optimizer`], [`config`], [`checkpoint`], [`evaluate`], [`scores`], [`record`], [`figures`], [`report`],
+//! [`train`], [`mod@bench`]. Each imports only from those before it.
 //!
 //! Shape letters throughout: B batch, H, W, C image, D latents, K factors, N data set. Losses are
 //! in nats per image unless a name says otherwise.
@@ -25,9 +25,11 @@ pub mod objective;
 pub mod optimizer;
 pub mod random;
 pub mod record;
+pub mod report;
 pub mod scores;
 pub mod torch;
 pub mod train;
+pub mod words;
 
 pub use betavae_kernels::{Activation, Window};
 pub use burn;

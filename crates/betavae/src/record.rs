@@ -22,7 +22,11 @@ impl History {
     /// # Errors
     /// If the file cannot be read or is not such a table.
     pub fn read(path: &Path) -> Result<Self> {
-        let text = fs::read_to_string(path).context("read", path)?;
+        Self::parse(&fs::read_to_string(path).context("read", path)?)
+            .map_err(|reason| Error::file(path, reason))
+    }
+
+    fn parse(text: &str) -> std::result::Result<Self, String> {
         let mut history = Self::default();
         let complete = text.rsplit_once('\n').map_or("", |(lines, _)| lines);
         for (number, line) in complete.lines().enumerate() {
@@ -35,9 +39,10 @@ impl History {
                 _ => None,
             };
             let Some((term, (step, value))) = row else {
-                let reason =
-                    format!("line {}: expected step,term,value, found `{line}`", number + 1);
-                return Err(Error::file(path, reason));
+                return Err(format!(
+                    "line {}: expected step,term,value, found `{line}`",
+                    number + 1
+                ));
             };
             history.0.entry(term.to_owned()).or_default().push([step, value]);
         }
@@ -112,6 +117,23 @@ impl Record {
             provenance: provenance(&folder.join("provenance.toml"))?,
             seconds: seconds(&folder.join("timing.csv")),
         })
+    }
+
+    /// A run for tests, on images 64x64x1, of a recipe and the rows of `metrics.csv`.
+    #[cfg(test)]
+    pub(crate) fn sketch(name: &str, recipe: &str, rows: &str) -> Self {
+        let (mut config, _) = Config::from_recipe(recipe, &[]).unwrap();
+        config.resolve(crate::data::ImageShape::new(64, 64, 1)).unwrap();
+        Self {
+            folder: name.into(),
+            name: name.into(),
+            config,
+            history: History::parse(&format!("step,term,value\n{rows}")).unwrap(),
+            evaluation: None,
+            scores: Vec::new(),
+            provenance: toml::Table::new(),
+            seconds: None,
+        }
     }
 
     /// H * W * C.

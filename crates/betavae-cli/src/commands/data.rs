@@ -8,11 +8,12 @@ use betavae::data::fetch::fetch;
 use betavae::data::sets::{OfficialSet, SETS};
 use betavae::data::{self, Dataset, read_batch};
 use betavae::npz::NpzWriter;
+use betavae::words::thousands;
 use serde_json::{Value, json};
 
 use super::open;
 use crate::args::{Data, DataCommand};
-use crate::output::{print, print_json, say, thousands};
+use crate::output::{print, print_json, say};
 use crate::progress;
 
 /// Images held in memory at a time while exporting.

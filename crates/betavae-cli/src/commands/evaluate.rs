@@ -4,12 +4,13 @@ use betavae::Device;
 use betavae::checkpoint::Trained;
 use betavae::evaluate::{self, Evaluation, subset};
 use betavae::scores::{self, CodesFile, Scores};
+use betavae::words::thousands;
 use serde::Serialize;
 
 use super::open_for;
 use super::score::{self, settings};
 use crate::args::{Evaluate, ScoreNames};
-use crate::output::{print, print_json, thousands};
+use crate::output::{print, print_json};
 use crate::progress;
 
 pub fn evaluate(args: Evaluate, device: &Device) -> anyhow::Result<()> {

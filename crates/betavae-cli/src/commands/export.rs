@@ -5,10 +5,11 @@ use betavae::checkpoint::Trained;
 use betavae::data::Layout;
 use betavae::export::{self, Format, Part};
 use betavae::torch::{self, PeerLayout};
+use betavae::words::thousands;
 
 use super::{extension, unknown_format};
 use crate::args::{Export, ExportFormat, ExportLayout, ExportPart, Import, PeerLayoutArg};
-use crate::output::{say, thousands};
+use crate::output::say;
 
 pub fn export(args: Export, device: &Device) -> anyhow::Result<()> {
     let trained = Trained::load(&args.model, device)?;

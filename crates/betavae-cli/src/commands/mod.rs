@@ -10,6 +10,7 @@ pub mod figures;
 pub mod generate;
 pub mod pictures;
 pub mod recipes;
+pub mod report;
 pub mod score;
 pub mod train;
 

@@ -4,9 +4,10 @@ use std::path::Path;
 
 use betavae::Error;
 use betavae::scores::{self, Score, ScoreName, Scores, SuiteSettings, read_codes, read_factors};
+use betavae::words::thousands;
 
 use crate::args::{self, Estimation, ScoreNames};
-use crate::output::{print, print_json, say, thousands};
+use crate::output::{print, print_json, say};
 use crate::progress;
 
 pub fn score(args: args::Score) -> anyhow::Result<()> {

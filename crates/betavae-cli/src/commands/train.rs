@@ -9,17 +9,16 @@ use betavae::checkpoint::Trained;
 use betavae::config::Config;
 use betavae::data;
 use betavae::evaluate::{Evaluation, encode, evaluate, subset};
-use betavae::model::Likelihood;
-use betavae::objective::{Constraint, Reduction, beta_norm};
 use betavae::record::read_config;
 use betavae::scores::{self, CodesFile, ScoreName, Scores, SuiteSettings};
 use betavae::train::{Outcome, Run};
+use betavae::words;
 use serde::Serialize;
 
 use crate::args::{Resume, Train};
 use crate::commands::evaluate::table;
-use crate::commands::{open, score, warn_if_emulated};
-use crate::output::{print, say, thousands};
+use crate::commands::{open, report, score, warn_if_emulated};
+use crate::output::{print, say};
 use crate::progress::{self, Progress, catch_signals};
 use crate::recipes;
 
@@ -71,7 +70,7 @@ pub fn train(args: Train, device: &Device) -> anyhow::Result<ExitCode> {
     }
     let folder = args.out.clone().unwrap_or_else(|| free_folder(&title));
     let run = Run::create(&folder, config, data, device)?;
-    go(run)
+    go(run, device)
 }
 
 pub fn resume(args: Resume, device: &Device) -> anyhow::Result<ExitCode> {
@@ -82,11 +81,11 @@ pub fn resume(args: Resume, device: &Device) -> anyhow::Result<ExitCode> {
         say(&format!("warning: skipped a damaged checkpoint: {warning}"));
     }
     say(&format!("resuming at step {}", run.trainer().steps_taken()));
-    go(run)
+    go(run, device)
 }
 
 /// Trains, then shows what came out.
-fn go(mut run: Run) -> anyhow::Result<ExitCode> {
+fn go(mut run: Run, device: &Device) -> anyhow::Result<ExitCode> {
     introduce(&run)?;
     warn_if_emulated(run.trainer().config().train.precision)?;
     catch_signals()?;
@@ -104,8 +103,9 @@ fn go(mut run: Run) -> anyhow::Result<ExitCode> {
                 say(&format!("\n{}\n", score::table(&scores)));
                 say(&format!("all scores: betavae evaluate {folder} --scores all"));
             }
+            report::of_run(run.folder(), run.trainer().data(), device)?;
             say(&format!(
-                "pictures: {folder}/figures\nlook at it: betavae traverse {folder}\n\
+                "report: {folder}/report.html\nmove its latents: betavae explore {folder}\n\
                  train longer: betavae resume {folder} --steps {}",
                 steps.saturating_mul(2)
             ));
@@ -164,49 +164,15 @@ fn write(run: &Run, name: &str, value: &impl Serialize) -> anyhow::Result<()> {
 /// Says in words what is about to be trained.
 fn introduce(run: &Run) -> anyhow::Result<()> {
     let trainer = run.trainer();
-    let (config, model, data) = (trainer.config(), trainer.model(), trainer.data());
-    let (objective, likelihood) = config.objective()?;
-    let shape = data.shape();
-    let (latents, values) = (model.latents(), shape.values());
-    let norm = |beta: f64| beta_norm(beta, latents, values);
-    let mut loss = match objective.constraint {
-        Constraint::H { beta, .. } => {
-            format!("H: reconstruction + {beta} * KL (beta_norm {:.4})", norm(beta))
-        }
-        Constraint::B { gamma, c_min, c_max, c_steps } => format!(
-            "B: reconstruction + {gamma} * |KL - C|, C from {c_min} to {c_max} nats in {} steps",
-            thousands(c_steps as usize)
-        ),
-    };
-    if let Reduction::Mean { kl_weight } = objective.reduction {
-        let weight = objective.weight_in_nats(likelihood, values);
-        loss += &format!(
-            "\n           pixel means and kl_weight {kl_weight}: a weight of {weight:.4} in nats \
-             (normalised {:.4})",
-            norm(weight)
-        );
+    let (data, parameters) = (trainer.data(), trainer.model().parameter_count());
+    let told = words::training(trainer.config(), data.name(), data.len(), parameters)?;
+    for (label, text) in told {
+        say(&format!("{label:<11}{text}"));
     }
-    let likelihood = match likelihood {
-        Likelihood::Bernoulli => "Bernoulli".to_owned(),
-        Likelihood::Gaussian { sigma } => format!("Gaussian, sigma {sigma}"),
-    };
-    let architecture = serde_json::to_value(config.model.architecture)?;
     say(&format!(
-        "data       {}: {} images {shape}\n\
-         network    {}, {latents} latents, {} parameters\n\
-         objective  {loss}\n\
-         likelihood {likelihood}\n\
-         training   {} steps of {} images, seed {}, {} threads\n\
-         folder     {}",
-        data.name(),
-        thousands(data.len()),
-        architecture.as_str().unwrap_or_default(),
-        thousands(model.parameter_count()),
-        thousands(config.train.steps as usize),
-        config.train.batch,
-        config.seed,
+        "threads    {}\nfolder     {}",
         rayon::current_num_threads(),
-        run.folder().display(),
+        run.folder().display()
     ));
     Ok(())
 }

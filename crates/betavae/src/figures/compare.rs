@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::plot::{Axis, Figure, Lines, Mark, Panel, Series, short};
+use super::plot::{Axis, Figure, Lines, Mark, Panel, Series, round_step, short};
 use crate::record::Record;
 use crate::scores::ScoreName;
 
@@ -10,12 +10,12 @@ use crate::scores::ScoreName;
 /// differ in nothing but beta, C and seed joined to a curve, and lines of equal ELBO (Alemi et al. 2018,
 /// Fig. 1). `None` if no run has finished.
 pub fn rate_distortion(runs: &[&Record]) -> Option<Figure> {
-    let mut curves: BTreeMap<String, Vec<[f64; 2]>> = BTreeMap::new();
+    let mut curves: BTreeMap<String, Vec<([f64; 2], String)>> = BTreeMap::new();
     for run in runs {
         let Some(point) = run.rate_and_distortion() else { continue };
-        curves.entry(kind(run)).or_default().push(point);
+        curves.entry(kind(run)).or_default().push((point, pressure(run)));
     }
-    let points: Vec<[f64; 2]> = curves.values().flatten().copied().collect();
+    let points: Vec<[f64; 2]> = curves.values().flatten().map(|(point, _)| *point).collect();
     if points.is_empty() {
         return None;
     }
@@ -24,8 +24,9 @@ pub fn rate_distortion(runs: &[&Record]) -> Option<Figure> {
     let mut series: Vec<Series> = curves
         .into_iter()
         .map(|(label, mut points)| {
-            points.sort_by(|a, b| a[0].total_cmp(&b[0]));
-            Series { mark: Mark::Points, ..Series::line(label, points) }
+            points.sort_by(|(a, _), (b, _)| a[0].total_cmp(&b[0]));
+            let (points, names) = points.into_iter().unzip();
+            Series { mark: Mark::Points, names, ..Series::line(label, points) }
         })
         .collect();
     series.extend(equal_elbo(x, y));
@@ -50,19 +51,9 @@ fn equal_elbo(x: [f64; 2], y: [f64; 2]) -> Vec<Series> {
             let from = x[0].max(sum - y[1]);
             let to = x[1].min(sum - y[0]);
             let points = vec![[from, sum - from], [to, sum - to]];
-            Series { mark: Mark::Guide, ..Series::line(format!("ELBO {}", short(-sum)), points) }
+            Series { mark: Mark::Contour, ..Series::line(format!("ELBO {}", short(-sum)), points) }
         })
         .collect()
-}
-
-/// 1, 2 or 5 times a power of ten, not below `step`.
-fn round_step(step: f64) -> f64 {
-    let power = 10_f64.powf(step.log10().floor());
-    [1.0, 2.0, 5.0]
-        .map(|digit| digit * power)
-        .into_iter()
-        .find(|s| *s >= step)
-        .unwrap_or(10.0 * power)
 }
 
 /// The ends of an axis with room for points at its edge.
@@ -71,6 +62,16 @@ fn around(values: impl Iterator<Item = f64> + Clone) -> [f64; 2] {
     let high = values.fold(f64::NEG_INFINITY, f64::max);
     let room = 0.1 * (high - low) + 0.1 * high.abs().max(1.0);
     [(low - room).max(0.0), high + room]
+}
+
+/// What holds the rate of a run down.
+fn pressure(run: &Record) -> String {
+    let objective = &run.config.objective;
+    match (objective.beta, objective.c_max) {
+        (Some(beta), _) => format!("\u{3b2} {beta}"),
+        (None, Some(capacity)) => format!("C {capacity}"),
+        (None, None) => String::new(),
+    }
 }
 
 /// What runs of one curve share.
@@ -109,11 +110,13 @@ fn score_panel(runs: &[&Record], name: ScoreName) -> Option<Panel> {
     if curves.is_empty() {
         return None;
     }
-    let series = curves.into_iter().map(|(latents, points)| {
+    let all = || curves.values().flat_map(BTreeMap::values).flatten();
+    let bounded = all().all(|scores| (0.0..=1.0).contains(&scores[0]));
+    let series = curves.iter().map(|(latents, points)| {
         let (mut line, mut band) = (Vec::new(), Vec::new());
         for (norm, scores) in points {
             let values = scores.iter().map(|[value, ..]| *value);
-            line.push([f64::from_bits(norm), values.clone().sum::<f64>() / scores.len() as f64]);
+            line.push([f64::from_bits(*norm), values.clone().sum::<f64>() / scores.len() as f64]);
             band.push(match scores[..] {
                 [[_, low, high]] => [low, high],
                 _ => [values.clone().fold(f64::MAX, f64::min), values.fold(f64::MIN, f64::max)],
@@ -121,10 +124,71 @@ fn score_panel(runs: &[&Record], name: ScoreName) -> Option<Panel> {
         }
         Series { mark: Mark::Points, band, ..Series::line(format!("{latents} latents"), line) }
     });
+    let series = series.collect();
     Some(Panel::Lines(Lines {
         title: name.name().into(),
         x: Axis::log("beta_norm"),
-        y: Axis { range: Some([0.0, 1.0]), ..Axis::default() },
-        series: series.collect(),
+        y: Axis { range: bounded.then_some([0.0, 1.0]), ..Axis::default() },
+        series,
     }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::scores::Score;
+
+    /// A run with these latents, beta and seed whose score is `value`.
+    fn run(latents: usize, beta: f64, seed: u64, value: f64) -> Record {
+        let recipe = format!(
+            "seed = {seed}\nmodel.latents = {latents}\nobjective = {{ kind = 'h', beta = {beta:?} }}"
+        );
+        let (rate, distortion) = (20.0 / beta, 100.0 + beta);
+        let rows = format!("9,kl,{rate}\n9,reconstruction,{distortion}\n");
+        let score =
+            Score { value, low: value - 0.1, high: value + 0.1, samples: 9, convention: "".into() };
+        let scores = vec![(ScoreName::Mig, score)];
+        Record { scores, ..Record::sketch("a", &recipe, &rows) }
+    }
+
+    fn curves(panel: &Panel) -> &[Series] {
+        match panel {
+            Panel::Lines(lines) => &lines.series,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn runs_that_differ_in_beta_make_a_curve_over_lines_of_equal_elbo() {
+        let runs = [run(10, 4.0, 1, 0.2), run(10, 1.0, 1, 0.1), run(5, 2.0, 1, 0.1)];
+        let figure = rate_distortion(&runs.iter().collect::<Vec<_>>()).unwrap();
+        let series = curves(&figure.panels[0]);
+        assert_eq!(series[0].label, "images, 10 latents");
+        assert_eq!(series[0].points, [[5.0, 104.0], [20.0, 101.0]]);
+        assert_eq!(series[0].names, ["\u{3b2} 4", "\u{3b2} 1"]);
+        assert_eq!(series[1].points, [[10.0, 102.0]]);
+        let contours = &series[2..];
+        assert!((3..=8).contains(&contours.len()));
+        for line in contours {
+            let sum = |point: &[f64; 2]| point[0] + point[1];
+            assert!((sum(&line.points[0]) - sum(&line.points[1])).abs() < 1e-9);
+            assert_eq!(line.label, format!("ELBO -{}", sum(&line.points[0])));
+        }
+        assert!(rate_distortion(&[]).is_none());
+    }
+
+    #[test]
+    fn seeds_are_averaged_and_latents_have_curves() {
+        let runs =
+            [run(10, 4.0, 1, 0.2), run(10, 4.0, 2, 0.4), run(10, 1.0, 1, 0.1), run(5, 4.0, 1, 0.6)];
+        let figure = score_beta(&runs.iter().collect::<Vec<_>>()).unwrap();
+        assert_eq!(figure.panels.len(), 1);
+        let series = curves(&figure.panels[0]);
+        assert_eq!([&series[0].label, &series[1].label], ["5 latents", "10 latents"]);
+        let values: Vec<f64> = series[1].points.iter().map(|[_, value]| *value).collect();
+        assert!((values[0] - 0.1).abs() < 1e-12 && (values[1] - 0.3).abs() < 1e-12, "{values:?}");
+        // One run has its own interval, two have their range.
+        assert_eq!(series[1].band, [[0.0, 0.2], [0.2, 0.4]]);
+        assert!((series[1].points[1][0] - 40.0 / 4096.0).abs() < 1e-12);
+    }
 }

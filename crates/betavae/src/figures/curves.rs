@@ -13,12 +13,18 @@ pub fn terms(run: &Record) -> Figure {
             ..Series::line(*label, run.history.term(term).to_vec())
         });
         let series = series.filter(|series| !series.points.is_empty()).collect();
-        let (x, y) = (Axis::new("step"), Axis::default());
+        // The first rows are far above all others.
+        let log = terms[0].0 != "kl" && wide(run.history.term(terms[0].0));
+        let (x, y) = (Axis::new("step"), Axis { log, ..Axis::default() });
         Panel::Lines(Lines { title: title.into(), x, y, series })
     };
+    let bounded = !run.history.term("capacity").is_empty();
     let mut panels = vec![
         panel("\u{2212}ln p(x | z) in nats", &[("reconstruction", "", Mark::Line)]),
-        panel("KL in nats", &[("kl", "KL", Mark::Line), ("capacity", "C", Mark::Guide)]),
+        panel(
+            if bounded { "KL and, thin, C in nats" } else { "KL in nats" },
+            &[("kl", "", Mark::Line), ("capacity", "", Mark::Guide)],
+        ),
         panel("loss", &[("total", "", Mark::Line)]),
         panel(
             &format!("latents with KL > {ACTIVE_NATS} nats"),
@@ -73,6 +79,37 @@ fn kl_curves(curves: Vec<Vec<[f64; 2]>>, x: Axis) -> Figure {
     Figure::one(Panel::Lines(Lines { x, y, series, ..Lines::default() }))
 }
 
+/// Whether a positive curve is seen better on a logarithmic axis.
+fn wide(curve: &[[f64; 2]]) -> bool {
+    let values = || curve.iter().map(|[_, value]| *value);
+    let (least, most) = (values().fold(f64::MAX, f64::min), values().fold(f64::MIN, f64::max));
+    least > 0.0 && most > 5.0 * least
+}
+
 fn rises(curve: &[[f64; 2]]) -> bool {
     curve.windows(2).any(|pair| pair[0][1] < pair[1][1])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn latents_join_as_the_capacity_rises() {
+        let mut rows = String::new();
+        for (step, c, kl) in [(1, 0.0, [0.0, 0.0]), (2, 1.0, [0.9, 0.0]), (3, 1.0, [0.95, 0.02])] {
+            rows += &format!("{step},capacity,{c}\n{step},kl_0,{}\n{step},kl_1,{}\n", kl[0], kl[1]);
+        }
+        let run = Record::sketch("a", "objective.kind = 'b'", &rows);
+        let series = |figure: Figure| match figure.panels.into_iter().next() {
+            Some(Panel::Lines(lines)) => lines.series,
+            other => panic!("{other:?}"),
+        };
+        let against_c = series(kl_capacity(&run).unwrap());
+        assert_eq!(against_c[0].points, [[0.0, 0.0], [1.0, 0.9]]);
+        assert_eq!((against_c[1].mark, &*against_c[1].label), (Mark::Guide, "inactive"));
+        let over_steps = series(kl_training(&run));
+        assert_eq!((over_steps[1].mark, &*over_steps[1].label), (Mark::Line, "z1"));
+        assert_eq!(over_steps[1].points[2], [3.0, 0.02]);
+    }
 }

@@ -1,6 +1,6 @@
 //! Figures with axes: panels of curves and heat maps, as SVG or as an image.
 //!
-//! `plotters` draws them. Colours are those of Okabe and Ito (2008) for curves, cividis (Nunez et al. 2018) for
+//! `plotters` draws them, and `resvg` makes images of that. Colours are those of Okabe and Ito (2008) for curves, cividis (Nunez et al. 2018) for
 //! amounts, and orange to purple for values around zero, which people with any colour vision, and prints,
 //! tell apart. Text is in the colour [`INK`] and lines of the grid in [`GRID`], and nothing else is, so that a
 //! page can replace them by its own.
@@ -11,8 +11,10 @@ use std::path::Path;
 use std::sync::Once;
 
 use image::RgbImage;
-use plotters::prelude::{BitMapBackend, IntoDrawingArea, SVGBackend};
+use plotters::prelude::{IntoDrawingArea, SVGBackend};
 use plotters::style::{FontStyle, register_font};
+use resvg::tiny_skia::{Color, Pixmap, Transform};
+use resvg::usvg::Tree;
 
 use crate::error::{Error, Result};
 use crate::files::write_atomically;
@@ -91,6 +93,8 @@ pub struct Series {
     pub points: Vec<[f64; 2]>,
     /// Low and high end at each point, drawn as an interval; may be empty.
     pub band: Vec<[f64; 2]>,
+    /// Words beside the points; may be empty.
+    pub names: Vec<String>,
     /// How it is drawn.
     pub mark: Mark,
 }
@@ -105,6 +109,14 @@ pub enum Mark {
     Points,
     /// A thin grey line, for what matters less and for guides.
     Guide,
+    /// The same, with its label at its left end rather than in the legend.
+    Contour,
+}
+
+impl Mark {
+    fn is_thin(self) -> bool {
+        matches!(self, Self::Guide | Self::Contour)
+    }
 }
 
 impl Series {
@@ -141,6 +153,8 @@ pub struct Heat {
 
 /// Height of the figure's title.
 const TITLE: u32 = 30;
+/// Dots per pixel of images.
+const DOTS: u32 = 2;
 
 impl Figure {
     /// One panel of the usual size.
@@ -165,19 +179,27 @@ impl Figure {
         let drawn = draw::figure(self, &area);
         drop(area);
         debug_assert!(drawn.is_ok(), "{drawn:?}");
-        text
+        // Without seams between the cells of a map.
+        text.replacen('>', "><style>rect{shape-rendering:crispEdges}</style>", 1)
     }
 
-    /// The figure as an image on white.
-    pub fn image(&self) -> RgbImage {
-        prepare_font();
-        let [width, height] = self.size();
-        let mut bytes = vec![255; width as usize * height as usize * 3];
-        let area = BitMapBackend::with_buffer(&mut bytes, (width, height)).into_drawing_area();
-        let drawn = draw::figure(self, &area);
-        drop(area);
-        debug_assert!(drawn.is_ok(), "{drawn:?}");
-        RgbImage::from_raw(width, height, bytes).unwrap_or_default()
+    /// The figure as an image on white, with two dots to a pixel.
+    ///
+    /// # Errors
+    /// If there is no memory for it.
+    pub fn image(&self) -> Result<RgbImage> {
+        let failed = |reason: &dyn std::fmt::Display| {
+            Error::config(format!("cannot draw `{}`: {reason}", self.title), "")
+        };
+        let tree = Tree::from_str(&self.svg(), &fonts()).map_err(|error| failed(&error))?;
+        let [width, height] = self.size().map(|side| side * DOTS);
+        let mut picture =
+            Pixmap::new(width, height).ok_or_else(|| failed(&format!("{width}x{height} dots")))?;
+        picture.fill(Color::WHITE);
+        let scale = Transform::from_scale(DOTS as f32, DOTS as f32);
+        resvg::render(&tree, scale, &mut picture.as_mut());
+        let opaque = picture.data().chunks_exact(4).flat_map(|rgba| [rgba[0], rgba[1], rgba[2]]);
+        Ok(RgbImage::from_raw(width, height, opaque.collect()).unwrap_or_default())
     }
 
     /// Writes an `.svg` or `.png` file.
@@ -187,7 +209,7 @@ impl Figure {
     pub fn save(&self, path: &Path) -> Result<()> {
         match path.extension().and_then(|ending| ending.to_str()) {
             Some("svg") => write_atomically(path, self.svg().as_bytes()),
-            Some("png") => super::save(&self.image(), path),
+            Some("png") => super::save(&self.image()?, path),
             _ => Err(Error::config(
                 format!("{}: expected a file name ending in .svg or .png", path.display()),
                 "",
@@ -196,7 +218,16 @@ impl Figure {
     }
 }
 
-/// Text in images is drawn with a font that is part of the program.
+/// The font that is part of the program, for text in images.
+fn fonts() -> resvg::usvg::Options<'static> {
+    let mut options = resvg::usvg::Options::default();
+    let fonts = options.fontdb_mut();
+    fonts.load_font_data(epaint_default_fonts::UBUNTU_LIGHT.to_vec());
+    fonts.set_sans_serif_family("Ubuntu");
+    options
+}
+
+/// The same font tells how much room text needs.
 fn prepare_font() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
@@ -204,6 +235,13 @@ fn prepare_font() {
         let known = register_font("sans-serif", FontStyle::Normal, font);
         debug_assert!(known.is_ok(), "a valid font");
     });
+}
+
+/// 1, 2 or 5 times a power of ten, not below `step`.
+pub(crate) fn round_step(step: f64) -> f64 {
+    let power = 10_f64.powf(step.max(f64::MIN_POSITIVE).log10().floor());
+    let round = [1.0, 2.0, 5.0].map(|digit| digit * power);
+    round.into_iter().find(|round| *round >= step * 0.999).unwrap_or(10.0 * power)
 }
 
 /// A number with three significant digits, for labels.
@@ -268,11 +306,11 @@ mod tests {
             assert!(svg.contains(text), "{text}");
         }
         assert!(!svg.contains("NaN") && svg.contains(INK) && svg.contains("viewBox"));
-        let image = figure.image();
-        assert_eq!(image.dimensions(), (800, 630));
+        let image = figure.image().unwrap();
+        assert_eq!(image.dimensions(), (1600, 1260));
         // Text and curves leave ink on a small part of the paper.
         let ink = image.pixels().filter(|pixel| pixel.0 != [255; 3]).count();
-        assert!(ink > 800 * 630 / 50 && ink < 800 * 630 / 2, "{ink}");
+        assert!(ink > 1600 * 1260 / 50 && ink < 1600 * 1260 / 2, "{ink}");
     }
 
     #[test]
@@ -307,5 +345,6 @@ mod tests {
         ] {
             assert_eq!(short(value), text);
         }
+        assert_eq!([0.3, 1.0, 11.0, 60.0, 0.0021].map(round_step), [0.5, 1.0, 20.0, 100.0, 0.005]);
     }
 }

@@ -57,11 +57,13 @@ pub fn responses(
                 ..Heat::default()
             }));
         }
-        for factor in &graded {
+        for (column, factor) in graded.iter().enumerate() {
+            let named = column + 1 == graded.len();
             let values = mean(*latent, [shape, Some(*factor)]);
             let at = &known[*factor].values;
             let series = values.chunks(at.len()).enumerate().map(|(class, means)| {
-                let label = shape.map_or(String::new(), |k| shape_name(&known[k], class));
+                let label = shape.filter(|_| named).map(|k| shape_name(&known[k], class));
+                let label = label.unwrap_or_default();
                 Series::line(label, at.iter().zip(means).map(|(x, y)| [*x, *y]).collect())
             });
             panels.push(Panel::Lines(Lines {

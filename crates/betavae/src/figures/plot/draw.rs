@@ -1,15 +1,18 @@
-//! Panels onto a `plotters` area, whatever it is an area of.
+//! Panels onto an area of `plotters`.
+
+use std::ops::Range;
 
 use plotters::coord::Shift;
-use plotters::coord::types::RangedCoordf64;
+use plotters::coord::ranged1d::{KeyPointHint, NoDefaultFormatting, Ranged, ValueFormatter};
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 
-use super::{Axis, Figure, Heat, Lines, Mark, Panel, Series, TITLE, short};
+use super::{Axis, Figure, Heat, Lines, Mark, Panel, Series, TITLE, round_step, short};
 
-type Area<B> = DrawingArea<B, Shift>;
-type Drawn<B> = Result<(), DrawingAreaErrorKind<<B as DrawingBackend>::ErrorType>>;
-type Chart<'a, B> = ChartContext<'a, B, Cartesian2d<RangedCoordf64, RangedCoordf64>>;
+type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
+type Failure = DrawingAreaErrorKind<std::io::Error>;
+type Drawn = Result<(), Failure>;
+type Chart<'a, 'b> = ChartContext<'a, SVGBackend<'b>, Cartesian2d<Scale, Scale>>;
 
 const INK: RGBColor = RGBColor(0x22, 0x22, 0x22);
 const GRID: RGBColor = RGBColor(0xdd, 0xdd, 0xdd);
@@ -53,7 +56,7 @@ fn text(size: u32, color: RGBColor, horizontal: HPos) -> TextStyle<'static> {
     style.pos(Pos::new(horizontal, VPos::Center))
 }
 
-pub(super) fn figure<B: DrawingBackend>(figure: &Figure, area: &Area<B>) -> Drawn<B> {
+pub(super) fn figure(figure: &Figure, area: &Area<'_>) -> Drawn {
     let (width, _) = area.dim_in_pixel();
     let rest = if figure.title.is_empty() {
         area.clone()
@@ -76,10 +79,7 @@ pub(super) fn figure<B: DrawingBackend>(figure: &Figure, area: &Area<B>) -> Draw
 }
 
 /// Cuts off the panel's title.
-fn below_title<B: DrawingBackend>(
-    title: &str,
-    area: &Area<B>,
-) -> Result<Area<B>, DrawingAreaErrorKind<B::ErrorType>> {
+fn below_title<'a>(title: &str, area: &Area<'a>) -> Result<Area<'a>, Failure> {
     if title.is_empty() {
         return Ok(area.clone());
     }
@@ -89,11 +89,11 @@ fn below_title<B: DrawingBackend>(
     Ok(rest)
 }
 
-fn lines<B: DrawingBackend>(panel: &Lines, area: &Area<B>) -> Drawn<B> {
+fn lines(panel: &Lines, area: &Area<'_>) -> Drawn {
     let area = below_title(&panel.title, area)?;
-    let named = panel.series.iter().any(|series| !series.label.is_empty());
-    let longest = panel.series.iter().map(|series| series.label.chars().count()).max().unwrap_or(0);
-    let legend = if named { 34 + 7 * longest as u32 } else { 8 };
+    let legend = panel.series.iter().filter(|series| series.mark != Mark::Contour);
+    let longest = legend.map(|series| series.label.chars().count()).max().unwrap_or(0);
+    let legend = if longest > 0 { 34 + 7 * longest as u32 } else { 8 };
     let (width, _) = area.dim_in_pixel();
     let (main, side) = area.split_horizontally(width.saturating_sub(legend).max(80));
     let values = |of: usize| -> Vec<f64> {
@@ -107,20 +107,14 @@ fn lines<B: DrawingBackend>(panel: &Lines, area: &Area<B>) -> Drawn<B> {
         .margin(6)
         .set_label_area_size(LabelAreaPosition::Left, 58)
         .set_label_area_size(LabelAreaPosition::Bottom, 42)
-        .build_cartesian_2d(x[0]..x[1], y[0]..y[1])?;
-    let format = |axis: &Axis| {
-        let log = axis.log;
-        move |value: &f64| short(if log { 10_f64.powf(*value) } else { clean(*value) })
-    };
-    let (x_format, y_format) = (format(&panel.x), format(&panel.y));
+        .build_cartesian_2d(
+            Scale { log: panel.x.log, ends: x },
+            Scale { log: panel.y.log, ends: y },
+        )?;
     chart
         .configure_mesh()
         .x_desc(&panel.x.label)
         .y_desc(&panel.y.label)
-        .x_labels(7)
-        .y_labels(7)
-        .x_label_formatter(&x_format)
-        .y_label_formatter(&y_format)
         .label_style(("sans-serif", SMALL).into_font().color(&INK))
         .axis_desc_style(("sans-serif", USUAL).into_font().color(&INK))
         .axis_style(INK)
@@ -130,12 +124,13 @@ fn lines<B: DrawingBackend>(panel: &Lines, area: &Area<B>) -> Drawn<B> {
     let mut colored = 0;
     let mut line = 14;
     for series in &panel.series {
-        let color = if series.mark == Mark::Guide { GREY } else { COLORS[colored % COLORS.len()] };
+        let thin = series.mark.is_thin();
+        let color = if thin { GREY } else { COLORS[colored % COLORS.len()] };
         // The second round of colours is dashed.
-        let dashed = series.mark != Mark::Guide && colored >= COLORS.len();
-        colored += usize::from(series.mark != Mark::Guide);
+        let dashed = !thin && colored >= COLORS.len();
+        colored += usize::from(!thin);
         curve(&mut chart, panel, series, color, dashed)?;
-        if !series.label.is_empty() {
+        if !series.label.is_empty() && series.mark != Mark::Contour {
             let stroke = color.stroke_width(2);
             if dashed {
                 side.draw(&PathElement::new(vec![(2, line), (8, line)], stroke))?;
@@ -150,13 +145,13 @@ fn lines<B: DrawingBackend>(panel: &Lines, area: &Area<B>) -> Drawn<B> {
     Ok(())
 }
 
-fn curve<B: DrawingBackend>(
-    chart: &mut Chart<'_, B>,
+fn curve(
+    chart: &mut Chart<'_, '_>,
     panel: &Lines,
     series: &Series,
     color: RGBColor,
     dashed: bool,
-) -> Drawn<B> {
+) -> Drawn {
     let scaled = |axis: &Axis, value: f64| if axis.log { value.log10() } else { value };
     let place = |x: f64, y: f64| (scaled(&panel.x, x), scaled(&panel.y, y));
     let finite = |(x, y): &(f64, f64)| x.is_finite() && y.is_finite();
@@ -168,7 +163,7 @@ fn curve<B: DrawingBackend>(
         let around: Vec<_> = low.into_iter().chain(high.into_iter().rev()).collect();
         chart.draw_series([Polygon::new(around, color.mix(0.18).filled())])?;
     }
-    let width = if series.mark == Mark::Guide { 1 } else { 2 };
+    let width = if series.mark.is_thin() { 1 } else { 2 };
     let stroke = color.stroke_width(width);
     // Gaps where values are missing.
     let points: Vec<_> = series.points.iter().map(|[x, y]| place(*x, *y)).collect();
@@ -183,7 +178,69 @@ fn curve<B: DrawingBackend>(
             chart.draw_series(part.iter().map(|point| Circle::new(*point, 3, color.filled())))?;
         }
     }
+    // Words stand clear of their point.
+    let beside = |(x, y): (f64, f64), words: &str, up: i32| {
+        let style = text(SMALL, INK, HPos::Left);
+        EmptyElement::at((x, y)) + Text::new(words.to_owned(), (7, up), style)
+    };
+    let words = points.iter().zip(&series.names).filter(|(point, _)| finite(point));
+    chart.draw_series(words.map(|(point, name)| beside(*point, name, -9)))?;
+    if let (Mark::Contour, Some(first)) = (series.mark, points.first()) {
+        chart.draw_series([beside(*first, &series.label, -7)])?;
+    }
     Ok(())
+}
+
+/// An axis with marks at about six round numbers; with `log` its values are logarithms.
+struct Scale {
+    log: bool,
+    ends: [f64; 2],
+}
+
+impl Ranged for Scale {
+    type FormatOption = NoDefaultFormatting;
+    type ValueType = f64;
+
+    fn map(&self, value: &f64, limit: (i32, i32)) -> i32 {
+        let [low, high] = self.ends;
+        let length = f64::from(limit.1 - limit.0);
+        limit.0 + ((value - low) / (high - low) * length).round() as i32
+    }
+
+    fn key_points<Hint: KeyPointHint>(&self, hint: Hint) -> Vec<f64> {
+        if hint.weight().allow_light_points() { Vec::new() } else { self.marks() }
+    }
+
+    fn range(&self) -> Range<f64> {
+        self.ends[0]..self.ends[1]
+    }
+}
+
+impl ValueFormatter<f64> for Scale {
+    fn format_ext(&self, value: &f64) -> String {
+        short(if self.log { 10_f64.powf(*value) } else { clean(*value) })
+    }
+}
+
+impl Scale {
+    fn marks(&self) -> Vec<f64> {
+        let [low, high] = self.ends;
+        if !self.log {
+            let step = round_step((high - low) / 6.0);
+            let first = (low / step - 1e-9).ceil();
+            let marks = (0..20).map(|i| (first + f64::from(i)) * step);
+            return marks.take_while(|mark| *mark <= high + 1e-9 * step).collect();
+        }
+        let powers = low.floor() as i32..=high.ceil() as i32;
+        let digits: &[f64] = match high - low {
+            wide if wide > 3.0 => &[1.0],
+            wide if wide > 1.0 => &[1.0, 2.0, 5.0],
+            wide if wide > 0.3 => &[1.0, 1.5, 2.0, 3.0, 5.0, 7.0],
+            _ => &[1.0, 1.2, 1.4, 1.7, 2.0, 2.5, 3.0, 3.5, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0],
+        };
+        let mark = |power: i32| digits.iter().map(move |digit| digit.log10() + f64::from(power));
+        powers.flat_map(mark).filter(|mark| (low..=high).contains(mark)).collect()
+    }
 }
 
 /// The ends of an axis in its scale.
@@ -215,7 +272,7 @@ fn clean(value: f64) -> f64 {
     if rounded == 0.0 { 0.0 } else { rounded }
 }
 
-fn heat<B: DrawingBackend>(panel: &Heat, area: &Area<B>) -> Drawn<B> {
+fn heat(panel: &Heat, area: &Area<'_>) -> Drawn {
     let area = below_title(&panel.title, area)?;
     let [rows, columns] = panel.shape;
     if rows * columns == 0 || panel.values.len() != rows * columns {
@@ -232,11 +289,12 @@ fn heat<B: DrawingBackend>(panel: &Heat, area: &Area<B>) -> Drawn<B> {
         return Ok(());
     }
     // Cells of maps are square.
-    let (wide, tall) = if panel.annotated {
-        (wide, tall)
+    let (left, wide, tall) = if panel.annotated {
+        (left, wide, tall)
     } else {
-        let side = (wide / columns as i32).min(tall / rows as i32).max(1);
-        (side * columns as i32, side * rows as i32)
+        let side = (f64::from(wide) / columns as f64).min(f64::from(tall) / rows as f64);
+        let [map_wide, map_tall] = [columns, rows].map(|count| (side * count as f64) as i32);
+        (left + (wide - map_wide) / 2, map_wide, map_tall)
     };
     let edge = |at: usize, count: usize, length: i32| {
         (at as i64 * i64::from(length) / count as i64) as i32
@@ -287,7 +345,7 @@ fn heat<B: DrawingBackend>(panel: &Heat, area: &Area<B>) -> Drawn<B> {
     }
     if !panel.y_label.is_empty() {
         let style = text(SMALL, INK, HPos::Center).transform(FontTransform::Rotate270);
-        area.draw_text(&panel.y_label, &style, (10, 4 + tall / 2))?;
+        area.draw_text(&panel.y_label, &style, (left - 12, 4 + tall / 2))?;
     }
     Ok(())
 }

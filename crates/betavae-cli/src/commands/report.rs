@@ -1,0 +1,41 @@
+//! `report`.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use betavae::Device;
+use betavae::data::Dataset;
+use betavae::report::{self, Entry};
+
+use super::open_for;
+use crate::args::Report;
+use crate::output::{print, say};
+
+pub fn report(args: Report, device: &Device) -> anyhow::Result<()> {
+    let mut entries = Vec::new();
+    for folder in &args.runs {
+        let mut entry = Entry::read(folder, device)?;
+        entry.data = match entry.trained.as_ref().map(|trained| open_for(trained, None)) {
+            Some(Ok(data)) => Some(data),
+            Some(Err(error)) => {
+                say(&format!("{}: without images: {error}", folder.display()));
+                None
+            }
+            None => None,
+        };
+        entries.push(entry);
+    }
+    let output = args.output.unwrap_or_else(|| match &args.runs[..] {
+        [run] => run.join("report.html"),
+        _ => "report.html".into(),
+    });
+    report::write(&output, &entries)?;
+    print(&output.display().to_string())
+}
+
+/// The report that comes with every finished training.
+pub fn of_run(folder: &Path, data: &Arc<dyn Dataset>, device: &Device) -> anyhow::Result<()> {
+    let mut entry = Entry::read(folder, device)?;
+    entry.data = Some(data.clone());
+    Ok(report::write(&folder.join("report.html"), &[entry])?)
+}
