@@ -60,6 +60,8 @@ pub struct TrainConfig {
     pub init: Option<PathBuf>,
     /// Whether checkpoints come with pictures of reconstructions and traversals.
     pub previews: bool,
+    /// Whether the run folder has event files for TensorBoard.
+    pub tensorboard: bool,
     /// How layers multiply in training: `f32`, or `bf16` with sums in f32, which is faster on
     /// processors with AVX-512 BF16 and slower elsewhere.
     pub precision: Precision,
@@ -75,6 +77,7 @@ impl Default for TrainConfig {
             keep_checkpoints: 3,
             init: None,
             previews: true,
+            tensorboard: true,
             precision: Precision::F32,
         }
     }

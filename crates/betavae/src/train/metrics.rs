@@ -16,20 +16,18 @@ pub(super) struct Metrics {
     path: PathBuf,
     file: File,
     bytes: u64,
-    /// H * W * C, for beta_norm.
-    image_values: usize,
 }
 
 impl Metrics {
     /// A file with the header only.
-    pub(super) fn create(path: PathBuf, image_values: usize) -> Result<Self> {
+    pub(super) fn create(path: PathBuf) -> Result<Self> {
         let mut file = File::create(&path).context("create", &path)?;
         file.write_all(HEADER.as_bytes()).context("write", &path)?;
-        Ok(Self { path, file, bytes: HEADER.len() as u64, image_values })
+        Ok(Self { path, file, bytes: HEADER.len() as u64 })
     }
 
     /// Reopens a file as it was at a checkpoint and forgets what came after.
-    pub(super) fn reopen(path: PathBuf, bytes: u64, image_values: usize) -> Result<Self> {
+    pub(super) fn reopen(path: PathBuf, bytes: u64) -> Result<Self> {
         let mut file = OpenOptions::new().write(true).open(&path).context("open", &path)?;
         let found = file.metadata().context("read", &path)?.len();
         if found < bytes {
@@ -41,26 +39,15 @@ impl Metrics {
         }
         file.set_len(bytes).context("truncate", &path)?;
         file.seek(SeekFrom::End(0)).context("read", &path)?;
-        Ok(Self { path, file, bytes, image_values })
+        Ok(Self { path, file, bytes })
     }
 
-    pub(super) fn append(&mut self, step: u64, terms: &Terms) -> Result<()> {
-        let mut rows = String::new();
-        let mut row = |term: &str, value: String| rows += &format!("{step},{term},{value}\n");
-        row("total", terms.total.to_string());
-        row("reconstruction", terms.reconstruction.to_string());
-        row("kl", terms.kl.to_string());
-        row(terms.in_force.name(), terms.in_force.value().to_string());
-        if let InForce::Beta(beta) = terms.in_force {
-            let norm = beta_norm(beta, terms.kl_per_latent.len(), self.image_values);
-            row("beta_norm", norm.to_string());
-        }
-        row("active_latents", terms.active().to_string());
-        for (j, kl) in terms.kl_per_latent.iter().enumerate() {
-            row(&format!("kl_{j}"), kl.to_string());
-        }
-        self.file.write_all(rows.as_bytes()).context("write", &self.path)?;
-        self.bytes += rows.len() as u64;
+    /// Adds the rows of a step.
+    pub(super) fn append(&mut self, step: u64, rows: &[(String, f32)]) -> Result<()> {
+        let line = |(term, value): &(String, f32)| format!("{step},{term},{value}\n");
+        let lines: String = rows.iter().map(line).collect();
+        self.file.write_all(lines.as_bytes()).context("write", &self.path)?;
+        self.bytes += lines.len() as u64;
         Ok(())
     }
 
@@ -69,6 +56,27 @@ impl Metrics {
         self.file.sync_all().context("write", &self.path)?;
         Ok(self.bytes)
     }
+}
+
+/// Names and values of the terms of a step, on images of `image_values` = H * W * C values.
+pub(super) fn rows(terms: &Terms, image_values: usize) -> Vec<(String, f32)> {
+    let weight = terms.in_force.value();
+    let mut rows: Vec<(String, f32)> = [
+        ("total", terms.total),
+        ("reconstruction", terms.reconstruction),
+        ("kl", terms.kl),
+        (terms.in_force.name(), weight as f32),
+    ]
+    .map(|(term, value)| (term.to_owned(), value))
+    .into();
+    if let InForce::Beta(beta) = terms.in_force {
+        let norm = beta_norm(beta, terms.kl_per_latent.len(), image_values);
+        rows.push(("beta_norm".to_owned(), norm as f32));
+    }
+    rows.push(("active_latents".to_owned(), terms.active() as f32));
+    let latents = terms.kl_per_latent.iter().enumerate();
+    rows.extend(latents.map(|(j, kl)| (format!("kl_{j}"), *kl)));
+    rows
 }
 
 impl Window {
@@ -149,15 +157,15 @@ mod tests {
     fn reopening_forgets_what_came_after_the_checkpoint() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("metrics.csv");
-        let mut metrics = Metrics::create(path.clone(), 4096).unwrap();
-        metrics.append(1, &terms(2.0, [1.0, 0.5])).unwrap();
+        let mut metrics = Metrics::create(path.clone()).unwrap();
+        metrics.append(1, &rows(&terms(2.0, [1.0, 0.5]), 4096)).unwrap();
         let bytes = metrics.sync().unwrap();
         let first = std::fs::read_to_string(&path).unwrap();
-        metrics.append(2, &terms(3.0, [1.0, 0.5])).unwrap();
-        Metrics::reopen(path.clone(), bytes, 4096).unwrap();
+        metrics.append(2, &rows(&terms(3.0, [1.0, 0.5]), 4096)).unwrap();
+        Metrics::reopen(path.clone(), bytes).unwrap();
         assert_eq!(std::fs::read_to_string(&path).unwrap(), first);
         assert!(first.starts_with("step,term,value\n1,total,2\n1,reconstruction,1\n1,kl,1.5\n"));
-        let error = Metrics::reopen(path, bytes + 1, 4096).err().unwrap().to_string();
+        let error = Metrics::reopen(path, bytes + 1).err().unwrap().to_string();
         assert!(error.contains("metrics.csv") && error.contains("at least"), "{error}");
     }
 }

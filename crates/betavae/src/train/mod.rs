@@ -1,6 +1,7 @@
 //! Training: [`Trainer`] takes single optimisation steps in memory; [`Run`] is a folder on disk in
 //! which a trainer's progress is kept and from which it goes on exactly where it stopped.
 
+mod events;
 mod metrics;
 mod preview;
 mod provenance;

@@ -8,7 +8,8 @@ use std::time::Instant;
 use burn::module::Module;
 use burn::tensor::Device;
 
-use super::metrics::{Metrics, Timing};
+use super::events::{self, Events};
+use super::metrics::{self, Metrics, Timing};
 use super::provenance::Provenance;
 use super::{Trainer, preview};
 use crate::checkpoint::{self, Metadata, State, Trained, Window};
@@ -16,6 +17,7 @@ use crate::config::Config;
 use crate::data::Dataset;
 use crate::error::{Error, IoContext, Result};
 use crate::evaluate;
+use crate::figures;
 use crate::files;
 use crate::objective::Terms;
 use crate::record::read_config;
@@ -55,6 +57,8 @@ pub struct Run {
     trainer: Trainer,
     metrics: Metrics,
     timing: Timing,
+    /// For TensorBoard, if wanted.
+    events: Option<Events>,
     window: Window,
     data_sha256: String,
     /// Held while this process owns the folder.
@@ -92,10 +96,11 @@ impl Run {
         let data_sha256 = trainer.data().fingerprint()?;
         fs::create_dir_all(folder.join("checkpoints")).context("create", folder)?;
         let lock = lock(folder)?;
-        let metrics = Metrics::create(folder.join("metrics.csv"), trainer.data().shape().values())?;
+        let metrics = Metrics::create(folder.join("metrics.csv"))?;
         let run = Self {
             folder: folder.to_owned(),
             timing: Timing::open(folder)?,
+            events: open_events(folder, &trainer)?,
             trainer,
             metrics,
             window: Window::default(),
@@ -133,7 +138,6 @@ impl Run {
         };
         let data_sha256 = trainer.data().fingerprint()?;
         let metrics_path = folder.join("metrics.csv");
-        let image_values = trainer.data().shape().values();
         let (metrics, window) = match newest {
             None if !warnings.is_empty() => {
                 return Err(Error::file_hint(
@@ -142,7 +146,7 @@ impl Run {
                     "restore one from a copy, or start a new run in another folder",
                 ));
             }
-            None => (Metrics::create(metrics_path, image_values)?, Window::default()),
+            None => (Metrics::create(metrics_path)?, Window::default()),
             Some(path) => {
                 let (model, optimizer, state) = checkpoint::read(&path)?;
                 if state.data != data_sha256 {
@@ -155,14 +159,21 @@ impl Run {
                 }
                 check_length(steps, state.step)?;
                 trainer.restore(model, optimizer, state.step)?;
-                let metrics = Metrics::reopen(metrics_path, state.metrics_bytes, image_values)?;
+                let metrics = Metrics::reopen(metrics_path, state.metrics_bytes)?;
                 (metrics, state.window)
             }
         };
-        let timing = Timing::open(folder)?;
-        let folder = folder.to_owned();
-        let run =
-            Self { folder, trainer, metrics, timing, window, data_sha256, _lock: lock, warnings };
+        let run = Self {
+            folder: folder.to_owned(),
+            timing: Timing::open(folder)?,
+            events: open_events(folder, &trainer)?,
+            trainer,
+            metrics,
+            window,
+            data_sha256,
+            _lock: lock,
+            warnings,
+        };
         if steps.is_some() {
             run.write_config()?;
         }
@@ -192,7 +203,11 @@ impl Run {
             observer.stepped(step, &terms);
             if step.is_multiple_of(settings.log_every) {
                 let mean = self.window.take(terms.in_force);
-                self.metrics.append(step, &mean)?;
+                let rows = metrics::rows(&mean, self.trainer.data().shape().values());
+                self.metrics.append(step, &rows)?;
+                if let Some(events) = &mut self.events {
+                    events.terms(step, &rows, &mean)?;
+                }
                 let rate = (step - since.1) as f64 / since.0.elapsed().as_secs_f64();
                 self.timing.append(step, rate)?;
                 since = (Instant::now(), step);
@@ -221,8 +236,15 @@ impl Run {
             checkpoint::write(&checkpoints, &trained.model, optimizer, &state, &trained.metadata)?;
         checkpoint::retain(&checkpoints, self.trainer.config().train.keep_checkpoints)?;
         if self.trainer.config().train.previews {
-            let figures = self.folder.join("figures");
-            preview::write(&figures, &trained, &**self.trainer.data())?;
+            let folder = self.folder.join("figures");
+            fs::create_dir_all(&folder).context("create", &folder)?;
+            for (name, picture) in preview::draw(&trained, &**self.trainer.data())? {
+                let file = format!("step-{:09}-{name}.png", state.step);
+                figures::save(&picture, &folder.join(file))?;
+                if let Some(events) = &mut self.events {
+                    events.picture(state.step, name, &picture)?;
+                }
+            }
         }
         observer.saved(&path);
         Ok(())
@@ -273,6 +295,12 @@ impl Run {
     }
 }
 
+/// A new event file, if the configuration wants one.
+fn open_events(folder: &Path, trainer: &Trainer) -> Result<Option<Events>> {
+    let wanted = trainer.config().train.tensorboard;
+    wanted.then(|| Events::create(folder, trainer.steps_taken())).transpose()
+}
+
 /// Refuses to make a run shorter than it is.
 fn check_length(steps: Option<u64>, taken: u64) -> Result<()> {
     match steps.filter(|steps| *steps < taken) {
@@ -293,7 +321,8 @@ fn is_empty(folder: &Path) -> Result<bool> {
     for entry in fs::read_dir(folder).context("read", folder)? {
         let name = entry.context("read", folder)?.file_name();
         let name = name.to_string_lossy();
-        if !ours.contains(&&*name) && !name.starts_with(".tmp-") {
+        if !ours.contains(&&*name) && ![".tmp-", events::PREFIX].iter().any(|p| name.starts_with(p))
+        {
             return Ok(false);
         }
     }
