@@ -1,5 +1,6 @@
 //! Every command, argument and help text.
 
+use std::net::IpAddr;
 use std::ops::Range;
 use std::path::PathBuf;
 
@@ -44,6 +45,7 @@ pub enum Command {
     Traverse(Traverse),
     Figures(Figures),
     Report(Report),
+    Watch(Watch),
     Explore(Explore),
     Import(Import),
     Export(Export),
@@ -295,6 +297,31 @@ pub struct Report {
     /// Where to write [default: report.html, in the run folder if there is one only]
     #[arg(long, value_name = "FILE.html")]
     pub output: Option<PathBuf>,
+}
+
+/// Watch a run in the browser while it is trained: curves, KL of the latents, the newest pictures
+///
+/// Serves one page on this machine only, with nothing but this run's curves and pictures.
+#[derive(Args)]
+#[command(after_help = "Examples:
+  betavae watch runs/default-1 --open
+  betavae watch runs/default-1 --port 8000")]
+pub struct Watch {
+    /// A run folder
+    #[arg(value_name = "RUN")]
+    pub run: PathBuf,
+
+    /// 0 takes any that is free
+    #[arg(long, value_name = "N", default_value_t = 6007)]
+    pub port: u16,
+
+    /// Address to listen on; any but a loopback address lets other machines see the run
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1")]
+    pub bind: IpAddr,
+
+    /// Open the page in a browser
+    #[arg(long)]
+    pub open: bool,
 }
 
 /// Move latents by hand: one page for the browser in which the model runs, to keep or to send

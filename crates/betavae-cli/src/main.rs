@@ -42,6 +42,7 @@ fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Command::Sample(args) => commands::pictures::sample(args, &device)?,
         Command::Figures(args) => commands::figures::figures(args, &device)?,
         Command::Report(args) => commands::report::report(args, &device)?,
+        Command::Watch(args) => commands::watch::watch(args)?,
         Command::Explore(args) => commands::explore::explore(args, &device)?,
         Command::Import(args) => commands::export::import(args, &device)?,
         Command::Export(args) => commands::export::export(args, &device)?,

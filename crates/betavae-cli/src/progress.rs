@@ -1,4 +1,6 @@
-//! Training on the terminal: a line that follows every step, or plain lines now and then.
+//! Training on the terminal: a view that follows every step, or plain lines now and then.
+
+mod view;
 
 use std::io::IsTerminal;
 use std::path::Path;
@@ -7,9 +9,11 @@ use std::time::{Duration, Instant};
 
 use betavae::objective::Terms;
 use betavae::train::Observer;
+use console::Term;
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::output::say;
+use view::View;
 
 /// Set by Ctrl-C and SIGTERM.
 static STOP: AtomicBool = AtomicBool::new(false);
@@ -24,22 +28,30 @@ pub fn catch_signals() -> anyhow::Result<()> {
     })?)
 }
 
+/// Lines of the bar itself and below the view.
+const MARGIN: usize = 2;
+/// A terminal with less room than this has the bar alone.
+const SMALLEST: [usize; 2] = [16, 60];
+
 /// Shows the progress of a run.
 pub struct Progress {
     bar: Option<ProgressBar>,
+    view: View,
     steps: u64,
     /// H * W * C, for beta_norm.
     image_values: usize,
     start: (Instant, u64),
     spoken: Option<Instant>,
+    drawn: Option<Instant>,
 }
 
 impl Progress {
     /// For a run that goes on from `step` to `steps`, on images of `image_values` values.
     pub fn new(step: u64, steps: u64, image_values: usize) -> Self {
-        let bar = std::io::stderr().is_terminal().then(|| {
+        let clever = std::env::var_os("TERM").is_none_or(|term| term != "dumb");
+        let bar = (std::io::stderr().is_terminal() && clever).then(|| {
             let bar = ProgressBar::new(steps);
-            let style = "{bar:12.cyan/dim} {pos}/{len}  {per_sec}  {eta} left  {wide_msg}";
+            let style = "{bar:12.cyan/dim} {pos}/{len}  {per_sec}  {eta} left{msg}";
             bar.set_style(
                 ProgressStyle::with_template(style)
                     .unwrap_or_else(|_| ProgressStyle::default_bar())
@@ -55,7 +67,21 @@ impl Progress {
             bar.reset_eta();
             bar
         });
-        Self { bar, steps, image_values, start: (Instant::now(), step), spoken: None }
+        let start = (Instant::now(), step);
+        Self { bar, view: View::default(), steps, image_values, start, spoken: None, drawn: None }
+    }
+
+    /// What follows the bar: the view below it, or in a small window the summary beside it.
+    fn message(&self, terms: &Terms) -> String {
+        let (height, width) = Term::stderr().size();
+        let (height, width) = (usize::from(height), usize::from(width));
+        if height < SMALLEST[0] || width < SMALLEST[1] {
+            let beside: String = terms.summary(self.image_values).chars().take(width / 3).collect();
+            return format!("  {beside}");
+        }
+        let weight = terms.in_force_words(self.image_values);
+        let lines = self.view.lines(terms, &weight, width - 1, height - MARGIN);
+        lines.iter().map(|line| format!("\n{line}")).collect()
     }
 
     /// Leaves the last line on the terminal.
@@ -69,12 +95,18 @@ impl Progress {
 impl Observer for Progress {
     fn stepped(&mut self, step: u64, terms: &Terms) {
         if let Some(bar) = &self.bar {
-            bar.set_message(terms.summary(self.image_values));
             bar.set_position(step);
+            // To compose the view at every step would be felt.
+            let due = self.drawn.is_none_or(|last| last.elapsed() > Duration::from_millis(100));
+            if due || step == self.steps {
+                self.drawn = Some(Instant::now());
+                bar.set_message(self.message(terms));
+            }
         }
     }
 
     fn logged(&mut self, step: u64, mean: &Terms) {
+        self.view.log(mean);
         let due = self.spoken.is_none_or(|last| last.elapsed() > Duration::from_secs(5));
         if self.bar.is_some() || !(due || step == self.steps) {
             return;

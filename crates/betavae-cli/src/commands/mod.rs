@@ -13,6 +13,7 @@ pub mod recipes;
 pub mod report;
 pub mod score;
 pub mod train;
+pub mod watch;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

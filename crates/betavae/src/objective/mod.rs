@@ -124,20 +124,26 @@ impl Terms {
 
     /// One line for people; `values` is H * W * C, for beta_norm.
     pub fn summary(&self, values: usize) -> String {
-        let latents = self.kl_per_latent.len();
-        let in_force = match self.in_force {
-            InForce::Beta(beta) => {
-                format!("beta {beta:.3} (norm {:.4})", beta_norm(beta, latents, values))
-            }
-            InForce::Capacity(c) => format!("C {c:.3} nats"),
-        };
         format!(
-            "loss {:.2}  rec {:.2}  KL {:.2}  active {}/{latents}  {in_force}",
+            "loss {:.2}  rec {:.2}  KL {:.2}  active {}/{}  {}",
             self.total,
             self.reconstruction,
             self.kl,
             self.active(),
+            self.kl_per_latent.len(),
+            self.in_force_words(values),
         )
+    }
+
+    /// Beta with beta_norm, or C, in words.
+    pub fn in_force_words(&self, values: usize) -> String {
+        match self.in_force {
+            InForce::Beta(beta) => {
+                let norm = beta_norm(beta, self.kl_per_latent.len(), values);
+                format!("beta {beta:.3} (norm {norm:.4})")
+            }
+            InForce::Capacity(c) => format!("C {c:.3} nats"),
+        }
     }
 }
 

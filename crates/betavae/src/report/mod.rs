@@ -1,7 +1,10 @@
 //! A report of one run or several: one HTML file that needs no network and no script.
 
 mod compare;
+mod live;
 mod page;
+
+pub use live::{live, live_page};
 
 use std::path::Path;
 use std::sync::Arc;

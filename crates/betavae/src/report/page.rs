@@ -16,24 +16,44 @@ use crate::record::Record;
 use crate::words;
 
 const STYLE: &str = include_str!("report.css");
+const WATCH: &str = include_str!("watch.js");
 
 /// A document.
 pub(super) fn whole(title: &str, body: &[Markup]) -> String {
+    let title = format!("Report: {title}");
+    let content = html! {
+        h1 { (title) }
+        @for part in body { (part) }
+        footer { "Written by betavae " (env!("CARGO_PKG_VERSION")) "." }
+    };
+    document(&title, &content, None)
+}
+
+/// A document whose middle is replaced by newer ones of its server's.
+pub(super) fn watched(title: &str, fragment: &str) -> String {
+    let content = html! {
+        h1 { (title) }
+        div id="live" { (PreEscaped(fragment)) }
+        p.note id="connection" hidden { "The server does not answer: is `betavae watch` still running?" }
+    };
+    document(title, &content, Some(WATCH))
+}
+
+fn document(title: &str, content: &Markup, script: Option<&str>) -> String {
     let page = html! {
         (DOCTYPE)
         html lang="en" {
             head {
                 meta charset="utf-8";
                 meta name="viewport" content="width=device-width, initial-scale=1";
-                title { "Report: " (title) }
+                title { (title) }
+                // Browsers ask servers for an icon otherwise.
+                link rel="icon" href="data:,";
                 style { (PreEscaped(STYLE)) }
             }
             body {
-                main {
-                    h1 { "Report: " (title) }
-                    @for part in body { (part) }
-                    footer { "Written by betavae " (env!("CARGO_PKG_VERSION")) "." }
-                }
+                main { (content) }
+                @if let Some(script) = script { script { (PreEscaped(script)) } }
             }
         }
     };
@@ -43,12 +63,6 @@ pub(super) fn whole(title: &str, body: &[Markup]) -> String {
 /// A run, from what was trained to how to train it again.
 pub(super) fn run(entry: &Entry, titled: bool) -> Result<Markup> {
     let Entry { run, trained, data } = entry;
-    let count = |key: &str| {
-        let known = run.provenance.get(key).and_then(toml::Value::as_integer);
-        known.map_or(0, |count| count as usize)
-    };
-    let data_name = run.provenance.get("data").and_then(toml::Value::as_str).unwrap_or("images");
-    let words = words::training(&run.config, data_name, count("images"), count("parameters"))?;
     let mut subject = match trained {
         Some(trained) => Subject::model(trained, data.as_deref(), Some(run)),
         None => Subject::runs(vec![run]),
@@ -64,10 +78,7 @@ pub(super) fn run(entry: &Entry, titled: bool) -> Result<Markup> {
     Ok(html! {
         section {
             @if titled { h2 { (run.name) } }
-            dl {
-                @for (label, text) in words { dt { (label) } dd { (text) } }
-                dt { "state" } dd { (state(run)) }
-            }
+            (facts(run)?)
             @if let Some(evaluation) = &run.evaluation { (terms(evaluation)) }
             @if !run.scores.is_empty() { (scores(run)) }
             h3 { "What the latents show" }
@@ -86,6 +97,22 @@ pub(super) fn run(entry: &Entry, titled: bool) -> Result<Markup> {
             }
             details { summary { "Configuration" } pre { code { (run.config.to_toml()) } } }
             details { summary { "Provenance" } (provenance(&run.provenance)) }
+        }
+    })
+}
+
+/// What is trained, in words, and how far that is.
+pub(super) fn facts(run: &Record) -> Result<Markup> {
+    let count = |key: &str| {
+        let known = run.provenance.get(key).and_then(toml::Value::as_integer);
+        known.map_or(0, |count| count as usize)
+    };
+    let data = run.provenance.get("data").and_then(toml::Value::as_str).unwrap_or("images");
+    let words = words::training(&run.config, data, count("images"), count("parameters"))?;
+    Ok(html! {
+        dl {
+            @for (label, text) in words { dt { (label) } dd { (text) } }
+            dt { "state" } dd { (state(run)) }
         }
     })
 }
@@ -118,9 +145,6 @@ fn terms(evaluation: &Evaluation) -> Markup {
         ("ELBO", mean.elbo, sampled.elbo),
     ];
     let kl = &mean.kl_per_latent;
-    let most = kl.iter().copied().fold(f64::MIN_POSITIVE, f64::max);
-    let mut order: Vec<usize> = (0..kl.len()).collect();
-    order.sort_by(|a, b| kl[*b].total_cmp(&kl[*a]));
     html! {
         h3 { "Loss terms" }
         p {
@@ -139,6 +163,16 @@ fn terms(evaluation: &Evaluation) -> Markup {
             }
         }
         h3 { "KL per latent" }
+        (bars(kl))
+    }
+}
+
+/// A bar for the KL of each latent, the longest first.
+pub(super) fn bars(kl: &[f64]) -> Markup {
+    let most = kl.iter().copied().fold(f64::MIN_POSITIVE, f64::max);
+    let mut order: Vec<usize> = (0..kl.len()).collect();
+    order.sort_by(|a, b| kl[*b].total_cmp(&kl[*a]));
+    html! {
         table.bars {
             @for latent in order {
                 tr {
@@ -218,7 +252,7 @@ pub(super) fn figure(drawing: &Drawing, caption: &str) -> Markup {
                     }
                 }
             }
-            figcaption { (caption) }
+            @if !caption.is_empty() { figcaption { (caption) } }
         }
     }
 }

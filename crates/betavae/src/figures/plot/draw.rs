@@ -167,6 +167,7 @@ fn curve(
     let stroke = color.stroke_width(width);
     // Gaps where values are missing.
     let points: Vec<_> = series.points.iter().map(|[x, y]| place(*x, *y)).collect();
+    let points = if series.mark == Mark::Points { points } else { thinned(points) };
     for part in points.split(|point| !finite(point)).filter(|part| !part.is_empty()) {
         if dashed {
             let dashes = DashedLineSeries::new(part.to_vec(), 6, 4, stroke);
@@ -189,6 +190,22 @@ fn curve(
         chart.draw_series([beside(*first, &series.label, -7)])?;
     }
     Ok(())
+}
+
+/// Of many points the lowest and the highest of each small stretch, which look the same.
+fn thinned(points: Vec<(f64, f64)>) -> Vec<(f64, f64)> {
+    const STRETCHES: usize = 500;
+    if points.len() <= 2 * STRETCHES || points.iter().any(|(_, y)| !y.is_finite()) {
+        return points;
+    }
+    let stretch = points.len().div_ceil(STRETCHES);
+    let ends = |stretch: &[(f64, f64)]| {
+        let places = || (0..stretch.len()).map(|i| (i, stretch[i].1));
+        let low = places().min_by(|a, b| a.1.total_cmp(&b.1)).map_or(0, |(i, _)| i);
+        let high = places().max_by(|a, b| a.1.total_cmp(&b.1)).map_or(0, |(i, _)| i);
+        [stretch[low.min(high)], stretch[low.max(high)]]
+    };
+    points.chunks(stretch).flat_map(ends).collect()
 }
 
 /// An axis with marks at about six round numbers; with `log` its values are logarithms.
@@ -358,4 +375,19 @@ fn mixed(map: &[[f64; 3]], share: f64) -> RGBColor {
     let part =
         |i: usize| (map[first][i] + (map[first + 1][i] - map[first][i]) * rest).round() as u8;
     RGBColor(part(0), part(1), part(2))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn thinned_curves_keep_their_extremes() {
+        let wave = |i: usize| (i as f64, if i == 4321 { 9.0 } else { (i % 7) as f64 });
+        let points: Vec<_> = (0..20_000).map(wave).collect();
+        let thin = thinned(points.clone());
+        assert!(thin.len() <= 1000 && thin.contains(&(4321.0, 9.0)));
+        assert!(thin.windows(2).all(|pair| pair[0].0 <= pair[1].0));
+        assert_eq!(thinned(points[..900].to_vec()), points[..900]);
+    }
 }
