@@ -21,5 +21,8 @@ trap 'rm -rf "$work"' EXIT
 cp "$here"/*.mjs "$here"/package*.json "$work"
 cd "$work"
 npm ci --silent --no-audit --no-fund
-CHROMIUM=$(command -v chromium) node explore.mjs "$binary" "$out"
+CHROMIUM=$(command -v chromium)
+export CHROMIUM
+node explore.mjs "$binary" "$out"
+node reports.mjs "$binary" "$out"
 echo "screenshots are in $out"
