@@ -43,6 +43,7 @@ pub enum Command {
     Reconstruct(Reconstruct),
     Sample(Sample),
     Traverse(Traverse),
+    Advise(Advise),
     Figures(Figures),
     Report(Report),
     Watch(Watch),
@@ -234,6 +235,37 @@ pub struct Traverse {
     /// [default: MODEL's figures/ folder]
     #[arg(long, value_name = "FILE")]
     pub output: Option<PathBuf>,
+}
+
+/// Find out which beta, gamma and C suit your images, from short runs, and why
+///
+/// Trains small probes with loss H and rising beta, then with loss B, and prints what it concludes with the
+/// commands to go on. Takes the data and the network of a recipe, a run folder, or --data and --set.
+#[derive(Args)]
+#[command(after_help = "Examples:
+  betavae advise
+  betavae advise --data photos/ --set 'data.size=[64,64]' --set model.architecture=pytorch-vae
+  betavae advise runs/default-1 --steps 10000 --json")]
+pub struct Advise {
+    /// A built-in recipe, a .toml file, or a run folder [default: the default recipe]
+    #[arg(value_name = "RECIPE")]
+    pub recipe: Option<String>,
+
+    /// Images: a data set name, or a path as for INPUT
+    #[arg(long, value_name = "INPUT")]
+    pub data: Option<String>,
+
+    /// Change one key of the recipe; may be repeated
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub set: Vec<String>,
+
+    /// Optimisation steps of each probe; there are about six
+    #[arg(long, value_name = "N", default_value_t = 4000)]
+    pub steps: u64,
+
+    /// Print one JSON object
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// Draw the papers' figures: traversals, latent responses, score matrices, curves, comparisons of runs

@@ -40,6 +40,7 @@ fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Command::Decode(args) => commands::codes::decode(args, &device)?,
         Command::Reconstruct(args) => commands::pictures::reconstruct(args, &device)?,
         Command::Sample(args) => commands::pictures::sample(args, &device)?,
+        Command::Advise(args) => commands::advise::advise(args, &device)?,
         Command::Figures(args) => commands::figures::figures(args, &device)?,
         Command::Report(args) => commands::report::report(args, &device)?,
         Command::Watch(args) => commands::watch::watch(args)?,

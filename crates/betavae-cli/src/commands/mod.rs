@@ -1,5 +1,6 @@
 //! One file per group of commands, and what they share.
 
+pub mod advise;
 pub mod bench;
 pub mod codes;
 pub mod data;

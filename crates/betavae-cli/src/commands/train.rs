@@ -39,10 +39,7 @@ const QUICK: &[ScoreName] = &[
 
 pub fn train(args: Train, device: &Device) -> anyhow::Result<ExitCode> {
     let name = args.recipe.as_deref().unwrap_or("default");
-    let (title, text) = match recipes::find(name) {
-        Some(text) => (name.to_owned(), text.to_owned()),
-        None => read_recipe(Path::new(name))?,
-    };
+    let (title, text) = recipe_text(name)?;
     let (mut config, dropped) = Config::from_recipe(&text, &changes(&args))?;
     for key in dropped {
         say(&format!("note: {key} of the recipe does not apply to this objective and is dropped"));
@@ -202,15 +199,7 @@ fn continue_from(config: &mut Config, own_network: bool, device: &Device) -> any
 
 /// The flags that are short for `--set`, then the changes themselves.
 fn changes(args: &Train) -> Vec<String> {
-    let mut changes = Vec::new();
-    if let Some(data) = &args.data {
-        let rendered = data::NAMES.iter().any(|(name, _)| name == data);
-        let known = rendered || data::sets::OfficialSet::find(data).is_some();
-        let (key, other) = if known { ("name", "path") } else { ("path", "name") };
-        changes.push(format!("data.{key}={}", toml_string(data)));
-        // The recipe's own data gives way.
-        changes.push(format!("data.{other}="));
-    }
+    let mut changes = data_changes(args.data.as_deref());
     changes.extend(
         args.init.iter().map(|init| format!("train.init={}", toml_string(&init.to_string_lossy()))),
     );
@@ -220,9 +209,31 @@ fn changes(args: &Train) -> Vec<String> {
     changes
 }
 
+/// The changes that `--data` stands for.
+pub fn data_changes(data: Option<&str>) -> Vec<String> {
+    let mut changes = Vec::new();
+    if let Some(data) = data {
+        let rendered = data::NAMES.iter().any(|(name, _)| *name == data);
+        let known = rendered || data::sets::OfficialSet::find(data).is_some();
+        let (key, other) = if known { ("name", "path") } else { ("path", "name") };
+        changes.push(format!("data.{key}={}", toml_string(data)));
+        // The recipe's own data gives way.
+        changes.push(format!("data.{other}="));
+    }
+    changes
+}
+
 fn toml_string(text: &str) -> String {
     // JSON strings without control characters are TOML strings.
     serde_json::Value::String(text.to_owned()).to_string()
+}
+
+/// Name and text of a built-in recipe or of a file.
+pub fn recipe_text(name: &str) -> anyhow::Result<(String, String)> {
+    match recipes::find(name) {
+        Some(text) => Ok((name.to_owned(), text.to_owned())),
+        None => read_recipe(Path::new(name)),
+    }
 }
 
 fn read_recipe(path: &Path) -> anyhow::Result<(String, String)> {

@@ -1,0 +1,113 @@
+//! `advise`.
+
+use std::path::Path;
+
+use betavae::Device;
+use betavae::advise::{Advice, Stage};
+use betavae::config::Config;
+use betavae::words::thousands;
+use indicatif::{ProgressBar, ProgressStyle};
+
+use super::open;
+use super::train::{data_changes, recipe_text};
+use crate::args::Advise;
+use crate::output::{print, print_json, say};
+
+pub fn advise(args: Advise, device: &Device) -> anyhow::Result<()> {
+    let name = args.recipe.as_deref().unwrap_or("default");
+    // A run folder holds a recipe: its own configuration.
+    let of_run = Path::new(name).join("config.toml");
+    let name = if of_run.exists() { of_run.to_string_lossy().into_owned() } else { name.into() };
+    let (_, text) = recipe_text(&name)?;
+    let mut changes = data_changes(args.data.as_deref());
+    changes.extend(args.set.iter().cloned());
+    let (mut config, _) = Config::from_recipe(&text, &changes)?;
+    let data = open(&config.data, config.seed)?;
+    config.train.batch = config.train.batch.min(data.len());
+    say(&format!(
+        "{}: {} images {}, probed in runs of {} steps with the network {}",
+        data.name(),
+        thousands(data.len()),
+        data.shape(),
+        thousands(args.steps as usize),
+        config.model.architecture.name(),
+    ));
+    let bar = ProgressBar::new(args.steps);
+    bar.set_style(
+        ProgressStyle::with_template("{bar:24.cyan/dim} {msg}  {eta} left for this one")
+            .unwrap_or_else(|_| ProgressStyle::default_bar()),
+    );
+    let mut told = None;
+    let mut progress = |stage: Stage, step: u64| {
+        if told != Some(stage) {
+            told = Some(stage);
+            let words = match stage {
+                Stage::Beta(beta) => format!("loss H, beta {beta}"),
+                Stage::Gamma(gamma) => format!("loss B, gamma {gamma}"),
+            };
+            if bar.is_hidden() {
+                say(&words);
+            }
+            bar.set_message(words);
+            bar.reset();
+        }
+        bar.set_position(step);
+    };
+    let advice = betavae::advise::advise(&config, data, args.steps, device, &mut progress)?;
+    bar.finish_and_clear();
+    if args.json { print_json(&advice) } else { print(&words(&advice, &again(&args))) }
+}
+
+/// The arguments that `train` needs to train on the same images with the same network.
+fn again(args: &Advise) -> String {
+    let quoted =
+        |text: &str| match text.chars().all(|c| c.is_alphanumeric() || "-_./=:".contains(c)) {
+            true => text.to_owned(),
+            false => format!("'{}'", text.replace('\'', "'\\''")),
+        };
+    let mut words = Vec::new();
+    if let Some(recipe) = &args.recipe {
+        let config = Path::new(recipe).join("config.toml");
+        words.push(quoted(&if config.exists() {
+            config.to_string_lossy().into()
+        } else {
+            recipe.clone()
+        }));
+    }
+    if let Some(data) = &args.data {
+        words.push(format!("--data {}", quoted(data)));
+    }
+    words.extend(args.set.iter().map(|set| format!("--set {}", quoted(set))));
+    words.iter().map(|word| format!(" {word}")).collect()
+}
+
+/// The result for people.
+fn words(advice: &Advice, again: &str) -> String {
+    let mut text = format!(
+        "{:>8}{:>12}{:>10}{:>14}{:>8}\n",
+        "beta", "beta_norm", "KL", "-ln p(x|z)", "active"
+    );
+    for probe in &advice.probes {
+        text += &format!(
+            "{:>8}{:>12.4}{:>10.2}{:>14.2}{:>8}\n",
+            probe.beta, probe.beta_norm, probe.kl, probe.reconstruction, probe.active
+        );
+    }
+    text += &format!("\n{:>8}{:>26}\n", "gamma", "largest |KL - C| in nats");
+    for tried in &advice.tracking {
+        text += &format!("{:>8}{:>26.2}\n", tried.gamma, tried.distance);
+    }
+    text += "\n";
+    for reason in &advice.reasons {
+        text += &format!("- {reason}\n");
+    }
+    let Advice { c_max, gamma, beta, .. } = advice;
+    // In the middle of the range, as ratios go.
+    let middle = (beta[0] * beta[1]).sqrt();
+    text += &format!(
+        "\nbetavae train{again} --set objective.kind=h --set objective.beta={middle}\n\
+         betavae train{again} --set objective.kind=b --set objective.gamma={gamma} \\\n    \
+         --set objective.c_max={c_max} --set objective.c_steps=100000 --steps 150000"
+    );
+    text
+}

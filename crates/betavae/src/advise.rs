@@ -1,0 +1,338 @@
+//! Which beta, gamma and C suit a data set and a network, from short runs.
+//!
+//! The advice is that of the authors of loss B (C. Burgess, public discussion of a re-implementation, 2018):
+//! C should end near the KL of a model with a low beta that reconstructs well, and gamma should be so large
+//! that the KL stays within a nat of C all the way. Where loss H is at its minimum, one nat of KL buys beta
+//! nats of reconstruction (d distortion / d rate = -beta; Alemi et al. 2018), so the beta at which a model
+//! gives up its latents says what the first nat is worth, and a gamma above that holds the KL at C.
+
+use std::sync::Arc;
+
+use serde::Serialize;
+
+use crate::Device;
+use crate::config::Config;
+use crate::data::Dataset;
+use crate::error::Result;
+use crate::figures::plot::{round_step, short};
+use crate::objective::{Kind, ObjectiveConfig, beta_norm};
+use crate::train::Trainer;
+
+/// The betas that are tried, until a model gives up its latents.
+const BETAS: [f64; 8] = [1.0, 4.0, 16.0, 64.0, 256.0, 1024.0, 4096.0, 16384.0];
+/// A KL below this share of that at beta 1 means that a model gave up.
+const GIVEN_UP: f64 = 0.05;
+/// Gamma is raised at most this often.
+const RAISES: usize = 3;
+/// How far the KL may be from C, in nats.
+const CLOSE: f64 = 1.0;
+
+/// What a short run with loss H came to, averaged over its last tenth.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Probe {
+    /// Its beta.
+    pub beta: f64,
+    /// beta * D / (H W C).
+    pub beta_norm: f64,
+    /// KL in nats per image.
+    pub kl: f64,
+    /// -ln p(x | z) in nats per image.
+    pub reconstruction: f64,
+    /// Latents with more than 0.01 nats of KL.
+    pub active: usize,
+    /// By which share the KL grew over the second half of the run.
+    pub growth: f64,
+}
+
+/// What a short run with loss B came to.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Tracking {
+    /// Its gamma.
+    pub gamma: f64,
+    /// The largest distance of the KL from C in nats after the first fifth, over means of 1 % of the steps.
+    pub distance: f64,
+}
+
+/// Where to start.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Advice {
+    /// Steps of each run.
+    pub steps: u64,
+    /// The runs with loss H, by rising beta.
+    pub probes: Vec<Probe>,
+    /// The runs with loss B, by rising gamma.
+    pub tracking: Vec<Tracking>,
+    /// Where C should end, in nats.
+    pub c_max: f64,
+    /// The weight of |KL - C|.
+    pub gamma: f64,
+    /// The betas between which to look.
+    pub beta: [f64; 2],
+    /// Why, in sentences.
+    pub reasons: Vec<String>,
+}
+
+/// What is being done.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Stage {
+    /// A run with loss H and this beta.
+    Beta(f64),
+    /// A run with loss B and this gamma.
+    Gamma(f64),
+}
+
+/// Trains short runs of `steps` steps from the same initial weights and concludes. The objective of `config`
+/// is replaced, but for the likelihood; all else is taken as it is. `progress` hears the stage and the steps
+/// it has taken.
+///
+/// # Errors
+/// If the configuration does not fit the data, or an image cannot be read.
+pub fn advise(
+    config: &Config,
+    data: Arc<dyn Dataset>,
+    steps: u64,
+    device: &Device,
+    progress: &mut dyn FnMut(Stage, u64),
+) -> Result<Advice> {
+    let steps = steps.max(100);
+    let mut probes: Vec<Probe> = Vec::new();
+    for beta in BETAS {
+        let objective = ObjectiveConfig { beta: Some(beta), ..likelihood(config) };
+        let mut heard = |step| progress(Stage::Beta(beta), step);
+        let curve = watched(config, objective, data.clone(), steps, device, &mut heard)?;
+        let norm = beta_norm(beta, config.model.latents, data.shape().values());
+        probes.push(Probe::new(beta, norm, &curve));
+        let given_up = GIVEN_UP * probes[0].kl.max(1.0);
+        if probes.last().is_some_and(|probe| probe.kl < given_up) {
+            break;
+        }
+    }
+    let mut advice = conclude(steps, probes);
+    for _ in 0..=RAISES {
+        let gamma = advice.gamma;
+        let objective = ObjectiveConfig {
+            kind: Kind::B,
+            gamma: Some(gamma),
+            c_max: Some(advice.c_max),
+            c_steps: Some(steps),
+            ..likelihood(config)
+        };
+        let mut heard = |step| progress(Stage::Gamma(gamma), step);
+        let curve = watched(config, objective, data.clone(), steps, device, &mut heard)?;
+        let distance = distance(&curve, advice.c_max);
+        advice.tracking.push(Tracking { gamma: advice.gamma, distance });
+        if distance <= CLOSE {
+            break;
+        }
+        advice.gamma = round_step(4.0 * advice.gamma);
+    }
+    advice.conclude_gamma();
+    Ok(advice)
+}
+
+/// An objective that shares nothing but the likelihood with the configuration's.
+fn likelihood(config: &Config) -> ObjectiveConfig {
+    let ObjectiveConfig { likelihood, sigma, .. } = config.objective.clone();
+    ObjectiveConfig { likelihood, sigma, ..ObjectiveConfig::default() }
+}
+
+/// KL, reconstruction and active latents of a run: means over each hundredth of its steps.
+type Curve = Vec<[f64; 3]>;
+
+fn watched(
+    config: &Config,
+    objective: ObjectiveConfig,
+    data: Arc<dyn Dataset>,
+    steps: u64,
+    device: &Device,
+    progress: &mut dyn FnMut(u64),
+) -> Result<Curve> {
+    let mut trainer = Trainer::new(Config { objective, ..config.clone() }, data, device)?;
+    let (mut curve, mut sums, mut count) = (Curve::new(), [0.0; 3], 0.0);
+    for step in 1..=steps {
+        let terms = trainer.step()?;
+        let values = [terms.kl, terms.reconstruction, terms.active() as f32];
+        sums.iter_mut().zip(values).for_each(|(sum, value)| *sum += f64::from(value));
+        count += 1.0;
+        // As even as whole steps allow.
+        if step * 100 / steps > (step - 1) * 100 / steps {
+            curve.push(sums.map(|sum| sum / count));
+            (sums, count) = ([0.0; 3], 0.0);
+        }
+        progress(step);
+    }
+    Ok(curve)
+}
+
+impl Probe {
+    fn new(beta: f64, beta_norm: f64, curve: &Curve) -> Self {
+        let mean = |rows: &[[f64; 3]], term: usize| {
+            rows.iter().map(|row| row[term]).sum::<f64>() / rows.len().max(1) as f64
+        };
+        let (before, last) = (&curve[40..50], &curve[90..]);
+        let kl = mean(last, 0);
+        let growth = kl / mean(before, 0).max(f64::MIN_POSITIVE) - 1.0;
+        let active = mean(last, 2).round() as usize;
+        Self { beta, beta_norm, kl, reconstruction: mean(last, 1), active, growth }
+    }
+}
+
+/// The largest distance of the KL from a C that rose evenly to `c_max`. In the first fifth the network learns
+/// what images look like at all.
+fn distance(curve: &Curve, c_max: f64) -> f64 {
+    let middle = |i: usize| (i as f64 + 0.5) / curve.len() as f64 * c_max;
+    let rows = curve.iter().enumerate().skip(curve.len() / 5);
+    rows.map(|(i, [kl, ..])| (kl - middle(i)).abs()).fold(0.0, f64::max)
+}
+
+/// C, beta and the first gamma to try, from runs with loss H.
+fn conclude(steps: u64, probes: Vec<Probe>) -> Advice {
+    let low = &probes[0];
+    let mut reasons = Vec::new();
+    // Half nats below ten, whole ones above.
+    let c_max = if low.kl < 10.0 { (2.0 * low.kl).round() / 2.0 } else { low.kl.round() };
+    let c_max = c_max.max(1.0);
+    reasons.push(format!(
+        "C_max {}: after {steps} steps a model with beta {} uses {} nats in {} latents.",
+        short(c_max),
+        low.beta,
+        short(low.kl),
+        low.active,
+    ));
+    if low.growth > 0.03 {
+        reasons.push(format!(
+            "That KL grew by {:.0} % over the second half of the run and is not at its end: longer trainings use \
+             more, and more --steps find a larger C_max.",
+            100.0 * low.growth
+        ));
+    }
+    if low.kl < 1.0 {
+        reasons.push(
+            "Even beta 1 leaves the latents unused. Either the runs are too short, or the likelihood values \
+             details so little that no nat pays: with a Gaussian, try a smaller sigma."
+                .into(),
+        );
+    }
+    let gave_up = probes.iter().find(|probe| probe.kl < GIVEN_UP * low.kl.max(1.0));
+    let worth = gave_up.unwrap_or(&probes[probes.len() - 1]).beta;
+    let gamma = round_step(2.0 * worth);
+    // From the first beta that costs information to the last that leaves a third of it in two latents or more.
+    let costs = probes.iter().find(|probe| probe.kl < 0.85 * low.kl).unwrap_or(low);
+    let keeps = |probe: &&Probe| probe.kl >= low.kl / 3.0 && probe.active >= low.active.min(2);
+    let last = probes.iter().rev().find(keeps).unwrap_or(low);
+    let beta = [costs.beta.min(last.beta), last.beta];
+    reasons.push(format!(
+        "beta {} to {}: from where pressure costs information (KL {} nats) to where a third of it is left \
+         (KL {} nats). Within, more beta disentangles more and blurs more.",
+        beta[0],
+        beta[1],
+        short(probes.iter().find(|probe| probe.beta == beta[0]).unwrap_or(low).kl),
+        short(last.kl),
+    ));
+    if let Some(gave_up) = gave_up {
+        reasons.push(format!(
+            "At beta {} the model gives up its latents: the first nat is worth less than {} nats of \
+             reconstruction, so a gamma above that can hold the KL at C.",
+            gave_up.beta, gave_up.beta
+        ));
+    }
+    Advice { steps, probes, tracking: Vec::new(), c_max, gamma, beta, reasons }
+}
+
+impl Advice {
+    /// The gamma that held the KL best, and why.
+    fn conclude_gamma(&mut self) {
+        let best = self.tracking.iter().find(|tried| tried.distance <= CLOSE);
+        let least = self.tracking.iter().min_by(|a, b| a.distance.total_cmp(&b.distance));
+        let Some(chosen) = best.or(least) else { return };
+        self.gamma = chosen.gamma;
+        let worse = self.tracking.iter().take_while(|tried| tried.gamma < chosen.gamma);
+        let worse: Vec<String> =
+            worse.map(|t| format!("{} ({} nats)", short(t.gamma), short(t.distance))).collect();
+        let unlike = match worse.is_empty() {
+            true => String::new(),
+            false => format!(", unlike with {}", worse.join(", ")),
+        };
+        self.reasons.push(match chosen.distance <= CLOSE {
+            true => format!(
+                "gamma {}: while C rose to {} in {} steps, the KL stayed within {} nats of it{unlike}.",
+                short(chosen.gamma),
+                short(self.c_max),
+                self.steps,
+                short(chosen.distance),
+            ),
+            false => format!(
+                "gamma {}: the KL came closest to C, but was off by {} nats{unlike}. C rises fast in so short a \
+                 run; with more --steps it may be followed.",
+                short(chosen.gamma),
+                short(chosen.distance),
+            ),
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data::blobs::Blobs;
+
+    fn probe(beta: f64, kl: f64, active: usize) -> Probe {
+        Probe { beta, beta_norm: beta / 400.0, kl, reconstruction: 100.0, active, growth: 0.0 }
+    }
+
+    #[test]
+    fn conclusions_follow_the_probes() {
+        let probes = vec![
+            probe(1.0, 18.2, 10),
+            probe(4.0, 12.0, 6),
+            probe(16.0, 7.0, 4),
+            probe(64.0, 3.0, 2),
+            probe(256.0, 0.01, 0),
+        ];
+        let mut advice = conclude(3000, probes);
+        assert_eq!((advice.c_max, advice.gamma, advice.beta), (18.0, 1000.0, [4.0, 16.0]));
+        advice.tracking = vec![
+            Tracking { gamma: 1000.0, distance: 2.5 },
+            Tracking { gamma: 5000.0, distance: 0.4 },
+        ];
+        advice.conclude_gamma();
+        assert_eq!(advice.gamma, 5000.0);
+        let last = advice.reasons.last().unwrap();
+        assert!(last.contains("within 0.4 nats") && last.contains("unlike with 1000"), "{last}");
+    }
+
+    #[test]
+    fn unused_latents_are_said() {
+        let advice = conclude(3000, vec![probe(1.0, 0.02, 0)]);
+        assert_eq!((advice.c_max, advice.beta), (1.0, [1.0, 1.0]));
+        assert!(advice.reasons.iter().any(|reason| reason.contains("sigma")));
+    }
+
+    #[test]
+    fn distance_is_measured_after_the_first_fifth() {
+        let curve: Curve = (0..100)
+            .map(|i| [if i < 20 { 50.0 } else { (i as f64 + 0.5) / 10.0 + 0.25 }, 0.0, 0.0])
+            .collect();
+        assert!((distance(&curve, 10.0) - 0.25).abs() < 1e-9);
+    }
+
+    #[test]
+    fn blobs_are_probed_until_latents_are_given_up() {
+        let recipe =
+            "model = { architecture = 'custom', widths = [4, 4, 8], hidden = [16], latents = 4 }
+            train = { batch = 8 }";
+        let (config, _) = Config::from_recipe(recipe, &[]).unwrap();
+        let mut stages = Vec::new();
+        let mut progress = |stage, step| {
+            if step == 1 {
+                stages.push(stage);
+            }
+        };
+        let advice =
+            advise(&config, Arc::new(Blobs::new()), 100, &Device::flex(), &mut progress).unwrap();
+        assert_eq!(stages.len(), advice.probes.len() + advice.tracking.len());
+        assert_eq!(stages[0], Stage::Beta(1.0));
+        assert!(advice.probes.windows(2).all(|pair| pair[0].beta * 4.0 == pair[1].beta));
+        assert!(advice.gamma > 0.0 && advice.c_max >= 1.0 && advice.reasons.len() >= 3);
+    }
+}
