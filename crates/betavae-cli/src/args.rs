@@ -54,6 +54,7 @@ pub enum Command {
     Score(Score),
     Data(Data),
     Bench(Bench),
+    Bottleneck(Bottleneck),
     Recipes(Recipes),
     Completions(Completions),
     Man(Man),
@@ -754,6 +755,23 @@ fn scores() -> impl TypedValueParser<Value = ScoreNames> {
 pub enum Architectures {
     All,
     One(Architecture),
+}
+
+/// Repeat the study of Burgess et al. 2018, Fig. 3: which factor a narrow channel tells first
+///
+/// The encoder is a gain and a noise for each of dSprites' factors. Writes bottleneck.svg, bottleneck.csv and
+/// bottleneck.png.
+#[derive(Args)]
+#[command(after_help = "Example:
+  betavae bottleneck --output paper")]
+pub struct Bottleneck {
+    /// Steps over which C rises from 0.5 to 25 nats
+    #[arg(long, value_name = "N", default_value_t = 60_000)]
+    pub steps: u64,
+
+    /// Where to write
+    #[arg(long, value_name = "DIR", default_value = "bottleneck")]
+    pub output: PathBuf,
 }
 
 /// List the built-in recipes, or print one

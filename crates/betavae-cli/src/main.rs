@@ -51,6 +51,7 @@ fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Command::Evaluate(args) => commands::evaluate::evaluate(args, &device)?,
         Command::Score(args) => commands::score::score(args)?,
         Command::Data(args) => commands::data::data(args)?,
+        Command::Bottleneck(args) => commands::bottleneck::bottleneck(args, &device)?,
         Command::Bench(args) => commands::bench::bench(args, &device)?,
         Command::Recipes(args) => commands::recipes::recipes(args)?,
         Command::Completions(args) => commands::generate::completions(args)?,

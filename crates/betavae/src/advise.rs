@@ -5,6 +5,10 @@
 //! that the KL stays within a nat of C all the way. Where loss H is at its minimum, one nat of KL buys beta
 //! nats of reconstruction (d distortion / d rate = -beta; Alemi et al. 2018), so the beta at which a model
 //! gives up its latents says what the first nat is worth, and a gamma above that holds the KL at C.
+//!
+//! But the gradient of gamma |KL - C| drowns that of the reconstruction if gamma is large, and then the KL is
+//! held at C by codes that say nothing, for a long time. So gammas are tried from there downwards, until the
+//! codes of a short run say something.
 
 use std::sync::Arc;
 
@@ -22,10 +26,12 @@ use crate::train::Trainer;
 const BETAS: [f64; 8] = [1.0, 4.0, 16.0, 64.0, 256.0, 1024.0, 4096.0, 16384.0];
 /// A KL below this share of that at beta 1 means that a model gave up.
 const GIVEN_UP: f64 = 0.05;
-/// Gamma is raised at most this often.
-const RAISES: usize = 3;
-/// How far the KL may be from C, in nats.
-const CLOSE: f64 = 1.0;
+/// Gammas that are tried.
+const GAMMAS: usize = 4;
+/// Each is this much smaller than the one before, rounded up to 1, 2 or 5.
+const LOWER: f64 = 5.0;
+/// A reconstruction is good that has come this share of the way from that of given-up latents to that of beta 1.
+const GOOD: f64 = 0.7;
 
 /// What a short run with loss H came to, averaged over its last tenth.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -51,6 +57,8 @@ pub struct Tracking {
     pub gamma: f64,
     /// The largest distance of the KL from C in nats after the first fifth, over means of 1 % of the steps.
     pub distance: f64,
+    /// -ln p(x | z) in nats per image, over the last tenth.
+    pub reconstruction: f64,
 }
 
 /// Where to start.
@@ -60,7 +68,7 @@ pub struct Advice {
     pub steps: u64,
     /// The runs with loss H, by rising beta.
     pub probes: Vec<Probe>,
-    /// The runs with loss B, by rising gamma.
+    /// The runs with loss B, by falling gamma.
     pub tracking: Vec<Tracking>,
     /// Where C should end, in nats.
     pub c_max: f64,
@@ -108,7 +116,7 @@ pub fn advise(
         }
     }
     let mut advice = conclude(steps, probes);
-    for _ in 0..=RAISES {
+    for _ in 0..GAMMAS {
         let gamma = advice.gamma;
         let objective = ObjectiveConfig {
             kind: Kind::B,
@@ -120,11 +128,12 @@ pub fn advise(
         let mut heard = |step| progress(Stage::Gamma(gamma), step);
         let curve = watched(config, objective, data.clone(), steps, device, &mut heard)?;
         let distance = distance(&curve, advice.c_max);
-        advice.tracking.push(Tracking { gamma: advice.gamma, distance });
-        if distance <= CLOSE {
+        let reconstruction = mean(&curve[90..], 1);
+        advice.tracking.push(Tracking { gamma, distance, reconstruction });
+        if reconstruction <= advice.good() {
             break;
         }
-        advice.gamma = round_step(4.0 * advice.gamma);
+        advice.gamma = round_step(gamma / LOWER);
     }
     advice.conclude_gamma();
     Ok(advice)
@@ -164,11 +173,12 @@ fn watched(
     Ok(curve)
 }
 
+fn mean(rows: &[[f64; 3]], term: usize) -> f64 {
+    rows.iter().map(|row| row[term]).sum::<f64>() / rows.len().max(1) as f64
+}
+
 impl Probe {
     fn new(beta: f64, beta_norm: f64, curve: &Curve) -> Self {
-        let mean = |rows: &[[f64; 3]], term: usize| {
-            rows.iter().map(|row| row[term]).sum::<f64>() / rows.len().max(1) as f64
-        };
         let (before, last) = (&curve[40..50], &curve[90..]);
         let kl = mean(last, 0);
         let growth = kl / mean(before, 0).max(f64::MIN_POSITIVE) - 1.0;
@@ -232,7 +242,7 @@ fn conclude(steps: u64, probes: Vec<Probe>) -> Advice {
     if let Some(gave_up) = gave_up {
         reasons.push(format!(
             "At beta {} the model gives up its latents: the first nat is worth less than {} nats of \
-             reconstruction, so a gamma above that can hold the KL at C.",
+             reconstruction. A gamma above that would hold the KL at C from the start.",
             gave_up.beta, gave_up.beta
         ));
     }
@@ -240,34 +250,61 @@ fn conclude(steps: u64, probes: Vec<Probe>) -> Advice {
 }
 
 impl Advice {
-    /// The gamma that held the KL best, and why.
+    /// What a reconstruction must be to be called good.
+    fn good(&self) -> f64 {
+        let best = self.probes[0].reconstruction;
+        let worst = self.probes.iter().map(|probe| probe.reconstruction).fold(best, f64::max);
+        worst + GOOD * (best - worst)
+    }
+
+    /// The largest gamma with a good reconstruction, and why.
     fn conclude_gamma(&mut self) {
-        let best = self.tracking.iter().find(|tried| tried.distance <= CLOSE);
-        let least = self.tracking.iter().min_by(|a, b| a.distance.total_cmp(&b.distance));
-        let Some(chosen) = best.or(least) else { return };
-        self.gamma = chosen.gamma;
-        let worse = self.tracking.iter().take_while(|tried| tried.gamma < chosen.gamma);
-        let worse: Vec<String> =
-            worse.map(|t| format!("{} ({} nats)", short(t.gamma), short(t.distance))).collect();
-        let unlike = match worse.is_empty() {
-            true => String::new(),
-            false => format!(", unlike with {}", worse.join(", ")),
-        };
-        self.reasons.push(match chosen.distance <= CLOSE {
-            true => format!(
-                "gamma {}: while C rose to {} in {} steps, the KL stayed within {} nats of it{unlike}.",
-                short(chosen.gamma),
-                short(self.c_max),
+        let good = self.good();
+        let empty: Vec<String> = self
+            .tracking
+            .iter()
+            .filter(|tried| tried.reconstruction > good)
+            .map(|tried| {
+                format!("{} (reconstruction {})", short(tried.gamma), short(tried.reconstruction))
+            })
+            .collect();
+        let chosen = self.tracking.iter().find(|tried| tried.reconstruction <= good);
+        let Some(chosen) = chosen else {
+            self.reasons.push(format!(
+                "gamma {}: no gamma filled C with information in runs of {} steps: {}. Give them more --steps.",
+                short(self.gamma),
                 self.steps,
-                short(chosen.distance),
-            ),
-            false => format!(
-                "gamma {}: the KL came closest to C, but was off by {} nats{unlike}. C rises fast in so short a \
-                 run; with more --steps it may be followed.",
-                short(chosen.gamma),
-                short(chosen.distance),
-            ),
-        });
+                empty.join(", "),
+            ));
+            return;
+        };
+        self.gamma = chosen.gamma;
+        let mut reason = format!(
+            "gamma {}: while C rose to {} in {} steps, the KL was at most {} nats off after the first fifth, and \
+             the reconstruction came to {} nats.",
+            short(chosen.gamma),
+            short(self.c_max),
+            self.steps,
+            short(chosen.distance),
+            short(chosen.reconstruction),
+        );
+        if !empty.is_empty() {
+            reason += &format!(
+                " Larger ones held the KL with codes that say nothing: {}. They need longer trainings.",
+                empty.join(", ")
+            );
+        }
+        self.reasons.push(reason);
+        // Where one nat is worth gamma nats, loss H with that beta is at its minimum.
+        let free = self.probes.iter().rev().find(|probe| probe.beta <= self.gamma);
+        if let Some(free) = free.filter(|probe| probe.kl > 1.0) {
+            self.reasons.push(format!(
+                "Below about {} nats, what beta {} uses, this gamma does not hold the KL: the model takes more \
+                 than C. Start C there (objective.c_min).",
+                short(free.kl),
+                free.beta
+            ));
+        }
     }
 }
 
@@ -277,7 +314,8 @@ mod tests {
     use crate::data::blobs::Blobs;
 
     fn probe(beta: f64, kl: f64, active: usize) -> Probe {
-        Probe { beta, beta_norm: beta / 400.0, kl, reconstruction: 100.0, active, growth: 0.0 }
+        let reconstruction = if beta == 1.0 { 100.0 } else { 600.0 };
+        Probe { beta, beta_norm: beta / 400.0, kl, reconstruction, active, growth: 0.0 }
     }
 
     #[test]
@@ -291,14 +329,15 @@ mod tests {
         ];
         let mut advice = conclude(3000, probes);
         assert_eq!((advice.c_max, advice.gamma, advice.beta), (18.0, 1000.0, [4.0, 16.0]));
-        advice.tracking = vec![
-            Tracking { gamma: 1000.0, distance: 2.5 },
-            Tracking { gamma: 5000.0, distance: 0.4 },
-        ];
+        let tried = |gamma, distance, reconstruction| Tracking { gamma, distance, reconstruction };
+        advice.tracking = vec![tried(1000.0, 0.1, 580.0), tried(200.0, 0.4, 190.0)];
+        assert_eq!(advice.good(), 600.0 - 0.7 * 500.0);
         advice.conclude_gamma();
-        assert_eq!(advice.gamma, 5000.0);
+        assert_eq!(advice.gamma, 200.0);
+        let reason = &advice.reasons[advice.reasons.len() - 2];
+        assert!(reason.contains("gamma 200") && reason.contains("nothing: 1000"), "{reason}");
         let last = advice.reasons.last().unwrap();
-        assert!(last.contains("within 0.4 nats") && last.contains("unlike with 1000"), "{last}");
+        assert!(last.contains("Below about 3 nats, what beta 64 uses"), "{last}");
     }
 
     #[test]

@@ -2,13 +2,15 @@
 //!
 //! Read the modules in the order of the data flow: [`data`], [`model`], [`objective`],
 //! [`optimizer`], [`config`], [`checkpoint`], [`evaluate`], [`scores`], [`record`], [`figures`], [`report`],
-//! [`train`], [`mod@advise`], [`mod@bench`]. Each imports only from those before it.
+//! [`train`], [`mod@advise`],
+//! [`bottleneck`], [`mod@bench`]. Each imports only from those before it.
 //!
 //! Shape letters throughout: B batch, H, W, C image, D latents, K factors, N data set. Losses are
 //! in nats per image unless a name says otherwise.
 
 pub mod advise;
 pub mod bench;
+pub mod bottleneck;
 pub mod checkpoint;
 pub mod codes;
 pub mod config;

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use betavae::Device;
-use betavae::advise::{Advice, Stage};
+use betavae::advise::{Advice, Stage, Tracking};
 use betavae::config::Config;
 use betavae::words::thousands;
 use indicatif::{ProgressBar, ProgressStyle};
@@ -93,9 +93,9 @@ fn words(advice: &Advice, again: &str) -> String {
             probe.beta, probe.beta_norm, probe.kl, probe.reconstruction, probe.active
         );
     }
-    text += &format!("\n{:>8}{:>26}\n", "gamma", "largest |KL - C| in nats");
-    for tried in &advice.tracking {
-        text += &format!("{:>8}{:>26.2}\n", tried.gamma, tried.distance);
+    text += &format!("\n{:>8}{:>22}{:>14}\n", "gamma", "largest |KL - C|", "-ln p(x|z)");
+    for Tracking { gamma, distance, reconstruction } in &advice.tracking {
+        text += &format!("{gamma:>8}{distance:>22.2}{reconstruction:>14.2}\n");
     }
     text += "\n";
     for reason in &advice.reasons {

@@ -2,6 +2,7 @@
 
 pub mod advise;
 pub mod bench;
+pub mod bottleneck;
 pub mod codes;
 pub mod data;
 pub mod evaluate;
