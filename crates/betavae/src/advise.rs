@@ -295,16 +295,23 @@ impl Advice {
             );
         }
         self.reasons.push(reason);
-        // Where one nat is worth gamma nats, loss H with that beta is at its minimum.
-        let free = self.probes.iter().rev().find(|probe| probe.beta <= self.gamma);
-        if let Some(free) = free.filter(|probe| probe.kl > 1.0) {
+        let free = self.kl_at(self.gamma);
+        if free > 1.0 {
             self.reasons.push(format!(
-                "Below about {} nats, what beta {} uses, this gamma does not hold the KL: the model takes more \
-                 than C. Start C there (objective.c_min).",
-                short(free.kl),
-                free.beta
+                "Below about {} nats this gamma does not hold the KL, as there a nat is worth more: start C there \
+                 (objective.c_min).",
+                short(free)
             ));
         }
+    }
+
+    /// The KL at which one nat is worth `beta` nats of reconstruction: that of loss H, between the probes.
+    fn kl_at(&self, beta: f64) -> f64 {
+        let between = |pair: &[Probe]| {
+            let share = (beta / pair[0].beta).ln() / (pair[1].beta / pair[0].beta).ln();
+            (0.0..=1.0).contains(&share).then(|| pair[0].kl + share * (pair[1].kl - pair[0].kl))
+        };
+        self.probes.windows(2).find_map(between).unwrap_or(0.0)
     }
 }
 
@@ -334,10 +341,14 @@ mod tests {
         assert_eq!(advice.good(), 600.0 - 0.7 * 500.0);
         advice.conclude_gamma();
         assert_eq!(advice.gamma, 200.0);
-        let reason = &advice.reasons[advice.reasons.len() - 2];
+        let reason = advice.reasons.last().unwrap();
         assert!(reason.contains("gamma 200") && reason.contains("nothing: 1000"), "{reason}");
+        advice.tracking = vec![tried(50.0, 0.4, 190.0)];
+        advice.conclude_gamma();
         let last = advice.reasons.last().unwrap();
-        assert!(last.contains("Below about 3 nats, what beta 64 uses"), "{last}");
+        assert!(last.starts_with("Below about 3.71 nats"), "{last}");
+        assert_eq!([1.0, 64.0, 512.0].map(|beta| advice.kl_at(beta)), [18.2, 3.0, 0.0]);
+        assert!((advice.kl_at(2.0) - 15.1).abs() < 1e-9);
     }
 
     #[test]
