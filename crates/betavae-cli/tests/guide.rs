@@ -1,5 +1,6 @@
 //! Every command of the README and of the documentation, on small data and for few steps.
 
+#[allow(dead_code)]
 mod common;
 
 use std::fs;
