@@ -78,6 +78,7 @@ fn runs_are_compared_in_figures_and_in_a_report() {
     assert_eq!(succeed(&["report", a, b, c, "--output", &output]).trim(), output);
     let page = fs::read_to_string(&output).unwrap();
     assert!(page.contains("<th>objective.beta</th><td>1.0</td><td>2.0</td><td>3.0</td>"));
+    assert!(page.contains("<th>steps</th><td>60</td><td>60</td><td>60</td>"));
     assert!(!page.contains("<img src=x") && page.contains("&lt;img src=x onerror=alert(1)&gt;"));
     // One file: whatever is shown is in it.
     for source in page.split("src=\"").skip(1) {

@@ -14,7 +14,11 @@ type Row = (&'static str, fn(&Record) -> Option<String>);
 /// A column per run; rows for the settings in which they differ, the loss terms, and the scores.
 pub(super) fn table(runs: &[&Record]) -> Markup {
     let terms: [Row; 7] = [
-        ("steps", |run| Some(words::thousands(run.history.step() as usize))),
+        ("steps", |run| {
+            let logged = run.history.step();
+            let step = run.evaluation.as_ref().map_or(logged, |found| found.step);
+            Some(words::thousands(step as usize))
+        }),
         ("time", |run| run.seconds.map(words::duration)),
         ("beta_norm", |run| run.beta_norm().map(|norm| format!("{norm:.4}"))),
         ("\u{2212}ln p(x | z)", |run| {
