@@ -10,7 +10,6 @@ use safetensors::{Dtype, SafeTensors};
 use sha2::{Digest, Sha256};
 use tempfile::NamedTempFile;
 
-use crate::data::hex;
 use crate::error::{Error, IoContext, Result};
 use crate::model::NamedTensor;
 
@@ -112,6 +111,11 @@ pub(crate) fn sync_folder(folder: &Path) -> Result<()> {
     File::open(folder).and_then(|file| file.sync_all()).context("sync", folder)?;
     let _ = folder;
     Ok(())
+}
+
+/// Lower-case hexadecimal digits.
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// SHA-256 of a buffer in hexadecimal.

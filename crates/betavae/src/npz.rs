@@ -1,6 +1,6 @@
 //! NumPy's `.npy` and `.npz` files: which arrays there are, their elements in bulk, and a writer.
 //!
-//! Only the element types that this crate uses, in C order; what an array means is its reader's
+//! Images are read where they lie if they are of a few types and in C order, other arrays as a whole; what an array means is its reader's
 //! business.
 
 mod header;
@@ -9,9 +9,9 @@ mod read;
 mod write;
 
 pub(crate) use header::{Fault, encode as header};
-pub(crate) use numbers::Numbers;
+pub(crate) use numbers::{Content, Numbers};
 pub use read::read_f32;
-pub(crate) use read::{Dtype, Source};
+pub(crate) use read::{Dtype, Elements, Source};
 pub use write::{Element, NpzArray, NpzWriter};
 
 /// Number of elements of an array, unless it overflows.

@@ -3,20 +3,8 @@
 use crate::config::Config;
 use crate::error::Result;
 use crate::model::Likelihood;
+pub use crate::numbers::{counted, thousands};
 use crate::objective::{Constraint, Reduction, beta_norm};
-
-/// An integer with its thousands separated.
-pub fn thousands(number: usize) -> String {
-    let digits = number.to_string();
-    let mut text = String::new();
-    for (i, digit) in digits.chars().enumerate() {
-        if i > 0 && (digits.len() - i).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
-}
 
 /// A time such as `3 h 5 min`.
 pub fn duration(seconds: f64) -> String {
@@ -92,8 +80,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbers_and_times_are_readable() {
-        assert_eq!([0, 999, 1000, 737_280].map(thousands), ["0", "999", "1,000", "737,280"]);
+    fn times_are_readable() {
         assert_eq!([0.4, 75.0, 11_130.0].map(duration), ["0 s", "1 min 15 s", "3 h 5 min"]);
     }
 

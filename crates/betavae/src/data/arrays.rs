@@ -2,67 +2,101 @@
 //!
 //! Decides which array holds the images, how its axes are ordered and what its values mean; the
 //! file format itself is [`crate::npz`]'s business. Accepted are shapes [N, H, W], [N, H, W, C] and
-//! [N, C, H, W], and grids of factors with more axes before the image, of `uint8`, `bool` or `float32`.
-//! Bytes stand for value / 255 unless none is above 1, which makes the set binary; floats must lie
-//! in [0, 1]. Uncompressed arrays are read where they are.
+//! [N, C, H, W], and grids of factors with more axes before the image. Integers of 0 to 255 stand for value /
+//! 255 unless none is above 1, which makes the set binary; floats must lie in [0, 1]. Uncompressed arrays of
+//! `uint8`, `bool` and `float32` are read where they are; other numbers and Fortran order are converted.
 
 use std::path::Path;
 
 use super::cache::{Entry, Key};
-use super::labels;
+use super::labels::{self, Labelled};
 use super::official::known_grid;
-use super::store::{Form, Store};
+use super::reader::Images;
+use super::store::{Facts, Form, Store};
 use super::stored::{Opening, Pass, Stored, kind};
-use super::{Factor, FactorGrid, Factors, ImageShape, Layout};
+use super::{DataConfig, Factor, FactorGrid, Factors, ImageShape, Layout, Split};
 use crate::error::{Error, Result};
-use crate::npz::Source;
+use crate::npz::{Dtype, Elements, Fault, Numbers, Source};
 
 /// Longest axis that counts the values of a factor.
 const MAX_CLASSES: usize = 1 << 20;
 
+/// Largest number of values of an array that is converted in memory.
+const MAX_CONVERTED: usize = 1 << 28;
+
 /// Reads the images of the `.npy` or `.npz` file at `path`.
 pub(super) fn open(path: &Path, opening: &mut Opening<'_>) -> Result<Stored> {
     let config = opening.config;
-    let folder_only = [
-        ("size", config.size.is_some()),
-        ("crop", config.crop.is_some()),
-        ("channels", config.channels.is_some()),
-    ];
-    if let Some((key, _)) = folder_only.iter().find(|(_, set)| *set) {
-        return Err(Error::config(
-            format!("data.{key} applies to folders of images, not to {}", path.display()),
-            format!("remove data.{key}, or resize the images before saving the array"),
-        ));
-    }
     let mut source = Source::open(path)?;
-    let member = choose(&source, path, config.key.as_deref())?;
+    let member = choose(&source, path, config)?;
     let layout = interpret(&source, member, config.layout)?;
-    let dtype = source.dtype(member)?;
-    let form = Form { len: layout.len, shape: layout.shape, dtype, planar: layout.planar };
-    let factors = match &config.labels {
-        Some(labels) => Some(labels::of_rows(&labels::beside(path, labels), form.len)?),
+    let images = Labelled { path, len: layout.len, files: None };
+    let labels = match labels::asked_for(config, &images)? {
+        Some(labels) => labels,
         None => {
+            let mut labels = labels::among(&mut source, member, layout.len, path);
             let name = path.file_name().unwrap_or_default().to_string_lossy();
-            let known = || known_grid(&name, form.len, form.shape).map(Factors::Grid);
-            labels::among(&mut source, member, form.len)?.or(layout.grid).or_else(known)
+            let known = || known_grid(&name, layout.len, layout.shape).map(Factors::Grid);
+            labels.factors = labels.factors.or(layout.grid).or_else(known);
+            labels
         }
     };
+    opening.notes.extend(labels.notes);
 
-    let key = Key::new(path, &[], config)?;
+    let (form, store, facts) = match source.needs_conversion(member) {
+        true => convert(path, &mut source, member, &layout.axes, opening)?,
+        false => read(path, &mut source, member, &layout.axes, opening)?,
+    };
+    let white = if facts.brightest <= 1 { 1 } else { 255 };
+    let file_name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy();
+    if source.is_npz() && source.members.len() > 1 {
+        opening.notes.push(format!("images from array `{}`", source.members[member].name));
+    }
+    Ok(Stored {
+        name: path.display().to_string(),
+        about: format!("({}) of {file_name}", kind(form.dtype, white)),
+        store,
+        white,
+        sha256: facts.sha256,
+        factors: labels.factors,
+        files: Vec::new(),
+        left_out: Vec::new(),
+        notes: std::mem::take(&mut opening.notes),
+    })
+}
+
+/// Number, shape and order of images.
+struct Axes {
+    len: usize,
+    shape: ImageShape,
+    /// Whether channels come before rows.
+    planar: bool,
+}
+
+/// Images that are read where they lie, or unpacked.
+fn read(
+    path: &Path,
+    source: &mut Source,
+    member: usize,
+    axes: &Axes,
+    opening: &mut Opening<'_>,
+) -> Result<(Form, Store, Facts)> {
+    let dtype = source.dtype(member)?;
+    let form = Form { len: axes.len, shape: axes.shape, dtype, planar: axes.planar };
+    let key = Key::new(path, &[], opening.config)?;
     let found = opening.cache.find(&key).filter(|entry| entry.form == form.arranged());
     let in_place = source.place(member)?;
     let blame = source.blame(member);
     let look = |source: &mut Source, opening: &mut Opening<'_>| match &in_place {
         None => source.stream(member, |elements| {
-            let mut fill = |bytes: &mut [u8]| elements.fill(bytes).map_err(&blame);
-            let (store, facts) =
-                Pass { form, fill: &mut fill, blame: &blame }.prepare(opening, &key)?;
+            let images = &mut Streamed { elements, blame: &blame };
+            let (store, facts) = Pass { form, images, blame: &blame }.prepare(opening, &key)?;
             Ok::<_, Error>((Some(store), facts))
         }),
         Some(_) => {
             let facts = source.stream(member, |elements| {
-                let mut fill = |bytes: &mut [u8]| elements.fill(bytes).map_err(&blame);
-                Pass { form, fill: &mut fill, blame: &blame }.look(opening)
+                let images = &mut Streamed { elements, blame: &blame };
+                Pass { form, images, blame: &blame }.look(opening)
             })?;
             if form.sizes().is_some_and(|(_, all)| all > opening.cache.glance) {
                 opening.cache.keep(&key, form, &facts);
@@ -72,70 +106,148 @@ pub(super) fn open(path: &Path, opening: &mut Opening<'_>) -> Result<Stored> {
     };
     let (prepared, facts) = match found {
         Some(Entry { store, facts, .. }) if store.is_some() || in_place.is_some() => (store, facts),
-        _ => look(&mut source, opening)?,
+        _ => look(source, opening)?,
     };
     let store = match (prepared, in_place) {
         (_, Some((file, start))) => Store::file(form, file, path, start),
         (Some(store), None) => store,
         (None, None) => return Err(Error::file(path, "the file changed while it was read")),
     };
-    let white = if facts.brightest <= 1 { 1 } else { 255 };
-    let file_name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy();
-    Ok(Stored {
-        name: path.display().to_string(),
-        about: format!("({}) of {file_name}", kind(dtype, white)),
-        store,
-        white,
-        sha256: facts.sha256,
-        factors,
-        files: Vec::new(),
-    })
+    Ok((form, store, facts))
+}
+
+/// Images of other numbers, or in Fortran order, which become floats or bytes in memory.
+fn convert(
+    path: &Path,
+    source: &mut Source,
+    member: usize,
+    axes: &Axes,
+    opening: &mut Opening<'_>,
+) -> Result<(Form, Store, Facts)> {
+    let blame = source.blame(member);
+    let values = axes.len.saturating_mul(axes.shape.values());
+    if values > MAX_CONVERTED {
+        let reason = format!("{values} values of this type or order are more than are converted");
+        let hint = "save numpy.ascontiguousarray(x, dtype=numpy.float32) or uint8 instead of x";
+        return Err(source.error(member, &reason, hint));
+    }
+    let (dtype, pixels) = match source.read_numbers(member)? {
+        Numbers::Floats(values) => {
+            let bytes = values.iter().flat_map(|value| (*value as f32).to_le_bytes()).collect();
+            (Dtype::F32 { big_endian: false }, bytes)
+        }
+        Numbers::Integers(values) => {
+            let byte = |value: &i64| u8::try_from(*value).ok();
+            match values.iter().map(byte).collect::<Option<Vec<u8>>>() {
+                Some(bytes) => (Dtype::U8, bytes),
+                None => {
+                    let at = values.iter().position(|value| byte(value).is_none()).unwrap_or(0);
+                    let (image, value) = (at / axes.shape.values(), values[at]);
+                    let reason = format!("image {image} holds {value}, expected 0 to 255");
+                    let hint = "scale the images to 0 to 255, or to [0, 1] as float32";
+                    return Err(source.error(member, &reason, hint));
+                }
+            }
+        }
+    };
+    let form = Form { len: axes.len, shape: axes.shape, dtype, planar: axes.planar };
+    let key = Key::new(path, &[], opening.config)?;
+    let images = &mut Converted { pixels, done: 0 };
+    let (store, facts) = Pass { form, images, blame: &blame }.prepare(opening, &key)?;
+    Ok((form, store, facts))
+}
+
+/// Elements as they come out of the file.
+struct Streamed<'a, 'b, B> {
+    elements: &'a mut Elements<'b>,
+    blame: &'a B,
+}
+
+impl<B: Fn(Fault) -> Error> Images for Streamed<'_, '_, B> {
+    fn next(&mut self, bytes: &mut [u8]) -> Result<()> {
+        self.elements.fill(bytes).map_err(self.blame)
+    }
+}
+
+/// Elements that are in memory.
+struct Converted {
+    pixels: Vec<u8>,
+    done: usize,
+}
+
+impl Images for Converted {
+    fn next(&mut self, bytes: &mut [u8]) -> Result<()> {
+        bytes.copy_from_slice(&self.pixels[self.done..][..bytes.len()]);
+        self.done += bytes.len();
+        Ok(())
+    }
 }
 
 /// The array that holds the images.
-fn choose(source: &Source, path: &Path, key: Option<&str>) -> Result<usize> {
+fn choose(source: &Source, path: &Path, config: &DataConfig) -> Result<usize> {
     if !source.is_npz() {
-        return match key {
-            None => Ok(0),
-            Some(key) => Err(Error::config(
-                format!("data.key is `{key}`, but {} is a single array", path.display()),
-                "remove data.key: it applies to .npz files",
-            )),
-        };
+        return Ok(0);
     }
-    if let Some(key) = key {
+    let has_images = |member: &usize| source.shape(*member).is_ok_and(|axes| axes.len() >= 3);
+    let part = |member: &usize| Split::within(&source.members[*member].name);
+    let candidates: Vec<usize> = (0..source.members.len()).filter(has_images).collect();
+    if let Some(key) = config.key.as_deref() {
+        if config.split.is_some() {
+            let message = "data.key and data.split are both set, and both choose an array";
+            return Err(Error::config(message, "remove one of them"));
+        }
         return source.find(key);
+    }
+    if let Some(split) = config.split {
+        let of_part = |member: &&usize| part(member) == Some(split);
+        let found: Vec<&usize> = candidates.iter().filter(of_part).collect();
+        return match found.as_slice() {
+            [member] => Ok(**member),
+            _ => {
+                let (name, list) = (split.name(), source.listing());
+                let reason = format!("no array of images is called after the part {name}: the file has {list}");
+                Err(Error::file_hint(path, reason, "name one with `--set data.key=NAME`"))
+            }
+        };
     }
     let called = |name| source.members.iter().position(|member| member.name == name);
     if let Some(member) = called("imgs").or(called("images")) {
         return Ok(member);
     }
-    let has_images = |member: &usize| source.shape(*member).is_ok_and(|axes| axes.len() >= 3);
-    let candidates: Vec<usize> = (0..source.members.len()).filter(has_images).collect();
+    let list = source.listing();
     let (count, hint) = match candidates.as_slice() {
         [member] => return Ok(*member),
         [] => ("no array", ""),
+        several if several.iter().any(|member| part(member) == Some(Split::Train)) => {
+            ("more than one array", "name a part with `--set data.split=train`, or an array with `--set data.key=NAME`")
+        }
         _ => ("more than one array", "name one with `--set data.key=NAME`"),
     };
-    let list = source.listing();
     let reason = format!("{count} has 3 or 4 axes as images do; the file has {list}");
     Err(Error::file_hint(path, reason, hint))
 }
 
 /// What the axes of an array mean.
-struct Axes {
+struct Meaning {
+    axes: Axes,
     len: usize,
     shape: ImageShape,
-    /// Whether channels come before rows.
-    planar: bool,
     /// The factors that axes before those of an image count.
     grid: Option<Factors>,
 }
 
 /// Number and shape of the images in an array, and which axis of each image is the channel.
-fn interpret(source: &Source, member: usize, layout: Option<Layout>) -> Result<Axes> {
+fn interpret(source: &Source, member: usize, layout: Option<Layout>) -> Result<Meaning> {
     let axes = source.shape(member)?;
     let (before, shape, planar) = match (axes, layout) {
+        // One colour image, unless there are that many images of three or four columns.
+        ([h, w, c @ 3..=4], _) if *h > 8 && *w > 8 => {
+            let reason = format!(
+                "shape {axes:?} may be one image of {c} channels, or {h} images of {w}x{c} pixels"
+            );
+            let hint = "save one image as x[None], and grey images with a channel axis, as x[..., None]";
+            return Err(source.error(member, &reason, hint));
+        }
         ([n, h, w], _) => (std::slice::from_ref(n), ImageShape::new(*h, *w, 1), false),
         ([n @ .., h, w, c], Some(Layout::Nhwc)) => (n, ImageShape::new(*h, *w, *c), false),
         ([n @ .., c, h, w], Some(Layout::Nchw)) => (n, ImageShape::new(*h, *w, *c), true),
@@ -171,7 +283,7 @@ fn interpret(source: &Source, member: usize, layout: Option<Layout>) -> Result<A
     let grid = (before.len() > 1).then(|| {
         Factors::Grid(FactorGrid { factors: before.iter().enumerate().map(factor).collect() })
     });
-    Ok(Axes { len, shape, planar, grid })
+    Ok(Meaning { axes: Axes { len, shape, planar }, len, shape, grid })
 }
 
 #[cfg(test)]

@@ -23,6 +23,7 @@ const MAX_FILE: u64 = 1 << 28;
 const MAX_FILES: usize = 1 << 22;
 
 /// Files, in an order that does not depend on the machine.
+#[derive(Clone)]
 pub(super) struct Bundle {
     /// The folder or archive the user named.
     path: PathBuf,
@@ -30,6 +31,7 @@ pub(super) struct Bundle {
     entries: Vec<Entry>,
 }
 
+#[derive(Clone)]
 enum Container {
     Folder,
     /// The archive's path relative to the bundle's, empty for itself.
@@ -37,6 +39,7 @@ enum Container {
     Zip(ZipArchive<Buffered>),
 }
 
+#[derive(Clone)]
 struct Entry {
     /// Relative to the folder or archive.
     name: PathBuf,
@@ -273,7 +276,9 @@ where
     R: Read + Seek,
 {
     let names: Vec<_> = archive.file_names_raw().map(String::from_utf8_lossy).collect();
-    names.into_iter().map(|name| PathBuf::from(name.as_ref())).collect::<Vec<_>>().into_iter()
+    // Some programs on Windows write backslashes.
+    let name = |name: &std::borrow::Cow<'_, str>| PathBuf::from(name.replace('\\', "/"));
+    names.iter().map(name).collect::<Vec<_>>().into_iter()
 }
 
 fn unreadable(place: &Path, error: &std::io::Error) -> Error {

@@ -15,10 +15,11 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use tempfile::NamedTempFile;
 
+use super::reader::Ending;
 use super::store::{Facts, Form, Store};
-use super::{DataConfig, ImageShape, hex};
+use super::{DataConfig, ImageShape};
 use crate::error::{Error, IoContext, Result};
-use crate::files;
+use crate::files::{self, hex};
 use crate::npz::{self, Dtype, Source};
 
 /// The folder for what can be downloaded or computed again: `BETAVAE_DATA`, else `betavae` in
@@ -41,6 +42,17 @@ pub(crate) fn folder() -> Result<PathBuf> {
             "set BETAVAE_DATA to a folder with some space",
         )),
     }
+}
+
+/// Creates a folder for what can be computed again.
+///
+/// # Errors
+/// If that is not possible, with the way to have another one.
+pub(super) fn create_folder(folder: &Path) -> Result<()> {
+    fs::create_dir_all(folder).map_err(|error| {
+        let reason = format!("the folder for prepared data cannot be created: {error}");
+        Error::file_hint(folder, reason, "set BETAVAE_DATA to a folder that can be written to")
+    })
 }
 
 /// Where entries are, and what deserves one.
@@ -83,14 +95,15 @@ impl Cache {
             false => None,
             true => Some(open_pixels(&path.with_extension("npy"), form).ok()?),
         };
-        let facts = Facts { brightest: record.brightest, sha256: record.sha256 };
-        (record.stamp == key.stamp).then_some(Entry { facts, form, store })
+        let Record { stamp, brightest, sha256, ending, .. } = record;
+        let facts = Facts { brightest, sha256, ending };
+        (stamp == key.stamp).then_some(Entry { facts, form, store })
     }
 
     /// Starts the entry of a source. Whoever prepares the same source at the same time waits here.
     pub(super) fn begin(&self, key: &Key, form: Form) -> Result<Partial> {
         let folder = self.folder.clone().map_or_else(folder, Ok)?;
-        fs::create_dir_all(&folder).context("create", &folder)?;
+        create_folder(&folder)?;
         let prefix = format!("{}-", key.name);
         let lock_path = folder.join(&key.name).with_extension("lock");
         let lock = File::create(&lock_path).context("create", &lock_path)?;
@@ -183,6 +196,9 @@ struct Record {
     sha256: String,
     /// Whether there is a `NAME.npy`.
     pixels: bool,
+    /// What the reader said.
+    #[serde(default)]
+    ending: Ending,
 }
 
 #[derive(Clone, Copy, Serialize, Deserialize)]
@@ -216,6 +232,7 @@ impl Record {
             brightest: facts.brightest,
             sha256: facts.sha256.clone(),
             pixels,
+            ending: facts.ending.clone(),
         }
     }
 

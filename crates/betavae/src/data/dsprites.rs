@@ -176,7 +176,7 @@ fn fill(corners: impl ExactSizeIterator<Item = [i64; 2]> + Clone) -> Bitmap {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::data::hex;
+    use crate::files::hex;
     use sha2::{Digest, Sha256};
 
     fn white(bitmap: &Bitmap) -> u64 {

@@ -9,8 +9,10 @@ use crate::error::{Error, Result};
 pub struct Factor {
     /// Its name in the literature, such as `posX`.
     pub name: String,
-    /// What each class stands for, in the data set's own unit.
+    /// What each class stands for, in the data set's own unit; the numbers of the classes where they are words.
     pub values: Vec<f64>,
+    /// The word of each class; empty if classes are numbers.
+    pub words: Vec<String>,
 }
 
 impl Factor {
@@ -21,6 +23,15 @@ impl Factor {
         Self {
             name: name.to_owned(),
             values: (0..count).map(|i| if count == 1 { first } else { value(i) }).collect(),
+            words: Vec::new(),
+        }
+    }
+
+    /// What a class stands for, as text.
+    pub fn class_name(&self, class: usize) -> String {
+        match self.words.get(class) {
+            Some(word) => word.clone(),
+            None => self.values.get(class).map_or_else(String::new, f64::to_string),
         }
     }
 }
@@ -52,13 +63,50 @@ impl Factors {
         Ok(Factors::Table(table))
     }
 
+    /// The factors of some of the images, in this order.
+    pub(crate) fn select(&self, images: &[usize]) -> Self {
+        let factors = self.factors();
+        let names: Vec<&str> = factors.iter().map(|factor| factor.name.as_str()).collect();
+        let classes: Vec<Vec<usize>> = images.iter().map(|image| self.classes(*image)).collect();
+        let value = |row: &Vec<usize>| -> Vec<f64> {
+            row.iter().zip(factors).map(|(class, factor)| factor.values[*class]).collect()
+        };
+        let values: Vec<f64> = classes.iter().flat_map(value).collect();
+        let Ok(mut selected) = Self::from_values(&names, &values) else { return self.clone() };
+        // Classes that no image has any more take their words with them.
+        let words: Vec<Vec<String>> = factors
+            .iter()
+            .enumerate()
+            .map(|(k, factor)| {
+                let used: std::collections::BTreeSet<usize> = classes.iter().map(|row| row[k]).collect();
+                factor.words.iter().enumerate().filter(|(class, _)| used.contains(class)).map(|(_, word)| word.clone()).collect()
+            })
+            .collect();
+        selected.set_words(words);
+        selected
+    }
+
     /// Gives the factors other names, in their order.
     pub(crate) fn rename(&mut self, names: impl IntoIterator<Item = String>) {
-        let factors = match self {
+        self.factors_mut().iter_mut().zip(names).for_each(|(factor, name)| factor.name = name);
+    }
+
+    /// Gives the classes of factors their words, factor by factor; none for factors that are numbers.
+    pub(crate) fn set_words(&mut self, words: impl IntoIterator<Item = Vec<String>>) {
+        self.factors_mut().iter_mut().zip(words).for_each(|(factor, words)| factor.words = words);
+    }
+
+    /// Replaces what classes stand for; their order stays.
+    pub(crate) fn map_values(&mut self, value: impl Fn(f64) -> f64) {
+        let factors = self.factors_mut().iter_mut();
+        factors.flat_map(|factor| &mut factor.values).for_each(|x| *x = value(*x));
+    }
+
+    fn factors_mut(&mut self) -> &mut [Factor] {
+        match self {
             Factors::Grid(grid) => &mut grid.factors,
             Factors::Table(table) => &mut table.factors,
-        };
-        factors.iter_mut().zip(names).for_each(|(factor, name)| factor.name = name);
+        }
     }
 
     /// Name and values of each factor.
@@ -171,8 +219,8 @@ impl FactorTable {
                 .zip(column_values())
                 .for_each(|(class, value)| *class = known[&key(*value)].1);
             let name = name.as_ref().to_owned();
-            factors
-                .push(Factor { name, values: known.values().map(|(value, _)| *value).collect() });
+            let values = known.values().map(|(value, _)| *value).collect();
+            factors.push(Factor { name, values, words: Vec::new() });
         }
         Ok(Self { factors, classes })
     }
@@ -215,7 +263,7 @@ mod tests {
     fn a_table_of_all_combinations_in_order_is_a_grid() {
         let rows = [[5.0, 0.5], [5.0, 1.5], [7.0, 0.5], [7.0, 1.5]];
         let grid = Factors::from_values(&["a", "b"], &rows.concat()).unwrap();
-        let factor = |name: &str, values| Factor { name: name.to_owned(), values };
+        let factor = |name: &str, values| Factor { name: name.to_owned(), values, words: Vec::new() };
         let factors = vec![factor("a", vec![5.0, 7.0]), factor("b", vec![0.5, 1.5])];
         assert_eq!(grid, Factors::Grid(FactorGrid { factors }));
         // Another order, and a part.

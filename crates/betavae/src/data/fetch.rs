@@ -14,9 +14,10 @@ use md5::{Digest, Md5};
 use ureq::Agent;
 use ureq::http::{HeaderMap, Response, StatusCode, header};
 
-use super::hex;
+
 use super::sets::{OfficialSet, RemoteFile};
 use crate::error::{Error, IoContext, Result};
+use crate::files::hex;
 
 /// How often a download goes on without having got a byte in between.
 const ATTEMPTS: usize = 4;

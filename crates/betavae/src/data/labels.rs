@@ -1,19 +1,83 @@
-//! The factors of the user's images: arrays beside them, or tables with a row for each image.
+//! The factors of images: tables and arrays that are asked for or lie there, joined to the images.
 
-use std::collections::{BTreeSet, HashMap};
-use std::fs::File;
-use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use super::{Factors, dsprites};
-use crate::error::{Error, IoContext, Result};
-use crate::npz::{Numbers, Source};
+use super::config::LabelSource;
+use super::{DataConfig, Factor, Factors, dsprites};
+use crate::error::{Error, Result};
+use crate::npz::Source;
+use crate::table::join::{Side, join};
+use crate::table::names::{Found, Names, slashes};
+use crate::table::{self, Cells, Column, Role, Table, natural_order};
 
-/// Largest number of values of a table of factors: 512 MiB of them.
-pub(super) const MAX_VALUES: usize = 1 << 26;
+/// Names of tables that are found by themselves in a folder or archive of images, without their endings
+/// `.csv`, `.tsv`, `.jsonl` and `.parquet`; the first one counts. Case does not matter.
+pub const TABLES: [&str; 3] = ["factors", "labels", "metadata"];
 
-/// Arrays that hold factors, the most telling first.
-const NAMES: [&str; 5] = ["latents_values", "factors", "latents_classes", "labels", "y"];
+/// Endings of tables that are found by themselves.
+const ENDINGS: [&str; 4] = ["csv", "tsv", "jsonl", "parquet"];
+
+/// A column of words with more classes than half of this many images or more says something about each image
+/// and is no factor.
+const CAPTIONS: usize = 20;
+
+/// The rank among [`TABLES`] of a file that is found by itself.
+pub(super) fn rank(name: &Path) -> Option<usize> {
+    let stem = name.file_stem()?.to_str()?.to_lowercase();
+    has_ending(name).then(|| TABLES.iter().position(|table| *table == stem)).flatten()
+}
+
+/// Whether a name ends as a table does.
+pub(super) fn has_ending(name: &Path) -> bool {
+    let ending = name.extension().unwrap_or_default();
+    ENDINGS.iter().any(|known| ending.eq_ignore_ascii_case(known))
+}
+
+/// What to do about gaps in a table of labels.
+const COMPLETE: &str = "complete the table; `--set data.labels=none` goes on without factors";
+
+/// Images that labels are about.
+pub(super) struct Labelled<'a> {
+    /// The data set, for messages.
+    pub(super) path: &'a Path,
+    /// Number of images N.
+    pub(super) len: usize,
+    /// The files of the images, where there is one for each.
+    pub(super) files: Option<&'a [PathBuf]>,
+}
+
+/// Factors, and what there is to say of them.
+#[derive(Default)]
+pub(super) struct Labels {
+    pub(super) factors: Option<Factors>,
+    pub(super) notes: Vec<String>,
+}
+
+/// What becomes of a column with gaps.
+#[derive(Clone, Copy)]
+pub(crate) enum Gaps {
+    /// It is an error with this hint: the table is about these images and nothing else.
+    Refused(&'static str),
+    /// It is left out with a note: the table is part of the images' own file.
+    LeftOut,
+}
+
+/// The factors in the file that `data.labels` names, if it names one.
+pub(super) fn asked_for(config: &DataConfig, images: &Labelled<'_>) -> Result<Option<Labels>> {
+    match config.label_source() {
+        LabelSource::Found => Ok(None),
+        LabelSource::None => Ok(Some(Labels::default())),
+        LabelSource::File(file) => {
+            let file = beside(images.path, file);
+            if !file.exists() {
+                let reason = "there is no such file, which data.labels names";
+                return Err(Error::file_hint(&file, reason, "its path may be relative to the data"));
+            }
+            let table = Table::read(&file, Role::Factors)?;
+            of_table(table, images, Gaps::Refused(COMPLETE)).map(Some)
+        }
+    }
+}
 
 /// A file of labels, which may be given relative to the data set `path`.
 pub(super) fn beside(path: &Path, labels: &Path) -> PathBuf {
@@ -21,224 +85,244 @@ pub(super) fn beside(path: &Path, labels: &Path) -> PathBuf {
     if labels.exists() { labels.to_owned() } else { folder.join(labels) }
 }
 
-/// The factors of `len` images in an array beside theirs, `images`, if there is one with a row for
-/// each.
-pub(super) fn among(source: &mut Source, images: usize, len: usize) -> Result<Option<Factors>> {
-    let place = |name: &&str| source.members.iter().position(|member| member.name == **name);
-    let fits = |member: &usize| match source.shape(*member) {
-        Ok(&[rows]) => rows == len,
-        Ok(&[rows, columns]) => rows == len && columns > 0,
-        _ => false,
-    };
-    let found: Vec<usize> =
-        NAMES.iter().filter_map(place).filter(fits).filter(|member| *member != images).collect();
-    found.first().map(|member| of_array(source, *member, len)).transpose()
+/// The factors of images in a table that belongs to them.
+///
+/// # Errors
+/// If an image has no row, or a row lacks a factor.
+pub(super) fn of_table(table: Table, images: &Labelled<'_>, gaps: Gaps) -> Result<Labels> {
+    joined(table, images)?.labels(gaps)
 }
 
-/// The factors of `len` images in a file of their own: an array, or a table without file names.
-pub(super) fn of_rows(path: &Path, len: usize) -> Result<Factors> {
-    if path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("csv")) {
-        let table = Table::read(path)?;
-        if table.rows.len() != len {
-            return Err(other_rows(path, table.rows.len(), len));
+/// The factors of images in a table that lies beside them: none, with the reason, if it is about something
+/// else; an error only if it is about them and has gaps.
+pub(super) fn found(table: Result<Table>, name: &str, images: &Labelled<'_>) -> Result<Labels> {
+    match table.and_then(|table| joined(table, images)) {
+        Ok(joined) => {
+            let mut labels = joined.labels(Gaps::Refused(COMPLETE))?;
+            labels.notes.insert(0, format!("factors from {name}{}", listed(&labels)));
+            Ok(labels)
         }
-        let order: Vec<usize> = (0..len).collect();
-        return table.factors(path, 0, &order);
-    }
-    let mut source = Source::open(path)?;
-    let place = |name: &&str| source.members.iter().position(|member| member.name == **name);
-    match NAMES.iter().find_map(place).or((source.members.len() == 1).then_some(0)) {
-        Some(member) => of_array(&mut source, member, len),
-        None => {
-            let reason = format!("no array is called `{}`: it has {}", NAMES[1], source.listing());
-            Err(Error::file_hint(path, reason, "name the array of factors `factors`"))
-        }
+        Err(error) => Ok(unused(name, &error)),
     }
 }
 
-fn of_array(source: &mut Source, member: usize, len: usize) -> Result<Factors> {
-    let (rows, columns) = match source.shape(member)? {
-        &[rows] => (rows, 1),
-        &[rows, columns] => (rows, columns),
-        shape => {
-            let reason = format!("expected shape [N] or [N, K], found {shape:?}");
-            return Err(source.error(member, &reason, ""));
+fn unused(name: &str, error: &Error) -> Labels {
+    Labels { factors: None, notes: vec![format!("{name} is not used: {}", reason(error))] }
+}
+
+/// The names of the factors, for notes.
+pub(super) fn listed(labels: &Labels) -> String {
+    let factors = labels.factors.as_ref().map_or(&[][..], Factors::factors);
+    let names: Vec<&str> = factors.iter().take(8).map(|factor| factor.name.as_str()).collect();
+    let more = if factors.len() > 8 { format!(" and {} more", factors.len() - 8) } else { String::new() };
+    format!(": {}{more}", names.join(", "))
+}
+
+/// A table, and its row for each image.
+struct Joined {
+    table: Table,
+    rows: Vec<usize>,
+    notes: Vec<String>,
+}
+
+/// Finds the row of each image.
+fn joined(mut table: Table, images: &Labelled<'_>) -> Result<Joined> {
+    table.expect_rows(images.len);
+    let files = images.files.map(|files| files.iter().map(|file| slashes(file)).collect::<Vec<_>>());
+    if let Some(files) = &files {
+        find_file_column(&mut table, files);
+        if table.file_column().is_none() {
+            let reason = "no column has the names of the image files";
+            let hint = "give it a column `file`; names are relative to the folder of images";
+            return Err(Error::file_hint(&table.path, reason, hint));
         }
-    };
-    if rows != len {
-        let reason = format!("expected a row for each of {len} images, found {rows}");
-        return Err(source.error(member, &reason, ""));
     }
-    if rows.checked_mul(columns).is_none_or(|values| values > MAX_VALUES) {
-        let reason = format!("{rows} rows of {columns} factors are more than can be read");
-        return Err(source.error(member, &reason, ""));
+    let by_order = files.is_none();
+    let left = Side::of_images(images.path, files, images.len);
+    let right = Side::of_table(&table);
+    let joined = join(&left, &right)?;
+    if let Some(alone) = joined.alone.first() {
+        let missing = joined.alone.len();
+        let name = match images.files {
+            Some(files) => format!("`{}`", slashes(&files[*alone])),
+            None => format!("image {alone}"),
+        };
+        let reason = format!("no row is about {name}: {missing} of {} images", images.len);
+        let hint = "add rows for them, or remove the images";
+        return Err(Error::file_hint(&table.path, reason, hint));
     }
-    let names = column_names(source, member, columns);
-    let values = match source.read_numbers(member)?.1 {
-        Numbers::Floats(values) => values,
-        Numbers::Integers(values) => values.into_iter().map(|value| value as f64).collect(),
+    let rows: Vec<usize> = joined.pairs.iter().map(|(_, row)| *row).collect();
+    let mut notes = std::mem::take(&mut table.notes);
+    notes.extend(table.first_line());
+    if rows.len() < table.rows {
+        let used = std::collections::HashSet::<&usize>::from_iter(&rows);
+        let other = (0..table.rows).find(|row| !used.contains(row)).unwrap_or(0);
+        let count = table.rows - rows.len();
+        let place = table.named_place(other);
+        notes.push(format!("{count} of its {} rows are about no image here, such as {place}", table.rows));
+    } else if by_order && table.file_column().is_none() && table.index_column().is_none() {
+        notes.push("its rows are taken in the order of the images".into());
+    }
+    Ok(Joined { table, rows, notes })
+}
+
+/// Where no column is called as names of files are, takes the first one that has them.
+fn find_file_column(table: &mut Table, files: &[String]) {
+    let names = Names::new(files);
+    let is_known = |column: &Column, row: usize| names.find(&column.text(row)) != Found::None;
+    let knows_any = |column: &Column| (0..table.rows).any(|row| is_known(column, row));
+    if table.file_column().is_some_and(|column| knows_any(&table.columns[column])) {
+        return;
+    }
+    let candidate = |(position, column): (usize, &Column)| {
+        let may_be = matches!(column.cells, Cells::Words(_)) || position == 0;
+        (may_be && table.rows > 0 && (0..table.rows).all(|row| is_known(column, row))).then_some(position)
     };
-    let factors = Factors::from_values(&names, &values);
-    let mut factors =
-        factors.map_err(|error| source.error(member, &error.to_string(), "correct the array"))?;
+    if let Some(column) = table.columns.iter().enumerate().find_map(candidate) {
+        table.set_file_column(column);
+    }
+}
+
+impl Joined {
+    /// The columns as factors of the images.
+    fn labels(self, gaps: Gaps) -> Result<Labels> {
+        let Self { table, rows, mut notes } = self;
+        let factors = factors_of(&table, &rows, gaps, &mut notes)?;
+        Ok(Labels { factors, notes })
+    }
+}
+
+/// The columns of a table as factors, for some of its rows. Words become classes in their natural order.
+///
+/// # Errors
+/// If a row lacks a factor and gaps are refused, or there is no factor.
+pub(crate) fn factors_of(
+    table: &Table,
+    rows: &[usize],
+    gaps: Gaps,
+    notes: &mut Vec<String>,
+) -> Result<Option<Factors>> {
+    let hint = if let Gaps::Refused(hint) = gaps { hint } else { "" };
+    let mut chosen: Vec<(&Column, Vec<f64>, Vec<String>)> = Vec::new();
+    for position in table.content() {
+        let column = &table.columns[position];
+        match (table.check_complete(column, hint), gaps) {
+            (Ok(()), _) => {}
+            // A row that is about nothing here does no harm.
+            (Err(_), _) if is_complete_in(column, rows) => {}
+            (Err(error), Gaps::Refused(_)) => return Err(error),
+            (Err(error), Gaps::LeftOut) => {
+                let reason = reason(&error);
+                notes.push(format!("column `{}` is left out: {reason}", column.name));
+                continue;
+            }
+        }
+        match &column.cells {
+            Cells::Numbers(numbers) => {
+                chosen.push((column, rows.iter().map(|row| numbers[*row]).collect(), Vec::new()));
+            }
+            Cells::Words(words) => {
+                let (classes, values) = classes(words, rows);
+                if rows.len() >= CAPTIONS && 2 * classes.len() > rows.len() {
+                    let (name, count, rows) = (&column.name, classes.len(), rows.len());
+                    notes.push(format!(
+                        "column `{name}` is left out: {count} different words in {rows} rows"
+                    ));
+                    continue;
+                }
+                chosen.push((column, values, classes));
+            }
+        }
+    }
+    if chosen.is_empty() {
+        let reason = "no column is a factor: expected numbers or words that recur";
+        return match gaps {
+            Gaps::Refused(_) => Err(Error::file(&table.path, reason)),
+            Gaps::LeftOut => Ok(None),
+        };
+    }
+    let names: Vec<&str> = chosen.iter().map(|(column, ..)| column.name.as_str()).collect();
+    let values: Vec<f64> = (0..rows.len())
+        .flat_map(|row| chosen.iter().map(move |(_, values, _)| values[row]))
+        .collect();
+    let mut factors = Factors::from_values(&names, &values)
+        .map_err(|error| Error::file(&table.path, error.to_string()))?;
+    let words: Vec<Vec<String>> = chosen.into_iter().map(|(.., words)| words).collect();
+    factors.set_words(words);
     name_dsprites(&mut factors);
-    Ok(factors)
+    Ok(Some(factors))
 }
 
-/// Names for columns: those of the array `factor_names`, or numbers.
-fn column_names(source: &mut Source, member: usize, columns: usize) -> Vec<String> {
-    let named = source.members.iter().position(|member| member.name == "factor_names");
-    let names = named.and_then(|named| source.read_text(named).ok());
-    names.filter(|names| names.len() == columns).unwrap_or_else(|| {
-        match (&*source.members[member].name, columns) {
-            ("labels" | "y", 1) => vec!["label".to_owned()],
-            _ => numbered(columns),
-        }
+/// What is wrong, without the path.
+fn reason(error: &Error) -> String {
+    match error {
+        Error::File { reason, .. } => reason.clone(),
+        other => other.to_string(),
+    }
+}
+
+/// Whether the rows of the images have what is missing in others.
+fn is_complete_in(column: &Column, rows: &[usize]) -> bool {
+    let gaps = std::collections::HashSet::<&usize>::from_iter(&column.gaps);
+    rows.iter().all(|row| {
+        let finite = match &column.cells {
+            Cells::Numbers(numbers) => numbers[*row].is_finite(),
+            Cells::Words(_) => true,
+        };
+        finite && !gaps.contains(row)
     })
 }
 
-fn numbered(columns: usize) -> Vec<String> {
-    (0..columns).map(|column| format!("factor_{column}")).collect()
+/// The different words of some rows in their natural order, and for each row the place of its word.
+pub(crate) fn classes(words: &[String], rows: &[usize]) -> (Vec<String>, Vec<f64>) {
+    let mut classes: Vec<&String> = rows.iter().map(|row| &words[*row]).collect();
+    classes.sort_by(|a, b| natural_order(a, b));
+    classes.dedup();
+    let places: std::collections::HashMap<&String, f64> =
+        classes.iter().enumerate().map(|(place, word)| (*word, place as f64)).collect();
+    let values = rows.iter().map(|row| places[&words[*row]]).collect();
+    (classes.into_iter().cloned().collect(), values)
+}
+
+/// The factors in an array beside that of the images, if there is one with a row for each. Labels that cannot
+/// be used leave the images without factors, with a note.
+pub(super) fn among(source: &mut Source, images: usize, len: usize, path: &Path) -> Labels {
+    let place = |name: &str| source.members.iter().position(|member| member.name == name);
+    let fits = |member: &usize| table::is_array_of_labels(source, *member, len) && *member != images;
+    // The labels of `train_images` and `x_train` are `train_labels` and `y_train`.
+    let own = own_labels(&source.members[images].name);
+    let names = own.iter().map(String::as_str).chain(Role::Factors.arrays().iter().copied());
+    let Some(member) = names.filter_map(place).find(fits) else { return Labels::default() };
+    let name = format!("array `{}`", source.members[member].name);
+    let images = Labelled { path, len, files: None };
+    let table = table::array_of(source, path, member, Role::Factors);
+    match table.and_then(|table| of_table(table, &images, Gaps::LeftOut)) {
+        Ok(mut labels) => {
+            labels.notes.retain(|note| !note.contains("in the order of the images"));
+            if labels.factors.is_some() {
+                labels.notes.insert(0, format!("factors from {name}{}", listed(&labels)));
+            }
+            labels
+        }
+        Err(error) => unused(&name, &error),
+    }
+}
+
+/// Names of the labels of an array of images that is one part of several.
+fn own_labels(images: &str) -> Vec<String> {
+    let pairs = [("images", "labels"), ("imgs", "labels"), ("x_", "y_"), ("X_", "y_"), ("_x", "_y"), ("x", "y")];
+    let replaced = pairs.iter().filter(|(theirs, _)| images.contains(theirs));
+    replaced.map(|(theirs, ours)| images.replacen(theirs, ours, 1)).collect()
 }
 
 /// The official file has the names of its factors only in a pickled object.
 fn name_dsprites(factors: &mut Factors) {
     let names = dsprites::grid().factors;
-    let theirs = factors.factors().iter().map(|factor| factor.values.len());
-    if theirs.eq(names.iter().map(|factor| factor.values.len())) {
-        factors.rename(names.iter().map(|factor| factor.name.clone()));
-    }
-}
-
-/// The factors of `images`, which are files relative to a folder, in the table `path`: its first
-/// column has the names of the files. `content` is what is in it, if it is in an archive.
-pub(super) fn of_files(path: &Path, content: Option<&[u8]>, images: &[PathBuf]) -> Result<Factors> {
-    let mut table = match content {
-        Some(content) => Table::parse(path, content)?,
-        None => Table::read(path)?,
-    };
-    let places: HashMap<String, usize> =
-        images.iter().enumerate().map(|(i, file)| (slashes(file), i)).collect();
-    let clean = |name: &str| name.trim_start_matches("./").replace('\\', "/");
-    // A first line that starts with the name of an image is no line of names.
-    if table.names.first().is_some_and(|name| places.contains_key(&clean(name))) {
-        let width = table.names.len();
-        let first = std::mem::replace(&mut table.names, numbered(width));
-        table.rows.insert(0, first);
-        // The first column has the files.
-        table.names[1..].clone_from_slice(&numbered(width.saturating_sub(1)));
-    }
-    let mut order = vec![None; images.len()];
-    for (row, cells) in table.rows.iter().enumerate() {
-        let name = cells.first().map(|name| clean(name)).unwrap_or_default();
-        let Some(image) = places.get(&name) else {
-            let reason = format!("row {} is about `{name}`, which is no image here", row + 1);
-            let hint = "file names are relative to the folder of images";
-            return Err(Error::file_hint(path, reason, hint));
-        };
-        if let Some(other) = order[*image].replace(row) {
-            let reason = format!("rows {} and {} are both about `{name}`", other + 1, row + 1);
-            return Err(Error::file_hint(path, reason, "remove one of them"));
-        }
-    }
-    if let Some(image) = order.iter().position(Option::is_none) {
-        let missing = order.iter().filter(|row| row.is_none()).count();
-        let name = slashes(&images[image]);
-        let reason = format!("no row is about `{name}`: {missing} of {} images", images.len());
-        return Err(Error::file_hint(path, reason, "add rows for them, or remove the images"));
-    }
-    let order: Vec<usize> = order.into_iter().flatten().collect();
-    table.factors(path, 1, &order)
-}
-
-/// A relative path as it is written in tables.
-fn slashes(file: &Path) -> String {
-    let parts: Vec<_> = file.iter().map(|part| part.to_string_lossy()).collect();
-    parts.join("/")
-}
-
-fn other_rows(path: &Path, found: usize, len: usize) -> Error {
-    let reason = format!("expected a row for each of {len} images, found {found}");
-    Error::file_hint(path, reason, "row i is about image i, after a line of names")
-}
-
-/// Columns of numbers or words.
-struct Table {
-    names: Vec<String>,
-    rows: Vec<Vec<String>>,
-}
-
-impl Table {
-    /// Reads a `.csv` file with a line of names.
-    fn read(path: &Path) -> Result<Self> {
-        Self::parse(path, File::open(path).context("open", path)?)
-    }
-
-    fn parse(path: &Path, content: impl Read) -> Result<Self> {
-        let broken = |error: csv::Error| match error.into_kind() {
-            csv::ErrorKind::Io(source) => {
-                Error::Io { action: "read", path: path.to_owned(), source }
-            }
-            kind => Error::file(path, format!("not a table: {}", describe(&kind))),
-        };
-        let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).from_reader(content);
-        let cells = |record: &csv::StringRecord| record.iter().map(str::to_owned).collect();
-        let mut names: Vec<String> = cells(reader.headers().map_err(broken)?);
-        if let Some(first) = names.first_mut() {
-            // Excel marks its UTF-8.
-            *first = first.trim_start_matches('\u{feff}').to_owned();
-        }
-        let records = reader.records().map(|record| record.map(|record| cells(&record)));
-        let rows = records.collect::<std::result::Result<_, _>>().map_err(broken)?;
-        Ok(Self { names, rows })
-    }
-
-    /// The columns from `first` on as factors of the images whose rows are `order`. A column that is
-    /// not all numbers has its different words as classes, in the order of the alphabet.
-    fn factors(&self, path: &Path, first: usize, order: &[usize]) -> Result<Factors> {
-        let names = self.names.get(first..).unwrap_or_default();
-        if names.is_empty() || order.is_empty() {
-            let reason = "expected a line of names, and rows with at least one factor each";
-            return Err(Error::file(path, reason));
-        }
-        let mut columns = Vec::with_capacity(names.len());
-        for column in first..self.names.len() {
-            let cells = || order.iter().map(|row| self.rows[*row][column].as_str());
-            if let Some(row) = cells().position(str::is_empty) {
-                let reason =
-                    format!("row {}, column `{}` is empty", order[row] + 1, self.names[column]);
-                return Err(Error::file_hint(path, reason, "every image needs every factor"));
-            }
-            columns.push(numbers_or_words(cells()));
-        }
-        let rows = (0..order.len()).flat_map(|row| columns.iter().map(move |column| column[row]));
-        let values: Vec<f64> = rows.collect();
-        Factors::from_values(names, &values).map_err(|error| Error::file(path, error.to_string()))
-    }
-}
-
-/// Values of a column: its numbers, or the places of its words in their sorted list.
-pub(super) fn numbers_or_words<'a>(cells: impl Iterator<Item = &'a str> + Clone) -> Vec<f64> {
-    let number = |cell: &str| cell.parse().ok().filter(|value: &f64| value.is_finite());
-    if let Some(numbers) = cells.clone().map(number).collect() {
-        return numbers;
-    }
-    let words: BTreeSet<&str> = cells.clone().collect();
-    let places: HashMap<&str, f64> =
-        words.into_iter().enumerate().map(|(place, word)| (word, place as f64)).collect();
-    cells.map(|cell| places[cell]).collect()
-}
-
-fn describe(kind: &csv::ErrorKind) -> String {
-    match kind {
-        csv::ErrorKind::UnequalLengths { pos, expected_len, len } => {
-            let line = pos.as_ref().map_or(0, csv::Position::line);
-            format!("line {line} has {len} cells, the first one {expected_len}")
-        }
-        csv::ErrorKind::Utf8 { pos, .. } => {
-            format!("line {} is not UTF-8", pos.as_ref().map_or(0, csv::Position::line))
-        }
-        other => format!("{other:?}"),
+    let theirs = factors.factors();
+    let numbered = theirs.iter().enumerate().all(|(i, factor)| factor.name == format!("factor_{i}"));
+    let sizes = |factors: &[Factor]| factors.iter().map(|factor| factor.values.len()).collect::<Vec<_>>();
+    if numbered && sizes(theirs) == sizes(&names) {
+        factors.rename(names.into_iter().map(|factor| factor.name));
     }
 }
 

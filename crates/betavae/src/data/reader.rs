@@ -1,5 +1,7 @@
 //! What a reader of files hands over: images one after the other, and what is known about them.
 
+use serde::{Deserialize, Serialize};
+
 use super::{Factors, ImageShape};
 use crate::error::Result;
 
@@ -16,15 +18,32 @@ pub(crate) struct Opened {
     /// The factors of the images, where the files have them.
     pub(crate) factors: Option<Factors>,
     /// The pixels.
-    pub(crate) images: Box<dyn Images>,
+    pub(crate) images: Box<dyn Images + Send>,
 }
 
 /// Images that come out of a file in their order, without ever being in memory together.
-pub(crate) trait Images: Send {
+pub(crate) trait Images {
     /// Fills `bytes` with the next `bytes.len() / (H * W * C)` images, [n, H, W, C]. Never asked for
     /// more than the N images that were announced.
     ///
     /// # Errors
     /// If the file is damaged or ends before.
     fn next(&mut self, bytes: &mut [u8]) -> Result<()>;
+
+    /// Called once after the last image: what there is to say of them.
+    ///
+    /// # Errors
+    /// If images turned out to be damaged on the way.
+    fn finish(&mut self) -> Result<Ending> {
+        Ok(Ending::default())
+    }
+}
+
+/// What a reader knows once it has read all images.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Ending {
+    /// What was turned, blended and left out, a line each.
+    pub(crate) notes: Vec<String>,
+    /// Positions of the images that are left out, among all that there are.
+    pub(crate) left_out: Vec<usize>,
 }

@@ -9,8 +9,10 @@ use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 
-use super::{ImageShape, hex};
+use super::ImageShape;
+use super::reader::Ending;
 use crate::error::{IoContext, Result};
+use crate::files::hex;
 use crate::npz::{Dtype, Fault};
 
 /// Largest image in bytes that is read.
@@ -175,6 +177,8 @@ pub(crate) struct Facts {
     pub(crate) brightest: u8,
     /// SHA-256 over the shape [N, H, W, C] and the arranged bytes, in hexadecimal.
     pub(crate) sha256: String,
+    /// What the reader says at its end.
+    pub(crate) ending: Ending,
 }
 
 /// Looks at all pixels in their order and refuses those out of range.
@@ -223,8 +227,8 @@ impl Scan {
         Ok(())
     }
 
-    pub(crate) fn finish(self) -> Facts {
-        Facts { brightest: self.brightest, sha256: hex(&self.hash.finalize()) }
+    pub(crate) fn finish(self, ending: Ending) -> Facts {
+        Facts { brightest: self.brightest, sha256: hex(&self.hash.finalize()), ending }
     }
 }
 

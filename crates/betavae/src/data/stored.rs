@@ -9,7 +9,7 @@ use std::time::Instant;
 use rayon::prelude::*;
 
 use super::cache::{Cache, Entry, Key, Partial};
-use super::reader::Opened;
+use super::reader::{Images, Opened};
 use super::store::{Facts, Form, Scan, Store};
 use super::{DataConfig, Dataset, Factors, ImageShape};
 use crate::error::{Error, Result};
@@ -23,6 +23,18 @@ pub(super) struct Opening<'a> {
     pub(super) config: &'a DataConfig,
     pub(super) cache: &'a Cache,
     pub(super) progress: &'a mut dyn FnMut(usize, usize),
+    /// What was found, left out and lies unused, a line each.
+    pub(super) notes: Vec<String>,
+}
+
+impl<'a> Opening<'a> {
+    pub(super) fn new(
+        config: &'a DataConfig,
+        cache: &'a Cache,
+        progress: &'a mut dyn FnMut(usize, usize),
+    ) -> Self {
+        Self { config, cache, progress, notes: Vec::new() }
+    }
 }
 
 /// Images of the user's files.
@@ -38,32 +50,36 @@ pub(super) struct Stored {
     pub(super) factors: Option<Factors>,
     /// The files the images come from, relative to the folder or archive; empty if there is one.
     pub(super) files: Vec<PathBuf>,
+    /// Positions of the images that are left out, among those that the source has.
+    pub(super) left_out: Vec<usize>,
+    /// What was found, turned, left out and lies unused.
+    pub(super) notes: Vec<String>,
 }
 
 impl Stored {
     /// Images that a reader hands out in their order. `files` are what the data set at `path` is made
-    /// of, relative to it: a change of theirs makes prepared pixels invalid. `open` is told the shape
-    /// of the images, if it is known from the last time.
+    /// of, relative to it: a change of theirs makes prepared pixels invalid. `open` is told what is known
+    /// from the last time.
     pub(super) fn from_reader(
         opening: &mut Opening<'_>,
         path: &Path,
         files: &[PathBuf],
-        open: impl FnOnce(Option<ImageShape>) -> Result<Opened>,
+        open: impl FnOnce(Option<&Entry>) -> Result<Opened>,
     ) -> Result<Self> {
         let key = Key::new(path, files, opening.config)?;
         let found = opening.cache.find(&key);
-        let mut opened = open(found.as_ref().map(|entry| entry.form.shape))?;
+        let mut opened = open(found.as_ref())?;
         let form = Form::bytes(opened.len, opened.shape);
         let (store, facts) = match found {
             Some(Entry { store: Some(store), facts, form: found }) if found == form => {
                 (store, facts)
             }
             _ => {
-                let mut fill = |bytes: &mut [u8]| opened.images.next(bytes);
                 let blame = |fault: Fault| fault.at(path);
-                Pass { form, fill: &mut fill, blame: &blame }.prepare(opening, &key)?
+                Pass { form, images: &mut *opened.images, blame: &blame }.prepare(opening, &key)?
             }
         };
+        opening.notes.extend(facts.ending.notes.iter().cloned());
         if facts.brightest > opened.white {
             let (found, most) = (facts.brightest, opened.white);
             return Err(Error::file(path, format!("a pixel is {found}, expected at most {most}")));
@@ -76,6 +92,8 @@ impl Stored {
             sha256: facts.sha256,
             factors: opened.factors,
             files: Vec::new(),
+            left_out: facts.ending.left_out,
+            notes: std::mem::take(&mut opening.notes),
         })
     }
 }
@@ -109,6 +127,10 @@ impl Dataset for Stored {
         self.files.get(index).map(PathBuf::as_path)
     }
 
+    fn notes(&self) -> &[String] {
+        &self.notes
+    }
+
     fn white(&self) -> u8 {
         self.white
     }
@@ -121,8 +143,8 @@ impl Dataset for Stored {
 /// All images from the first to the last.
 pub(super) struct Pass<'a> {
     pub(super) form: Form,
-    /// Fills a buffer with the images that come next, as they are stored.
-    pub(super) fill: &'a mut (dyn FnMut(&mut [u8]) -> Result<()> + 'a),
+    /// Gives the images that come next, as they are stored.
+    pub(super) images: &'a mut dyn Images,
     /// Says which array or file it is that has a fault.
     pub(super) blame: &'a dyn Fn(Fault) -> Error,
 }
@@ -192,7 +214,7 @@ impl Pass<'_> {
         while done < form.len {
             let count = at_once.min(form.len - done);
             let bytes = &mut buffer[..count * image];
-            (self.fill)(bytes)?;
+            self.images.next(bytes)?;
             if form != form.arranged() {
                 bytes.par_chunks_exact_mut(image).for_each(|image| form.arrange(image));
             }
@@ -201,7 +223,7 @@ impl Pass<'_> {
             done += count;
             (opening.progress)(done, form.len);
         }
-        Ok(scan.finish())
+        Ok(scan.finish(self.images.finish()?))
     }
 
     fn sizes(&self) -> Result<(usize, u64)> {

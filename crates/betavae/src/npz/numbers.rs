@@ -1,87 +1,183 @@
-//! Arrays of numbers of any type, for codes and factors, and of short texts, for names.
+//! Arrays of numbers of any type, for codes, factors and unusual images, and of texts, for names and labels.
 
 use std::io::Read;
 
+use half::f16;
+
+use super::elements;
 use super::header::{Fault, Header};
 use super::read::Elements;
 
 /// Elements of any numeric type in C order, as the widest of their kind.
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Numbers {
-    /// `float32` or `float64`.
+    /// `float16`, `float32` or `float64`.
     Floats(Vec<f64>),
     /// `bool` or any integer type.
     Integers(Vec<i64>),
 }
 
-/// Reads an array of `available` bytes, header included.
-pub(super) fn read_numbers(
-    mut reader: &mut dyn Read,
+impl Numbers {
+    /// As floats; integers beyond 2^53 are rounded.
+    pub(crate) fn into_floats(self) -> Vec<f64> {
+        match self {
+            Self::Floats(values) => values,
+            Self::Integers(values) => values.into_iter().map(|value| value as f64).collect(),
+        }
+    }
+}
+
+/// What an array that is no image holds.
+pub(crate) enum Content {
+    /// Numbers.
+    Numbers(Numbers),
+    /// Texts.
+    Texts(Vec<String>),
+}
+
+/// Reads an array of `available` bytes, header included, of numbers or texts.
+pub(super) fn read_content(
+    reader: &mut dyn Read,
     available: u64,
-) -> Result<(Vec<usize>, Numbers), Fault> {
+) -> Result<(Vec<usize>, Content), Fault> {
+    let mut reader = reader;
     let header = Header::read(&mut reader, available)?;
-    header.check_order()?;
+    let content = match header.descr.get(1..2) {
+        Some("U" | "S") => Content::Texts(read_texts(reader, &header)?),
+        _ => Content::Numbers(read_numbers(reader, &header)?),
+    };
+    Ok((header.shape, content))
+}
+
+fn read_numbers(reader: &mut dyn Read, header: &Header) -> Result<Numbers, Fault> {
     let little = !header.descr.starts_with('>');
     macro_rules! elements {
-        ($type:ty, $kind:ident as $wide:ty) => {{
-            const SIZE: usize = size_of::<$type>();
-            let number = |bytes: &[u8; SIZE]| {
-                if little { <$type>::from_le_bytes(*bytes) } else { <$type>::from_be_bytes(*bytes) }
-            };
-            let mut left = header.elements(SIZE as u64)?;
+        ($size:literal, $kind:ident, $number:expr) => {{
+            let mut left = header.elements($size)?;
             let mut elements = Elements::new(reader, header.data_bytes);
-            let mut numbers: Vec<$wide> = Vec::new();
-            let mut buffer = vec![0; SIZE * left.min(1 << 16)];
+            let mut numbers = Vec::new();
+            let mut buffer = vec![0; $size * left.min(1 << 16)];
             loop {
-                let bytes = &mut buffer[..SIZE * left.min(1 << 16)];
+                let bytes = &mut buffer[..$size * left.min(1 << 16)];
                 elements.fill(bytes)?;
-                let (values, _) = bytes.as_chunks::<SIZE>();
-                numbers.extend(values.iter().map(|bytes| <$wide>::from(number(bytes))));
-                left -= values.len();
+                for bytes in bytes.as_chunks::<$size>().0 {
+                    let mut bytes = *bytes;
+                    if !little {
+                        bytes.reverse();
+                    }
+                    numbers.push($number(bytes));
+                }
+                left -= bytes.len() / $size;
                 if left == 0 {
-                    break Numbers::$kind(numbers);
+                    break Numbers::$kind(in_c_order(numbers, header));
                 }
             }
         }};
     }
-    let numbers = match header.descr.get(1..).unwrap_or_default() {
-        "f4" => elements!(f32, Floats as f64),
-        "f8" => elements!(f64, Floats as f64),
-        "b1" | "u1" => elements!(u8, Integers as i64),
-        "i1" => elements!(i8, Integers as i64),
-        "u2" => elements!(u16, Integers as i64),
-        "i2" => elements!(i16, Integers as i64),
-        "u4" => elements!(u32, Integers as i64),
-        "i4" => elements!(i32, Integers as i64),
-        "i8" => elements!(i64, Integers as i64),
-        _ => {
-            let hint = "convert it in NumPy with x.astype(numpy.float64) or x.astype(numpy.int64)";
-            let reason = format!("expected numbers, found dtype {}", header.dtype());
-            return Err(Fault::new(reason, hint));
+    Ok(match header.descr.get(1..).unwrap_or_default() {
+        "f2" => elements!(2, Floats, |bytes| f16::from_le_bytes(bytes).to_f64()),
+        "f4" => elements!(4, Floats, |bytes| f64::from(f32::from_le_bytes(bytes))),
+        "f8" => elements!(8, Floats, f64::from_le_bytes),
+        "b1" | "u1" => elements!(1, Integers, |[byte]: [u8; 1]| i64::from(byte)),
+        "i1" => elements!(1, Integers, |bytes| i64::from(i8::from_le_bytes(bytes))),
+        "u2" => elements!(2, Integers, |bytes| i64::from(u16::from_le_bytes(bytes))),
+        "i2" => elements!(2, Integers, |bytes| i64::from(i16::from_le_bytes(bytes))),
+        "u4" => elements!(4, Integers, |bytes| i64::from(u32::from_le_bytes(bytes))),
+        "i4" => elements!(4, Integers, |bytes| i64::from(i32::from_le_bytes(bytes))),
+        "i8" => elements!(8, Integers, i64::from_le_bytes),
+        "u8" => {
+            let found = elements!(8, Integers, |bytes| u64::from_le_bytes(bytes) as i64);
+            if let Numbers::Integers(values) = &found
+                && let Some(value) = values.iter().find(|value| **value < 0)
+            {
+                let reason = format!("{} is more than a whole number may be here", *value as u64);
+                return Err(Fault::new(reason, ""));
+            }
+            found
         }
+        _ => return Err(no_numbers(header)),
+    })
+}
+
+/// The complaint about an array of something else.
+fn no_numbers(header: &Header) -> Fault {
+    let (hint, found) = match header.descr.get(1..2) {
+        Some("f") => ("convert it in NumPy with x.astype(numpy.float64)", header.dtype()),
+        Some("O") => (
+            "save words as such, with numpy.array(x, dtype=str)",
+            "dtype object, which only Python can read".to_owned(),
+        ),
+        _ => ("save an array of numbers or of words", header.dtype()),
     };
-    Ok((header.shape, numbers))
+    Fault::new(format!("expected numbers or words, found {found}"), hint)
+}
+
+/// Brings elements whose first axis varies fastest, if so, to the order in which the last one does.
+fn in_c_order<T: Clone>(values: Vec<T>, header: &Header) -> Vec<T> {
+    let shape = &header.shape;
+    if !header.fortran_order || shape.len() < 2 {
+        return values;
+    }
+    // How far apart neighbours along each axis lie.
+    let steps: Vec<usize> = (0..shape.len()).map(|axis| shape[..axis].iter().product()).collect();
+    let mut place = vec![0; shape.len()];
+    let mut at = 0;
+    let mut ordered = Vec::with_capacity(values.len());
+    for _ in 0..values.len() {
+        ordered.push(values[at].clone());
+        for axis in (0..shape.len()).rev() {
+            place[axis] += 1;
+            at += steps[axis];
+            if place[axis] < shape[axis] {
+                break;
+            }
+            at -= steps[axis] * shape[axis];
+            place[axis] = 0;
+        }
+    }
+    ordered
 }
 
 /// Most bytes in an array of texts.
-const MAX_TEXT: usize = 1 << 20;
+const MAX_TEXT: usize = 1 << 30;
 
-/// Reads an array of texts (`<U8`: as many code points, padded with zeros) of `available` bytes,
-/// header included.
-pub(super) fn read_text(mut reader: &mut dyn Read, available: u64) -> Result<Vec<String>, Fault> {
-    let header = Header::read(&mut reader, available)?;
-    let points = header.descr.strip_prefix("<U").and_then(|points| points.parse::<u32>().ok());
-    let Some(points) = points.filter(|points| *points > 0) else {
-        return Err(Fault::new(format!("expected texts, found dtype {}", header.dtype()), ""));
-    };
-    let size = 4 * points as usize;
+/// Reads texts: `<U8`, as many code points, or `|S8`, as many bytes, padded with zeros.
+fn read_texts(reader: &mut dyn Read, header: &Header) -> Result<Vec<String>, Fault> {
+    let width = header.descr.get(2..).and_then(|width| width.parse::<u32>().ok());
+    let is_points = header.descr.get(1..2) == Some("U");
+    let size = width.and_then(|width| (width as usize).checked_mul(if is_points { 4 } else { 1 }));
+    let Some(size) = size else { return Err(no_numbers(header)) };
+    let count = elements(&header.shape);
+    if size == 0 {
+        return Ok(vec![String::new(); count.filter(|count| *count <= MAX_TEXT).unwrap_or(0)]);
+    }
     let bytes = header.elements(size as u64)?.checked_mul(size).filter(|bytes| *bytes <= MAX_TEXT);
-    let Some(bytes) = bytes else { return Err(Fault::new("more text than expected", "")) };
-    let mut bytes = vec![0; bytes];
-    Elements::new(reader, header.data_bytes).fill(&mut bytes)?;
-    let text = |bytes: &[u8]| {
-        let (points, _) = bytes.as_chunks::<4>();
-        let points = points.iter().map(|point| u32::from_le_bytes(*point));
-        points.take_while(|point| *point > 0).filter_map(char::from_u32).collect()
+    let Some(bytes) = bytes else {
+        return Err(Fault::new("it has more text than is read", "shorten the longest words"));
     };
-    Ok(bytes.chunks_exact(size).map(text).collect())
+    let (mut elements, mut texts) = (Elements::new(reader, header.data_bytes), Vec::new());
+    let big_endian = header.descr.starts_with('>');
+    let mut buffer = vec![0; size * ((1 << 16) / size).max(1)];
+    let mut left = bytes;
+    loop {
+        let piece = left.min(buffer.len());
+        elements.fill(&mut buffer[..piece])?;
+        for text in buffer[..piece].chunks_exact(size) {
+            texts.push(if is_points {
+                let point = |bytes: &[u8; 4]| match big_endian {
+                    true => u32::from_be_bytes(*bytes),
+                    false => u32::from_le_bytes(*bytes),
+                };
+                let points = text.as_chunks::<4>().0.iter().map(point);
+                points.take_while(|point| *point > 0).filter_map(char::from_u32).collect()
+            } else {
+                let end = text.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
+                String::from_utf8_lossy(&text[..end]).into_owned()
+            });
+        }
+        left -= piece;
+        if left == 0 {
+            return Ok(in_c_order(texts, header));
+        }
+    }
 }

@@ -10,7 +10,7 @@ use bytemuck::Pod;
 use zip::{CompressionMethod, ZipArchive};
 
 use super::header::{COPY_AGAIN, Fault, Header, MAGIC};
-use super::numbers::{Numbers, read_numbers, read_text};
+use super::numbers::{Content, Numbers, read_content};
 use crate::error::{Error, IoContext, Result};
 
 /// Shape and elements of the `float32` array `name` of the `.npz` file at `path`.
@@ -265,14 +265,26 @@ impl Source {
         })
     }
 
-    /// Shape and elements of an array of numbers of any type.
-    pub(crate) fn read_numbers(&mut self, member: usize) -> Result<(Vec<usize>, Numbers)> {
-        self.read_by(member, |reader, available| Ok(read_numbers(reader, available)?))
+    /// Whether an array holds numbers that [`Source::dtype`] does not know, or in another order, so that it
+    /// has to be read as a whole and converted.
+    pub(crate) fn needs_conversion(&self, member: usize) -> bool {
+        let Ok(header) = &self.members[member].header else { return false };
+        let is_number = matches!(header.descr.get(1..2), Some("f" | "i" | "u"));
+        let is_direct = matches!(header.descr.get(1..), Some("b1" | "u1" | "f4"));
+        (header.fortran_order && header.shape.len() > 1) || (is_number && !is_direct)
     }
 
-    /// The elements of an array of texts.
-    pub(crate) fn read_text(&mut self, member: usize) -> Result<Vec<String>> {
-        self.read_by(member, |reader, available| Ok(read_text(reader, available)?))
+    /// The elements of an array of numbers of any type, or of texts.
+    pub(crate) fn read_content(&mut self, member: usize) -> Result<Content> {
+        self.read_by(member, |reader, available| Ok(read_content(reader, available)?.1))
+    }
+
+    /// The elements of an array of numbers of any type.
+    pub(crate) fn read_numbers(&mut self, member: usize) -> Result<Numbers> {
+        match self.read_content(member)? {
+            Content::Numbers(numbers) => Ok(numbers),
+            Content::Texts(_) => Err(self.error(member, "expected numbers, found texts", "")),
+        }
     }
 
     fn read_by<T>(

@@ -6,12 +6,13 @@ use std::collections::HashSet;
 mod read;
 
 use disentanglement::{Codes, Factors, Labelled, Pool, Suite, UdrModel, activity};
+use rayon::prelude::*;
 pub use disentanglement::{DciWith, Progress, Score, ScoreName, Scores, SuiteSettings};
 
 use crate::data::Dataset;
 use crate::error::{Error, Result};
 use crate::evaluate;
-pub use read::{read_codes, read_factors};
+pub use read::{Files, read_codes};
 
 /// The factors of images of a data set.
 ///
@@ -102,6 +103,18 @@ fn unscored(error: disentanglement::Error) -> Error {
     Error::Config { message: format!("cannot score: {error}"), hint: String::new() }
 }
 
+/// Numbers of single precision as they are written: 0.1 in place of 0.100000001490116.
+///
+/// A table in text has the shortest decimals that tell a float32 from its neighbours, and an array its bits.
+/// Read like this, both are the same numbers, and so are the scores, to the last digit.
+fn as_written(values: &[f64]) -> Vec<f64> {
+    let shortest = |value: &f64| match *value as f32 {
+        single if f64::from(single) == *value => single.to_string().parse().unwrap_or(*value),
+        _ => *value,
+    };
+    values.par_iter().map(shortest).collect()
+}
+
 /// Codes of one representation.
 #[derive(Clone, Debug, PartialEq)]
 pub struct CodesFile {
@@ -116,7 +129,10 @@ impl TryFrom<&evaluate::Codes> for CodesFile {
 
     /// Fails if a code is not finite.
     fn try_from(codes: &evaluate::Codes) -> Result<Self> {
-        let of = |values: &[f32]| Codes::new(values, codes.latents).map_err(unscored);
+        let of = |values: &[f32]| {
+            let values: Vec<f64> = values.iter().map(|value| f64::from(*value)).collect();
+            Codes::new(&as_written(&values), codes.latents).map_err(unscored)
+        };
         Ok(Self { mean: of(&codes.mean)?, log_var: Some(of(&codes.log_var)?) })
     }
 }

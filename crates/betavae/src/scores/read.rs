@@ -1,240 +1,184 @@
-//! Codes and factors from the user's files.
+//! Codes and factors from the user's files: which columns they are, and which rows belong together.
 
-use std::iter::repeat;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use disentanglement::{Codes, Factors};
 
-use super::CodesFile;
+use super::{CodesFile, unscored};
+use crate::data::{self, Gaps};
 use crate::error::{Error, Result};
-use crate::npz::{Numbers, Source};
+use crate::table::join::{Join, Side, join};
+use crate::table::{Cells, Column, Role, Table};
 
-/// Reads codes: the arrays `mean` and, if there, `log_var` of an `.npz` file; the only array of an
-/// `.npz` or `.npy` file; or the columns of a `.csv` file, with or without a line of names. Of columns
-/// called `mean_0` .. and `log_var_0` .., as [`crate::codes`] writes them, only these are read.
+/// What to do about a code that is missing.
+const INCOMPLETE: &str = "complete the table, or remove the row";
+
+/// Codes, and the factors of the same rows.
+#[derive(Debug)]
+pub struct Files {
+    /// The codes to be scored.
+    pub codes: CodesFile,
+    /// Codes of the same rows by other models.
+    pub others: Vec<CodesFile>,
+    /// The factors, [N, K].
+    pub factors: Factors,
+    /// Their names, `[K]`.
+    pub names: Vec<String>,
+    /// What was noticed on the way, a line each.
+    pub notes: Vec<String>,
+}
+
+impl Files {
+    /// Reads codes and factors from tables of any kind: text with a separator, JSON lines, NumPy, Parquet.
+    ///
+    /// Rows that have names (a column `file` or the like) or an index are joined by them, whatever their
+    /// order; others are taken in their order, and then there must be as many. `others` are codes of the same
+    /// rows by other models.
+    ///
+    /// # Errors
+    /// If a file is no such table, a code is no finite number, a factor is missing, or rows cannot be joined.
+    pub fn read(codes: &Path, others: &[PathBuf], factors: &Path) -> Result<Self> {
+        let mut code_table = Table::read(codes, Role::Codes)?;
+        let mut factor_table = Table::read(factors, Role::Factors)?;
+        code_table.expect_rows(factor_table.rows);
+        factor_table.expect_rows(code_table.rows);
+        let side = Side::of_table(&code_table);
+        let Join { pairs, mut notes, .. } = join(&side, &Side::of_table(&factor_table))
+            .map_err(|error| transposed(&code_table, factor_table.rows).unwrap_or(error))?;
+        let (rows, factor_rows): (Vec<usize>, Vec<usize>) = pairs.into_iter().unzip();
+        let known = data::factors_of(&factor_table, &factor_rows, Gaps::Refused(INCOMPLETE), &mut notes)?
+            .ok_or_else(|| Error::file(factors, "no column is a factor"))?;
+        let own = codes_of(&code_table, &rows)?;
+        let mut read = Vec::new();
+        for path in others {
+            let mut table = Table::read(path, Role::Codes)?;
+            table.expect_rows(code_table.rows);
+            let Join { pairs, notes: more, .. } = join(&side, &Side::of_table(&table))?;
+            let partners: std::collections::HashMap<usize, usize> = pairs.into_iter().collect();
+            let rows: Option<Vec<usize>> = rows.iter().map(|row| partners.get(row).copied()).collect();
+            let rows = rows.ok_or_else(|| Error::Mismatch {
+                what: format!("the codes in {}", path.display()),
+                expected: format!("a row for each that is scored of {}", codes.display()),
+                found: "fewer".into(),
+                hint: "encode the same images with every model".into(),
+            })?;
+            notes.extend(more);
+            read.push(codes_of(&table, &rows)?);
+        }
+        for table in [&code_table, &factor_table] {
+            let name = table.path.display();
+            let told = table.notes.iter().cloned().chain(table.first_line());
+            notes.extend(told.map(|note| format!("{name}: {note}")));
+        }
+        notes.insert(0, said(&code_table, &code_columns(&code_table)?.0));
+        let factor_names: Vec<String> =
+            known.factors().iter().map(|factor| factor.name.clone()).collect();
+        notes.insert(1, format!("{}: factors {}", factors.display(), factor_names.join(", ")));
+        let sizes = known.factors().iter().map(|factor| factor.values.len()).collect();
+        let classes = (0..known.len()).flat_map(|row| known.classes(row));
+        let classes = classes.map(|class| class as u32).collect();
+        let factors = Factors::numbered(classes, sizes).map_err(unscored)?;
+        Ok(Self { codes: own, others: read, factors, names: factor_names, notes })
+    }
+}
+
+/// Which columns are the codes, for notes.
+fn said(table: &Table, columns: &[&Column]) -> String {
+    let (rows, count) = (table.rows, columns.len());
+    let ends = match columns {
+        [] => String::new(),
+        [one] => one.name.clone(),
+        [first, .., last] => format!("{} to {}", first.name, last.name),
+    };
+    let key = match (table.file_column(), table.index_column()) {
+        (Some(file), _) => format!(", names in `{}`", table.columns[file].name),
+        (None, Some(index)) => match table.columns[index].named {
+            true => format!(", index in `{}`", table.columns[index].name),
+            false => ", index in the column without a name".to_owned(),
+        },
+        (None, None) => String::new(),
+    };
+    format!("{}: {rows} codes of {count} latents, {ends}{key}", table.path.display())
+}
+
+/// The likely reason why codes have another number of rows than factors.
+fn transposed(codes: &Table, rows: usize) -> Option<Error> {
+    (codes.content().len() == rows && codes.rows != rows).then(|| {
+        let reason = format!("it has {} rows of {rows} codes, and there are {rows} rows of factors", codes.rows);
+        Error::file_hint(&codes.path, reason, "the codes look transposed: save z.T")
+    })
+}
+
+/// Reads codes in the order of their rows, and what was noticed.
+///
+/// Of columns called `mean_0` .. and `log_var_0` .., as [`crate::codes`] writes them, only these are read;
+/// else all that neither name nor number the rows.
 ///
 /// # Errors
-/// If the file is damaged, has no such array, or one that is not [N, D] or not finite.
-pub fn read_codes(path: &Path) -> Result<CodesFile> {
-    let read = |shape: Vec<usize>, numbers: Numbers| {
-        let &[_, latents] = shape.as_slice() else { return Err(not_a_table(path, &shape, "D")) };
-        let values = match numbers {
-            Numbers::Floats(values) => values,
-            Numbers::Integers(values) => values.into_iter().map(|value| value as f64).collect(),
-        };
-        Codes::new(&values, latents).map_err(|error| Error::file(path, error.to_string()))
+/// If the file is no such table, or a code is no finite number.
+pub fn read_codes(path: &Path) -> Result<(CodesFile, Vec<String>)> {
+    let table = Table::read(path, Role::Codes)?;
+    let rows: Vec<usize> = (0..table.rows).collect();
+    let codes = codes_of(&table, &rows)?;
+    let mut notes = vec![said(&table, &code_columns(&table)?.0)];
+    notes.extend(table.notes.iter().cloned());
+    notes.extend(table.first_line());
+    Ok((codes, notes))
+}
+
+/// The columns of means and of log-variances.
+fn code_columns(table: &Table) -> Result<(Vec<&Column>, Vec<&Column>)> {
+    let content: Vec<&Column> = table.content().into_iter().map(|at| &table.columns[at]).collect();
+    let called = |prefix: &str| {
+        let number = |column: &&Column| column.name.strip_prefix(prefix)?.parse::<usize>().ok();
+        let mut found: Vec<(usize, &Column)> =
+            content.iter().filter_map(|column| Some((number(column)?, *column))).collect();
+        // Tools that sort columns by name put 10 before 2.
+        found.sort_by_key(|(number, _)| *number);
+        found.into_iter().map(|(_, column)| column).collect::<Vec<_>>()
     };
-    if is_csv(path) {
-        let table =
-            read_csv(path, |name| ["mean_", "log_var_"].iter().any(|p| name.starts_with(p)))?;
-        // Which columns belong to `log_var`, row after row.
-        let log_var = table.names.iter().map(|name| name.starts_with("log_var_"));
-        let log_var: Vec<bool> = log_var.chain(repeat(false)).take(table.columns).collect();
-        let part = |wanted: bool| -> Result<Option<Codes>> {
-            let columns = log_var.iter().filter(|column| **column == wanted).count();
-            let values = table.values.iter().zip(log_var.iter().cycle());
-            let values: Vec<f64> =
-                values.filter(|(_, column)| **column == wanted).map(|(value, _)| *value).collect();
-            let codes = (columns > 0).then(|| Codes::new(&values, columns)).transpose();
-            codes.map_err(|error| Error::file(path, error.to_string()))
-        };
-        let mean = part(false)?.ok_or_else(|| Error::file(path, "no columns `mean_0` .."))?;
-        return Ok(CodesFile { mean, log_var: part(true)? });
+    let (mean, log_var) = (called("mean_"), called("log_var_"));
+    if mean.is_empty() && !log_var.is_empty() {
+        return Err(Error::file(&table.path, "it has columns `log_var_0` .., but none called `mean_0` .."));
     }
-    let mut source = Source::open(path)?;
-    let mean = choose(&source, path, &["mean", "codes"])?;
-    let (shape, numbers) = source.read_numbers(mean)?;
-    let mean = read(shape, numbers)?;
-    let log_var = match source.members.iter().position(|member| member.name == "log_var") {
-        None => None,
-        Some(member) => {
-            let (shape, numbers) = source.read_numbers(member)?;
-            if shape != [mean.len(), mean.latents()] {
-                let expected = [mean.len(), mean.latents()];
-                let reason = format!("expected the shape of `mean`, {expected:?}, found {shape:?}");
-                return Err(source.error(member, &reason, ""));
-            }
-            Some(read(shape, numbers)?)
-        }
-    };
-    Ok(CodesFile { mean, log_var })
-}
-
-/// Reads factors: the array `factors` (or, as dSprites calls it, `latents_classes`) of an `.npz`
-/// file, the only array of an `.npz` or `.npy` file, or the columns of a `.csv` file, with or without
-/// a line of names.
-///
-/// # Errors
-/// If the file is damaged, has no such array, or one that is not [N, K] or has other numbers than
-/// integers.
-pub fn read_factors(path: &Path) -> Result<Factors> {
-    let (shape, numbers) = if is_csv(path) {
-        let Table { columns, values, .. } =
-            read_csv(path, |name| !["index", "file"].contains(&name))?;
-        (vec![values.len() / columns.max(1), columns], Numbers::Floats(values))
-    } else {
-        let mut source = Source::open(path)?;
-        let member = choose(&source, path, &["factors", "latents_classes"])?;
-        source.read_numbers(member)?
-    };
-    let &[_, factors] = shape.as_slice() else { return Err(not_a_table(path, &shape, "K")) };
-    let classes = match numbers {
-        Numbers::Integers(classes) => classes,
-        Numbers::Floats(values) => {
-            let whole = |value: &f64| value.fract() == 0.0 && value.abs() < 9e15;
-            if let Some(at) = values.iter().position(|value| !whole(value)) {
-                let (row, column) = (at / factors, at % factors);
-                let reason = format!(
-                    "row {row}, column {column} is {}, expected an integer: the number of a class",
-                    values[at]
-                );
-                let hint = "bin continuous factors first, for instance with numpy.digitize";
-                return Err(Error::file_hint(path, reason, hint));
-            }
-            values.into_iter().map(|value| value as i64).collect()
-        }
-    };
-    Factors::new(&classes, factors).map_err(|error| Error::file(path, error.to_string()))
-}
-
-fn not_a_table(path: &Path, shape: &[usize], columns: &str) -> Error {
-    Error::file(path, format!("expected an array of shape [N, {columns}], found {shape:?}"))
-}
-
-fn is_csv(path: &Path) -> bool {
-    path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("csv"))
-}
-
-/// The array with one of these names, or the only one.
-fn choose(source: &Source, path: &Path, names: &[&str]) -> Result<usize> {
-    let called = |name: &&str| source.members.iter().position(|member| member.name == **name);
-    match names.iter().find_map(called) {
-        Some(member) => Ok(member),
-        None if source.members.len() == 1 => Ok(0),
-        None => {
-            let reason =
-                format!("no array is called `{}`: the file has {}", names[0], source.listing());
-            Err(Error::file_hint(path, reason, format!("name the array `{}`", names[0])))
-        }
+    let mean = if mean.is_empty() { content } else { mean };
+    if mean.is_empty() {
+        return Err(Error::file(&table.path, "no column holds codes"));
     }
+    Ok((mean, log_var))
 }
 
-/// The columns that were read of a table, row by row, and their names if it has a line of names.
-struct Table {
-    names: Vec<String>,
-    columns: usize,
-    values: Vec<f64>,
-}
-
-/// The numbers in some columns of a table; a first line that is not all numbers is taken for names.
-/// `wanted` chooses columns by name; where it wants none, or there are no names, all are read.
-fn read_csv(path: &Path, wanted: impl Fn(&str) -> bool) -> Result<Table> {
-    let broken = |error: csv::Error| match error.into_kind() {
-        csv::ErrorKind::Io(source) => Error::Io { action: "read", path: path.to_owned(), source },
-        csv::ErrorKind::UnequalLengths { pos, expected_len, len } => {
-            let line = pos.map_or(0, |pos| pos.line());
-            let reason = format!("line {line}: expected {expected_len} columns, found {len}");
-            Error::file(path, reason)
+/// The codes in some rows of a table.
+fn codes_of(table: &Table, rows: &[usize]) -> Result<CodesFile> {
+    let (mean, log_var) = code_columns(table)?;
+    let read = |columns: &[&Column]| -> Result<Codes> {
+        let mut values = Vec::with_capacity(columns.len());
+        for column in columns {
+            match &column.cells {
+                Cells::Numbers(numbers) => {
+                    table.check_complete(column, INCOMPLETE)?;
+                    values.push(numbers);
+                }
+                Cells::Words(words) => {
+                    let is_word = |word: &String| word.parse::<f64>().is_err() && !word.is_empty();
+                    let row = words.iter().position(is_word).unwrap_or(0);
+                    let (name, place, word) = (&column.name, table.place(row), &words[row]);
+                    return Err(Error::file_hint(
+                        &table.path,
+                        format!("{place}, column `{name}` is `{word}`, expected a number: a code"),
+                        "remove the column, or call it `file` if it names the images",
+                    ));
+                }
+            }
         }
-        kind => Error::file(path, format!("not a table: {kind:?}")),
+        let values: Vec<f64> =
+            rows.iter().flat_map(|row| values.iter().map(move |column| column[*row])).collect();
+        Codes::new(&super::as_written(&values), columns.len())
+            .map_err(|error| Error::file(&table.path, error.to_string()))
     };
-    let mut reader = csv::ReaderBuilder::new();
-    reader.has_headers(false).trim(csv::Trim::All);
-    let mut reader = reader.from_path(path).map_err(broken)?;
-    let (mut names, mut columns, mut values) = (Vec::new(), Vec::new(), Vec::new());
-    for (line, record) in reader.records().enumerate() {
-        let record = record.map_err(broken)?;
-        if line == 0 {
-            columns = (0..record.len()).filter(|column| wanted(&record[*column])).collect();
-            let named = record.iter().any(|text| text.parse::<f64>().is_err());
-            if columns.is_empty() || !named {
-                columns = (0..record.len()).collect();
-            }
-            if named {
-                names = columns.iter().map(|column| record[*column].to_owned()).collect();
-                continue;
-            }
-        }
-        for column in &columns {
-            let text = &record[*column];
-            values.push(text.parse().map_err(|_| {
-                let line = line + 1;
-                let reason =
-                    format!("line {line}, column {column}: expected a number, found {text:?}");
-                Error::file(path, reason)
-            })?);
-        }
-    }
-    Ok(Table { names, columns: columns.len(), values })
+    let log_var = if log_var.is_empty() { None } else { Some(read(&log_var)?) };
+    Ok(CodesFile { mean: read(&mean)?, log_var })
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::npz::NpzWriter;
-
-    fn message(error: Error) -> String {
-        error.to_string()
-    }
-
-    #[test]
-    fn arrays_of_every_kind_are_read() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("x.npz");
-        let mut file = NpzWriter::create(&path).unwrap();
-        file.add("mean", &[2, 2], &[1.0f32, 2.0, 3.0, 4.5]).unwrap();
-        file.add("log_var", &[2, 2], &[0.0f32; 4]).unwrap();
-        file.add("factors", &[2, 3], &[5i64, 0, -1, 7, 0, -1]).unwrap();
-        file.finish().unwrap();
-        let codes = read_codes(&path).unwrap();
-        assert_eq!(codes.mean.row(1), [3.0, 4.5]);
-        assert_eq!(codes.log_var.unwrap().row(0), [0.0, 0.0]);
-        assert_eq!(read_factors(&path).unwrap().sizes(), [2, 1, 1]);
-    }
-
-    #[test]
-    fn tables_with_and_without_names() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("x.csv");
-        for text in ["a,b\n1,2\n3,4\n", "1, 2\n3, 4", "1,2\r\n3,4\r\n"] {
-            std::fs::write(&path, text).unwrap();
-            assert_eq!(read_codes(&path).unwrap().mean.row(1), [3.0, 4.0]);
-            assert_eq!(read_factors(&path).unwrap().factor(0), [0, 1]);
-        }
-        let text = "index,file,mean_0,mean_1,log_var_0,log_var_1\n7,a.png,1,2,3,4\n9,b,5,6,7,8\n";
-        std::fs::write(&path, text).unwrap();
-        let codes = read_codes(&path).unwrap();
-        assert_eq!(
-            (codes.mean.row(1), codes.log_var.unwrap().row(1)),
-            (&[5.0, 6.0][..], &[7.0, 8.0][..])
-        );
-        std::fs::write(&path, "file,shape,size\nx.png,1,2\ny.png,0,2\n").unwrap();
-        assert_eq!(read_factors(&path).unwrap().sizes(), [2, 1]);
-    }
-
-    #[test]
-    fn broken_files_are_explained() {
-        let folder = tempfile::tempdir().unwrap();
-        let csv = folder.path().join("x.csv");
-        let of = |text: &str| {
-            std::fs::write(&csv, text).unwrap();
-            (message(read_codes(&csv).unwrap_err()), message(read_factors(&csv).unwrap_err()))
-        };
-        assert!(of("1,2\n3\n").0.contains("line 2: expected 2 columns, found 1"));
-        assert!(of("1,2\n3,x\n").0.contains("line 2, column 1"));
-        assert!(of("1,2\nNaN,3\n").0.contains("row 1, column 0 is NaN"));
-        std::fs::write(&csv, "1,2\n1.5,3\n").unwrap();
-        let error = read_factors(&csv).unwrap_err();
-        assert!(error.hint().unwrap().contains("digitize"));
-        assert!(message(error).contains("row 1, column 0 is 1.5"));
-        let npz = folder.path().join("x.npz");
-        let mut file = NpzWriter::create(&npz).unwrap();
-        file.add("a", &[2], &[1.0f32, 2.0]).unwrap();
-        file.add("b", &[2], &[1.0f32, 2.0]).unwrap();
-        file.finish().unwrap();
-        assert!(message(read_codes(&npz).unwrap_err()).contains("no array is called `mean`"));
-        std::fs::write(&npz, &std::fs::read(&npz).unwrap()[..60]).unwrap();
-        assert!(message(read_codes(&npz).unwrap_err()).contains("not a complete .npz"));
-        assert!(read_codes(&folder.path().join("none.npz")).is_err());
-    }
-}
+mod tests;

@@ -1,6 +1,6 @@
 //! Listing of tar archives, which must be read from their start.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{BufReader, Read};
 use std::path::{Path, PathBuf};
 
@@ -12,6 +12,9 @@ use crate::error::{Error, IoContext, Result};
 
 /// Bytes that a gzipped archive may unpack to.
 const MAX_UNPACKED: u64 = 1 << 38;
+
+/// Bytes of a gzipped archive that may go where other temporary files are.
+const SMALL: u64 = 1 << 24;
 
 /// Longest name.
 const MAX_NAME: u64 = 4096;
@@ -55,9 +58,17 @@ pub(super) fn unpack(
     push: Push<'_>,
 ) -> Result<File> {
     // Not where temporary files usually are, which may be memory.
-    let folder = cache::folder()?;
-    fs::create_dir_all(&folder).context("create", &folder)?;
-    let mut copy = tempfile::tempfile_in(&folder).context("create", &folder)?;
+    let mut copy = match cache::folder().and_then(|folder| {
+        cache::create_folder(&folder)?;
+        tempfile::tempfile_in(&folder).context("create", &folder)
+    }) {
+        Ok(copy) => copy,
+        // A small archive needs no room of its own.
+        Err(_) if file.metadata().is_ok_and(|metadata| metadata.len() < SMALL) => {
+            tempfile::tempfile().context("create", std::env::temp_dir())?
+        }
+        Err(error) => return Err(error),
+    };
     let unpacked = MultiGzDecoder::new(BufReader::with_capacity(1 << 16, file)).take(MAX_UNPACKED);
     let mut archive = tar::Archive::new(BufReader::with_capacity(1 << 16, unpacked));
     let mut names = Names::default();

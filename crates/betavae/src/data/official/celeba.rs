@@ -1,25 +1,21 @@
 //! CelebA (Liu et al. 2015), aligned and cropped: `img_align_celeba.zip` or the folder in it.
 //!
-//! `list_attr_celeba.txt` beside it has 40 attributes per image, -1 or 1, which become factors of
-//! two classes; `list_eval_partition.txt` says which images are for training, validation and test.
+//! `list_attr_celeba` beside it has 40 attributes per image, -1 or 1, which become factors of two classes;
+//! `list_eval_partition` says which images are for training, validation and test. Both are `.txt` as the
+//! authors publish them, or `.csv` as Kaggle does.
 
-use std::collections::HashMap;
-use std::fs::File;
-use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 
+use super::super::Factors;
 use super::super::bundle::Bundle;
-use super::super::reader::Opened;
-use super::super::{DataConfig, FactorTable};
-use super::raw::MAX_VALUES;
-use super::{Split, pictures};
-use crate::error::{Error, IoContext, Result};
+use super::super::labels::{self, Labelled, Labels};
+use super::super::stored::{Opening, Stored};
+use super::{Split, faces, not_empty, pictures};
+use crate::error::{Error, Result};
+use crate::table::{Role, Table};
 
-const ATTRIBUTES: &str = "list_attr_celeba.txt";
-const PARTITION: &str = "list_eval_partition.txt";
-
-/// Longest line of a list.
-const MAX_LINE: u64 = 4096;
+const ATTRIBUTES: &str = "list_attr_celeba";
+const PARTITION: &str = "list_eval_partition";
 
 /// Whether a file in an archive or folder is an aligned image.
 pub(super) fn is_face(name: &Path) -> bool {
@@ -28,19 +24,21 @@ pub(super) fn is_face(name: &Path) -> bool {
     number.is_some_and(|number| number.len() == 6 && number.bytes().all(|x| x.is_ascii_digit()))
 }
 
-/// Opens the images in `bundle`; the lists are searched in `folders`.
-pub(super) fn open(
-    path: &Path,
-    mut bundle: Bundle,
-    folders: &[PathBuf],
-    config: &DataConfig,
-) -> Result<Opened> {
-    let list = |name: &str| folders.iter().map(|x| x.join(name)).find(|list| list.is_file());
-    if let Some(split) = config.split.filter(|split| *split != Split::All) {
+/// Opens the images, 64x64 in RGB unless configured otherwise.
+pub(super) fn open(path: &Path, opening: &mut Opening<'_>) -> Result<Stored> {
+    let place = faces(path).unwrap_or_else(|| path.to_owned());
+    let mut bundle = not_empty(path, Bundle::sorted(&place, is_face)?, "000001.jpg")?;
+    let beside = place.parent().map(Path::to_owned).unwrap_or_default();
+    let list = |name: &str| {
+        let folders = [path, &beside];
+        let lists = folders.iter().flat_map(|folder| ["txt", "csv"].map(|end| folder.join(name).with_extension(end)));
+        lists.into_iter().find(|list| list.is_file())
+    };
+    if let Some(split) = opening.config.split.filter(|split| *split != Split::All) {
         let Some(partition) = list(PARTITION) else {
             return Err(Error::file_hint(
                 path,
-                format!("data.split is set, but {PARTITION} does not lie beside the images"),
+                format!("data.split is set, but neither {PARTITION}.txt nor .csv lies beside the images"),
                 "download it from the same place, or remove data.split",
             ));
         };
@@ -49,87 +47,50 @@ pub(super) fn open(
             Split::Valid => 1.0,
             _ => 2.0,
         };
-        let parts = rows(&partition, Lines::open(&partition)?, 1, &bundle)?;
-        bundle.keep(|index| parts[index] == wanted);
+        let parts = with_files(&bundle, path, |images| {
+            let gaps = labels::Gaps::Refused("download the list again");
+            labels::of_table(Table::read(&partition, Role::Factors)?, images, gaps)
+        })?;
+        let parts = parts.factors.ok_or_else(|| Error::file(&partition, "it has no parts"))?;
+        let part = |index: usize| parts.factors()[0].values[parts.classes(index)[0]];
+        bundle.keep(|index| part(index) == wanted);
         if bundle.len() == 0 {
             return Err(Error::file(&partition, "none of the images is in this part"));
         }
     }
-    let factors = list(ATTRIBUTES).map(|list| attributes(&list, &bundle)).transpose()?;
-    pictures::open(path, bundle, config, "CelebA", factors)
-}
-
-fn attributes(path: &Path, bundle: &Bundle) -> Result<FactorTable> {
-    let mut lines = Lines::open(path)?;
-    // The number of images, which need not all be here, and the names.
-    lines.next()?;
-    let names = lines.next()?.unwrap_or_default();
-    let names: Vec<&str> = names.split_whitespace().collect();
-    let mut values = rows(path, lines, names.len(), bundle)?;
-    if let Some(value) = values.iter().find(|value| value.abs() != 1.0) {
-        return Err(Error::file(path, format!("expected attributes of -1 and 1, found {value}")));
-    }
-    values.iter_mut().for_each(|value| *value = value.max(0.0));
-    FactorTable::new(&names, &values)
-}
-
-/// The numbers behind the names of the bundle's files, [N, columns].
-fn rows(path: &Path, mut lines: Lines, columns: usize, bundle: &Bundle) -> Result<Vec<f64>> {
-    let file = |name: &Path| name.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    let positions: HashMap<String, usize> =
-        bundle.names().enumerate().map(|(position, name)| (file(name), position)).collect();
-    let size = bundle.len().checked_mul(columns).filter(|size| *size <= MAX_VALUES);
-    let Some(size) = size.filter(|size| *size > 0) else {
-        return Err(Error::file(path, format!("{columns} columns are not plausible")));
+    let attributes = match list(ATTRIBUTES) {
+        None => {
+            opening.notes.push(format!("no factors: neither {ATTRIBUTES}.txt nor .csv lies beside the images"));
+            None
+        }
+        Some(list) => {
+            let name = list.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            let table = Table::read(&list, Role::Factors);
+            let Labels { factors, notes } =
+                with_files(&bundle, path, |images| labels::found(table, &name, images))?;
+            opening.notes.extend(notes);
+            factors.map(|factors| zero_or_one(&list, factors)).transpose()?
+        }
     };
-    let mut values = vec![f64::NAN; size];
-    while let Some(line) = lines.next()? {
-        let mut words = line.split_whitespace();
-        let Some(position) = words.next().and_then(|name| positions.get(name)) else { continue };
-        let row = &mut values[position * columns..(position + 1) * columns];
-        for value in row.iter_mut() {
-            let number =
-                words.next().and_then(|word| word.parse().ok()).filter(|x: &f64| !x.is_nan());
-            *value = number.ok_or_else(|| lines.error(&format!("expected {columns} numbers")))?;
-        }
-        if words.next().is_some() {
-            return Err(lines.error(&format!("expected {columns} numbers, found more")));
-        }
-    }
-    match values.iter().position(|value| value.is_nan()) {
-        None => Ok(values),
-        Some(at) => {
-            let name = bundle.name(at / columns).display();
-            Err(Error::file(path, format!("it has no line about `{name}`")))
-        }
-    }
+    pictures(path, bundle, opening, "CelebA", attributes)
 }
 
-/// The lines of a list.
-struct Lines {
-    path: PathBuf,
-    reader: BufReader<File>,
-    number: usize,
+/// Calls `with` what the names of a bundle's files are labels for.
+fn with_files<T>(
+    bundle: &Bundle,
+    path: &Path,
+    with: impl FnOnce(&Labelled<'_>) -> Result<T>,
+) -> Result<T> {
+    let files: Vec<PathBuf> = bundle.names().map(Path::to_owned).collect();
+    with(&Labelled { path, len: files.len(), files: Some(&files) })
 }
 
-impl Lines {
-    fn open(path: &Path) -> Result<Self> {
-        let reader = BufReader::new(File::open(path).context("open", path)?);
-        Ok(Self { path: path.to_owned(), reader, number: 0 })
+/// Attributes that are absent are 0 here, and -1 in the list.
+fn zero_or_one(list: &Path, mut factors: Factors) -> Result<Factors> {
+    let values = || factors.factors().iter().flat_map(|factor| &factor.values);
+    if let Some(value) = values().find(|value| value.abs() != 1.0) {
+        return Err(Error::file(list, format!("expected attributes of -1 and 1, found {value}")));
     }
-
-    fn next(&mut self) -> Result<Option<String>> {
-        let mut line = Vec::new();
-        self.number += 1;
-        let mut reader = self.reader.by_ref().take(MAX_LINE);
-        reader.read_until(b'\n', &mut line).context("read", &self.path)?;
-        if line.len() as u64 == MAX_LINE {
-            return Err(self.error("the line is too long"));
-        }
-        Ok((!line.is_empty()).then(|| String::from_utf8_lossy(&line).into_owned()))
-    }
-
-    fn error(&self, reason: &str) -> Error {
-        Error::file(&self.path, format!("line {}: {reason}", self.number))
-    }
+    factors.map_values(|value| value.max(0.0));
+    Ok(factors)
 }

@@ -5,10 +5,10 @@
 
 use std::path::Path;
 
+use super::super::Factors;
 use super::super::bundle::Bundle;
-use super::super::reader::Opened;
-use super::super::{DataConfig, FactorTable};
-use super::pictures;
+use super::super::stored::{Opening, Stored};
+use super::{chairs_folder, not_empty, pictures};
 use crate::error::{Error, Result};
 
 /// Whether a file is the rendering of a chair.
@@ -33,8 +33,10 @@ impl<'a> View<'a> {
     }
 }
 
-/// Opens the renderings in `bundle`, of which there is at least one.
-pub(super) fn open(path: &Path, bundle: Bundle, config: &DataConfig) -> Result<Opened> {
+/// Opens the renderings, 64x64 in RGB unless configured otherwise.
+pub(super) fn open(path: &Path, opening: &mut Opening<'_>) -> Result<Stored> {
+    let place = chairs_folder(path).unwrap_or_else(|| path.to_owned());
+    let bundle = not_empty(path, Bundle::sorted(&place, is_chair)?, "image_*_p*_t*_*.png")?;
     let mut values = Vec::new();
     let (mut models, mut last) = (0_u32, None);
     for name in bundle.names() {
@@ -51,6 +53,6 @@ pub(super) fn open(path: &Path, bundle: Bundle, config: &DataConfig) -> Result<O
         }
         values.extend([f64::from(models), view.elevation, view.azimuth]);
     }
-    let factors = FactorTable::new(&["model", "elevation", "azimuth"], &values)?;
-    pictures::open(path, bundle, config, "3D Chairs", Some(factors))
+    let factors = Factors::from_values(&["model", "elevation", "azimuth"], &values)?;
+    pictures(path, bundle, opening, "3D Chairs", Some(factors))
 }

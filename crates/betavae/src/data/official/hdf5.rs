@@ -14,8 +14,9 @@ use hdf5_reader::{Dataset, DatasetChunk, DatasetChunkIterator, Datatype};
 use hdf5_reader::{FileStorage, Hdf5File, OpenOptions, SliceInfo, SliceInfoElem};
 use rayon::prelude::*;
 
-use super::super::ImageShape;
 use super::super::reader::Images;
+use super::super::store::Form;
+use super::super::{DataConfig, ImageShape, Layout};
 use super::input::{COPY_AGAIN, expect_packed};
 use super::raw::{MAX_VALUES, Raw, image_shape};
 use crate::error::{Error, IoContext, Result};
@@ -35,33 +36,119 @@ pub(super) fn reads(start: &[u8]) -> bool {
     [0, 512, 1024, 2048].iter().any(|at| start.get(*at..).is_some_and(|x| x.starts_with(MAGIC)))
 }
 
-/// Opens the images called `key`, or else `images` or `imgs`, and the labels that belong to them.
-pub(super) fn open(path: &Path, key: Option<&str>) -> Result<Raw> {
+/// Opens the images called `data.key`, or else `images` or `imgs`, and the labels that belong to them. Labels
+/// that cannot be used leave the images without factors, with a note.
+pub(super) fn open(path: &Path, config: &DataConfig, notes: &mut Vec<String>) -> Result<Raw> {
     let file = open_file(path)?;
     let find = |name: &str| file.dataset(name).ok();
-    let found = match key {
-        Some(key) => Some((key, file.dataset(key).map_err(|error| damaged(path, key, &error))?)),
-        None => ["images", "imgs"].into_iter().find_map(|key| Some((key, find(key)?))),
+    let found = match config.key.as_deref() {
+        Some(key) => find(key).map(|data| (key.to_owned(), data)),
+        None => ["images", "imgs"].into_iter().find_map(|key| Some((key.to_owned(), find(key)?))),
     };
-    let Some((key, data)) = found else {
-        let reason = "no images found: expected a dataset `images` or `imgs`";
+    let Some((key, data)) = found.or_else(|| only(&file).filter(|_| config.key.is_none())) else {
+        let wanted = config.key.as_deref().map_or("`images` or `imgs`".into(), |key| format!("`{key}`"));
+        let reason = format!("no dataset {wanted}: the file has {}", listing(&file));
         return Err(Error::file_hint(path, reason, "name it with `--set data.key=NAME`"));
     };
-    let (len, shape) = interpret(path, key, &data)?;
+    let Images4 { len, shape, stored, planar } = interpret(path, &key, &data, config.layout)?;
     expect_packed(path, "images", &[len, shape.height, shape.width, shape.channels])?;
     let band = band(path, &data, shape)?;
 
     let (mut names, mut values, mut white) = (Vec::new(), Vec::new(), 255);
-    if let Some(labels) = find("latents/values") {
-        (names, values) = table(path, "latents/values", &labels, len, &DSPRITES)?;
+    let known: [(&str, &[&str]); 3] =
+        [("latents/values", &DSPRITES), ("labels", &SHAPES3D), ("y", &[])];
+    // The labels of `x` are `y`, those of `train_images` are `train_labels`.
+    let own = key.replacen("images", "labels", 1).replacen("x_", "y_", 1);
+    let own = (own != key).then_some((own.as_str(), &[] as &[&str]));
+    if config.labels.is_none() {
+        for (name, meant) in own.into_iter().chain(known) {
+            let Some(labels) = find(name) else { continue };
+            match table(path, name, &labels, len, meant) {
+                Ok(found) => (names, values) = found,
+                Err(Error::File { reason, .. }) => notes.push(format!("no factors: {reason}")),
+                Err(other) => notes.push(format!("no factors: {other}")),
+            }
+            break;
+        }
+    }
+    if find("latents/values").is_some() {
         // dSprites stores zeros and ones.
         white = 1;
-    } else if let Some(labels) = find("labels") {
-        (names, values) = table(path, "labels", &labels, len, &SHAPES3D)?;
+    }
+    if values.iter().any(|value| !value.is_finite()) {
+        notes.push("no factors: some labels are not finite numbers".into());
+        names.clear();
     }
     let about = if white == 1 { "binary, HDF5" } else { "u8, HDF5" }.to_owned();
-    let images = Bands::new(path, key, data, len, shape, band, white)?;
-    Ok(Raw { about, len, shape, white, names, values, images: Box::new(images) })
+    let bands = Bands::new(path, &key, data, len, stored, band, white)?;
+    let images: Box<dyn Images + Send> = match planar {
+        true => Box::new(Planar { images: bands, shape }),
+        false => Box::new(bands),
+    };
+    Ok(Raw { about, len, shape, white, names, values, images })
+}
+
+/// Paths and datasets of a file, groups included.
+fn datasets(file: &Hdf5File) -> Vec<(String, Dataset)> {
+    let mut found = Vec::new();
+    let mut groups = file.root_group().ok().map(|root| (String::new(), root)).into_iter().collect::<Vec<_>>();
+    while let Some((prefix, group)) = groups.pop() {
+        for data in group.datasets().unwrap_or_default() {
+            found.push((format!("{prefix}{}", data.name()), data));
+        }
+        // A file whose groups contain each other has no end.
+        if prefix.matches('/').count() < 4 && found.len() < 100 {
+            let inner = group.groups().unwrap_or_default().into_iter();
+            groups.extend(inner.map(|group| (format!("{prefix}{}/", group.name()), group)));
+        }
+    }
+    found.sort_by(|a, b| a.0.cmp(&b.0));
+    found
+}
+
+/// The only dataset that may hold images.
+fn only(file: &Hdf5File) -> Option<(String, Dataset)> {
+    let may = |data: &Dataset| {
+        matches!(data.dtype(), Datatype::FixedPoint { size: 1, .. }) && matches!(data.shape().len(), 3 | 4)
+    };
+    let mut found = datasets(file).into_iter().filter(|(_, data)| may(data));
+    found.next().filter(|_| found.next().is_none())
+}
+
+/// Names, shapes and types of the datasets, for messages.
+fn listing(file: &Hdf5File) -> String {
+    let words: Vec<String> = datasets(file)
+        .iter()
+        .take(20)
+        .map(|(name, data)| format!("`{name}` {:?} {}", data.shape(), dtype(data.dtype())))
+        .collect();
+    if words.is_empty() { "no dataset".into() } else { words.join(", ") }
+}
+
+/// NumPy's name of a type.
+fn dtype(dtype: &Datatype) -> String {
+    match dtype {
+        Datatype::FloatingPoint { size, .. } => format!("float{}", 8 * u32::from(*size)),
+        Datatype::FixedPoint { size, signed: true, .. } => format!("int{}", 8 * u32::from(*size)),
+        Datatype::FixedPoint { size, .. } => format!("uint{}", 8 * u32::from(*size)),
+        _ => "another type".into(),
+    }
+}
+
+/// Images whose channels come before rows.
+struct Planar {
+    images: Bands,
+    /// [H, W, C]
+    shape: ImageShape,
+}
+
+impl Images for Planar {
+    fn next(&mut self, bytes: &mut [u8]) -> Result<()> {
+        self.images.next(bytes)?;
+        let form = Form { planar: true, ..Form::bytes(1, self.shape) };
+        bytes.par_chunks_exact_mut(self.shape.values()).for_each(|image| form.arrange(image));
+        Ok(())
+    }
 }
 
 const DSPRITES: [&str; 6] = ["color", "shape", "scale", "orientation", "posX", "posY"];
@@ -81,21 +168,42 @@ fn open_file(path: &Path) -> Result<Hdf5File> {
 }
 
 /// Number and shape of the images of a dataset.
-fn interpret(path: &Path, key: &str, data: &Dataset) -> Result<(usize, ImageShape)> {
-    let fault = |reason: String| Error::file(path, format!("dataset `{key}`: {reason}"));
+struct Images4 {
+    len: usize,
+    /// [H, W, C]
+    shape: ImageShape,
+    /// The three axes as they are stored.
+    stored: ImageShape,
+    /// Whether channels come before rows.
+    planar: bool,
+}
+
+fn interpret(path: &Path, key: &str, data: &Dataset, layout: Option<Layout>) -> Result<Images4> {
+    let fault = |reason: String, hint: &str| {
+        Error::file_hint(path, format!("dataset `{key}`: {reason}"), hint)
+    };
     if !matches!(data.dtype(), Datatype::FixedPoint { size: 1, signed: false, .. }) {
-        return Err(fault(format!("expected uint8, found {:?}", data.dtype())));
+        let found = dtype(data.dtype());
+        let hint = "store (255 * x).round().astype(numpy.uint8), or save the images with numpy.savez";
+        return Err(fault(format!("expected images of uint8, found {found}"), hint));
     }
     let axes = data.shape().iter().map(|axis| usize::try_from(*axis).ok());
     let axes = axes.collect::<Option<Vec<_>>>().unwrap_or_default();
-    match *axes.as_slice() {
-        [n, h, w] => Ok((n, image_shape(path, [h, w, 1])?)),
-        [n, h, w, c @ 1..=4] => Ok((n, image_shape(path, [h, w, c])?)),
+    let (n, [h, w, c], planar) = match (axes.as_slice(), layout) {
+        (&[n, h, w], _) => (n, [h, w, 1], false),
+        (&[n, h, w, c], Some(Layout::Nhwc)) | (&[n, h, w, c @ 1..=4], None) => (n, [h, w, c], false),
+        (&[n, c, h, w], Some(Layout::Nchw)) | (&[n, c @ 1..=4, h, w], None) => (n, [h, w, c], true),
         _ => {
             let found = data.shape();
-            Err(fault(format!("expected shape [N, H, W] or [N, H, W, C], found {found:?}")))
+            let reason =
+                format!("expected shape [N, H, W], [N, H, W, C] or [N, C, H, W], found {found:?}");
+            let hint = if axes.len() == 4 { "say which with `--set data.layout=nhwc` or `nchw`" } else { "" };
+            return Err(fault(reason, hint));
         }
-    }
+    };
+    let shape = image_shape(path, [h, w, c])?;
+    let stored = if planar { ImageShape::new(c, h, w) } else { shape };
+    Ok(Images4 { len: n, shape, stored, planar: planar && c > 1 })
 }
 
 /// How many images are read together: those of a chunk.
@@ -122,11 +230,12 @@ fn table(
     known: &[&str],
 ) -> Result<(Vec<String>, Vec<f64>)> {
     let columns = match data.shape() {
+        &[rows] if rows == len as u64 => 1,
         &[rows, columns @ 1..=1000] if rows == len as u64 => columns as usize,
         found => {
             return Err(Error::Mismatch {
                 what: format!("{}: dataset `{key}`", path.display()),
-                expected: format!("shape [{len}, K], a row per image"),
+                expected: format!("shape [{len}] or [{len}, K], a row per image"),
                 found: format!("{found:?}"),
                 hint: String::new(),
             });
@@ -160,7 +269,8 @@ fn table(
     };
     let names = match columns == known.len() {
         true => known.iter().map(|name| (*name).to_owned()).collect(),
-        false => (0..columns).map(|i| format!("factor {i}")).collect(),
+        false if columns == 1 => vec!["label".to_owned()],
+        false => (0..columns).map(|i| format!("factor_{i}")).collect(),
     };
     Ok((names, values))
 }

@@ -1,7 +1,7 @@
 //! The official files of the field's data sets, as their authors publish them.
 //!
-//! [`open`] tells from a file's content, or from the files in a folder, which set it is; the other
-//! modules read one format each. All images come in the order of the files, in bounded memory.
+//! [`Kind::of`] tells from a file's content, or from the files in a folder, which set it is; the other modules
+//! read one format each. All images come in the order of the files, in bounded memory.
 
 mod cars;
 mod celeba;
@@ -12,53 +12,60 @@ mod idx;
 mod input;
 mod matlab;
 mod norb;
-mod pictures;
 mod raw;
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use serde::{Deserialize, Serialize};
-
+#[cfg(any(test, fuzzing))]
 use super::DataConfig;
+use super::{Factors, ImageShape, Split};
 use super::bundle::Bundle;
-use super::reader::Opened;
+use super::labels::{self, Labelled};
+use super::pictures::{Encoded, Files, load};
+use super::stored::{Opening, Stored};
 use crate::error::{Error, Result};
 pub(crate) use grids::known_grid;
 use raw::Raw;
 
-/// The part of a data set that its authors have divided.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Split {
-    /// For training.
-    Train,
-    /// For choosing between models; only CelebA has it.
-    Valid,
-    /// For the final test.
-    Test,
-    /// Everything, training first.
-    All,
-}
-
-/// Opens `path` if it is an official file, a folder of them, or what was unpacked from them.
+/// Opens an official file, a folder of them, or what was unpacked from them.
 ///
 /// # Errors
-/// If it is one and is damaged or incomplete, or if a setting does not apply to it.
-pub(crate) fn open(path: &Path, config: &DataConfig) -> Result<Option<Opened>> {
-    match Kind::of(path)? {
-        None => Ok(None),
-        Some(kind) => {
-            check_settings(path, kind, config)?;
-            read(path, kind, config).map(Some)
-        }
+/// If it is damaged or incomplete.
+pub(super) fn open(path: &Path, kind: Kind, opening: &mut Opening<'_>) -> Result<Stored> {
+    let config = opening.config;
+    if kind.has_pictures() {
+        return match kind {
+            Kind::Chairs => chairs::open(path, opening),
+            _ => celeba::open(path, opening),
+        };
     }
+    // All that lies in a folder, since most sets are several files.
+    let parts: Vec<PathBuf> = match path.is_dir() {
+        true => Bundle::folder(path, |_| true)?.names().map(Path::to_owned).collect(),
+        false => Vec::new(),
+    };
+    let raw = read(path, kind, opening)?;
+    let images = Labelled { path, len: raw.len, files: None };
+    let labels = labels::asked_for(config, &images)?;
+    let mut opened = raw.finish(path, config, kind.usual_size())?;
+    if let Some(labels) = labels {
+        opened.factors = labels.factors;
+        opening.notes.extend(labels.notes);
+    }
+    Stored::from_reader(opening, path, &parts, |_| Ok(opened))
 }
 
 /// Reads the first images of an official file, as the fuzz targets need it; how many there are.
 #[cfg(fuzzing)]
 pub fn read_all(path: &Path, config: &DataConfig) -> Result<usize> {
-    let Some(mut opened) = open(path, config)? else { return Ok(0) };
+    let Some(kind) = Kind::of(path)? else { return Ok(0) };
+    if kind.has_pictures() {
+        return super::open(&DataConfig { path: Some(path.into()), ..config.clone() }, 1).map(|data| data.len());
+    }
+    let cache = super::cache::Cache::standard();
+    let mut opening = Opening::new(config, &cache, &mut |_, _| ());
+    let mut opened = read(path, kind, &mut opening)?.finish(path, config, kind.usual_size())?;
     let values = opened.shape.values();
     let mut bytes = vec![0; opened.len.min((1 << 22) / values + 1) * values];
     for piece in bytes.chunks_mut(3 * values) {
@@ -69,7 +76,7 @@ pub fn read_all(path: &Path, config: &DataConfig) -> Result<usize> {
 
 /// Which reader a file or folder is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
+pub(super) enum Kind {
     Hdf5,
     Idx,
     IdxFolder,
@@ -81,7 +88,47 @@ enum Kind {
 }
 
 impl Kind {
-    fn of(path: &Path) -> Result<Option<Self>> {
+    /// In words, after the path.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Hdf5 => "an HDF5 file",
+            Self::Idx => "a file of MNIST",
+            Self::IdxFolder => "a folder of MNIST",
+            Self::Norb => "a file of SmallNORB",
+            Self::NorbFolder => "a folder of SmallNORB",
+            Self::Cars => "Cars3D",
+            Self::Chairs => "3D Chairs",
+            Self::CelebA => "CelebA",
+        }
+    }
+
+    /// The keys of `[data]` that apply, besides `size`, `crop` and `channels`.
+    pub(super) fn settings(self) -> &'static [&'static str] {
+        match self {
+            Self::Hdf5 => &["key", "layout", "labels"],
+            Self::Idx | Self::Norb | Self::Cars => &["labels"],
+            Self::IdxFolder | Self::NorbFolder => &["labels", "split"],
+            Self::Chairs => &["background", "skip_damaged", "labels"],
+            Self::CelebA => &["background", "skip_damaged", "labels", "split"],
+        }
+    }
+
+    /// Whether its images are image files of any size.
+    pub(super) fn has_pictures(self) -> bool {
+        matches!(self, Self::Chairs | Self::CelebA)
+    }
+
+    /// The size that is usual in the field, where it is not the stored one.
+    fn usual_size(self) -> Option<[usize; 2]> {
+        match self {
+            Self::Norb | Self::NorbFolder => Some(norb::SIZE),
+            Self::Cars => Some(cars::SIZE),
+            Self::Hdf5 | Self::Idx | Self::IdxFolder | Self::Chairs | Self::CelebA => None,
+        }
+    }
+
+    /// The kind of a file or folder, from its content and the names its authors gave.
+    pub(super) fn of(path: &Path) -> Result<Option<Self>> {
         if path.is_dir() {
             return Ok(Self::of_folder(path));
         }
@@ -128,84 +175,81 @@ impl Kind {
     }
 }
 
-fn read(path: &Path, kind: Kind, config: &DataConfig) -> Result<Opened> {
+fn read(path: &Path, kind: Kind, opening: &mut Opening<'_>) -> Result<Raw> {
+    let config = opening.config;
     match kind {
-        Kind::Hdf5 => hdf5::open(path, config.key.as_deref())?.finish(path, config, None),
-        Kind::Idx => idx::open(path)?.finish(path, config, None),
-        Kind::IdxFolder => {
-            parts(path, idx::in_folder(path), config, idx::open)?.finish(path, config, None)
-        }
-        Kind::Norb => norb::open(path)?.finish(path, config, Some(norb::SIZE)),
-        Kind::NorbFolder => parts(path, norb::in_folder(path), config, norb::open)?.finish(
-            path,
-            config,
-            Some(norb::SIZE),
-        ),
+        Kind::Hdf5 => hdf5::open(path, config, &mut opening.notes),
+        Kind::Idx => idx::open(path),
+        Kind::IdxFolder => parts(path, idx::in_folder(path), opening, idx::open),
+        Kind::Norb => norb::open(path),
+        Kind::NorbFolder => parts(path, norb::in_folder(path), opening, norb::open),
         Kind::Cars => {
             let place = cars_folder(path).unwrap_or_else(|| path.to_owned());
             let bundle = not_empty(path, Bundle::sorted(&place, cars::is_car)?, "car_*_mesh.mat")?;
-            cars::open(path, bundle)?.finish(path, config, Some(cars::SIZE))
+            cars::open(path, bundle)
         }
-        Kind::Chairs => {
-            let place = chairs_folder(path).unwrap_or_else(|| path.to_owned());
-            let bundle = Bundle::sorted(&place, chairs::is_chair)?;
-            chairs::open(path, not_empty(path, bundle, "image_*_p*_t*_*.png")?, config)
-        }
-        Kind::CelebA => {
-            let place = faces(path).unwrap_or_else(|| path.to_owned());
-            let bundle = not_empty(path, Bundle::sorted(&place, celeba::is_face)?, "000001.jpg")?;
-            let beside = place.parent().map(Path::to_owned).unwrap_or_default();
-            celeba::open(path, bundle, &[path.to_owned(), beside], config)
-        }
-    }
-}
-
-/// Refuses what does not apply, rather than ignoring it.
-fn check_settings(path: &Path, kind: Kind, config: &DataConfig) -> Result<()> {
-    let has_split = match kind {
-        Kind::CelebA => true,
-        Kind::IdxFolder | Kind::NorbFolder => config.split != Some(Split::Valid),
-        _ => false,
-    };
-    let refused = [
-        ("key", config.key.is_some() && kind != Kind::Hdf5),
-        ("layout", config.layout.is_some()),
-        ("split", config.split.is_some_and(|split| split != Split::All) && !has_split),
-    ];
-    match refused.iter().find(|(_, set)| *set) {
-        None => Ok(()),
-        Some(("split", _)) => Err(Error::config(
-            format!("{} has no part that data.split names", path.display()),
-            "remove data.split; CelebA has train, valid and test, MNIST and SmallNORB, as folders, \
-             train and test",
-        )),
-        Some((key, _)) => Err(Error::config(
-            format!("data.{key} does not apply to {}", path.display()),
-            format!("remove data.{key}"),
-        )),
+        Kind::Chairs | Kind::CelebA => Err(Error::file(path, "its images are files of their own")),
     }
 }
 
 /// The files of the training and the test set, as far as they are wanted.
 fn parts(
     folder: &Path,
-    files: [Option<PathBuf>; 2],
-    config: &DataConfig,
+    [train, test]: [Option<PathBuf>; 2],
+    opening: &mut Opening<'_>,
     open: impl Fn(&Path) -> Result<Raw>,
 ) -> Result<Raw> {
-    let [train, test] = files;
-    let wanted = match config.split {
-        Some(Split::Train) => vec![train],
-        Some(Split::Test) => vec![test],
-        _ => vec![train, test],
-    };
-    let files: Vec<PathBuf> = wanted.into_iter().flatten().collect();
+    let split = opening.config.split;
+    let wanted = |part: Split| split.is_none_or(|split| split.takes(part));
+    let both = [(Split::Train, train), (Split::Test, test)];
+    let files: Vec<(Split, PathBuf)> = both
+        .into_iter()
+        .filter_map(|(part, file)| Some((part, file.filter(|_| wanted(part))?)))
+        .collect();
     if files.is_empty() {
-        let reason = "the files of this part are not in it";
-        return Err(Error::file_hint(folder, reason, "download them, or change data.split"));
+        let name = split.unwrap_or(Split::All).name();
+        let reason = format!("the files of the part {name} are not in it");
+        let hint = "download them, or change data.split: it has train and test";
+        return Err(Error::file_hint(folder, reason, hint));
     }
-    let parts = files.iter().map(|file| open(file)).collect::<Result<Vec<_>>>()?;
+    if let (None, [(_, a), (_, b)]) = (split, files.as_slice()) {
+        let name = |file: &PathBuf| file.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        opening.notes.push(format!(
+            "parts are read together: {} and {}; `--set data.split=train` reads one",
+            name(a),
+            name(b)
+        ));
+    }
+    let parts = files.iter().map(|(_, file)| open(file)).collect::<Result<Vec<_>>>()?;
     Raw::concat(folder, parts)
+}
+
+/// Image files of a set whose factors are known: 64x64 in RGB unless configured otherwise.
+fn pictures(
+    path: &Path,
+    bundle: Bundle,
+    opening: &mut Opening<'_>,
+    about: &str,
+    factors: Option<Factors>,
+) -> Result<Stored> {
+    let files: Vec<PathBuf> = bundle.names().map(Path::to_owned).collect();
+    let images = Labelled { path, len: files.len(), files: Some(&files) };
+    let (factors, notes) = match labels::asked_for(opening.config, &images)? {
+        Some(labels) => (labels.factors, labels.notes),
+        None => (factors, Vec::new()),
+    };
+    opening.notes.extend(notes);
+    let place = bundle.path().to_owned();
+    let parts = if place.is_dir() { bundle.parts() } else { Vec::new() };
+    let make = || Ok(Box::new(Files(bundle.clone())) as Box<dyn Encoded>);
+    let (stored, kept) = load(&place, &parts, &make, Some(ImageShape::new(64, 64, 3)), opening)?;
+    Ok(Stored {
+        name: path.display().to_string(),
+        about: format!("({about})"),
+        factors: factors.map(|factors| kept.select_factors(factors)),
+        files: kept.select(files),
+        ..stored
+    })
 }
 
 fn not_empty(path: &Path, bundle: Bundle, expected: &str) -> Result<Bundle> {

@@ -3,12 +3,11 @@
 
 use std::path::{Path, PathBuf};
 
-use image::{DynamicImage, GrayImage, RgbImage};
 use rayon::prelude::*;
 
-use super::super::pictures::Geometry;
-use super::super::reader::{Images, Opened};
-use super::super::{DataConfig, Factor, FactorGrid, FactorTable, Factors, ImageShape};
+use super::super::geometry::Geometry;
+use super::super::reader::{Ending, Images, Opened};
+use super::super::{DataConfig, Factors, ImageShape};
 use super::input::Input;
 use crate::error::{Error, Result};
 
@@ -29,7 +28,7 @@ pub(super) struct Raw {
     pub(super) names: Vec<String>,
     /// [N, K]
     pub(super) values: Vec<f64>,
-    pub(super) images: Box<dyn Images>,
+    pub(super) images: Box<dyn Images + Send>,
 }
 
 impl Raw {
@@ -71,38 +70,20 @@ impl Raw {
         }
         let factors = match self.names.as_slice() {
             [] => None,
-            names => Some(grid_or_table(FactorTable::new(names, &self.values)?)),
+            names => Some(Factors::from_values(names, &self.values)?),
         };
-        let geometry =
-            Geometry::new(path, &DataConfig { size: config.size.or(size), ..plain(config) })?;
-        let sides = geometry.target(path, [shape.height, shape.width])?;
-        let channels = config.channels.unwrap_or(shape.channels);
-        let target = ImageShape::new(sides[0], sides[1], channels);
-        let (images, white): (Box<dyn Images>, u8) = if target == shape {
-            (self.images, self.white)
-        } else if matches!(shape.channels, 1 | 3) {
-            let (path, white) = (path.to_owned(), self.white);
-            let fit = Fit { path, from: shape, white, target, geometry };
-            (Box::new(Fitted { images: self.images, fit }), 255)
-        } else {
-            let reason = format!("images of {shape} cannot become {target}: 1 or 3 channels can");
-            return Err(Error::file_hint(
-                path,
-                reason,
-                "remove data.size, data.crop, data.channels",
-            ));
+        let geometry = Geometry::new(config)?.or_size(size);
+        let target = geometry.target(path, shape)?;
+        let (images, white): (Box<dyn Images + Send>, u8) = match geometry.words(shape, target) {
+            None => (self.images, self.white),
+            Some(words) => {
+                let (path, white) = (path.to_owned(), self.white);
+                let note = format!("images are {words}");
+                let fit = Fit { path, from: shape, white, target, geometry };
+                (Box::new(Fitted { images: self.images, fit, note }), 255)
+            }
         };
         Ok(Opened { about: self.about, len: self.len, shape: target, white, factors, images })
-    }
-}
-
-/// Only the settings that pictures of any kind understand.
-pub(super) fn plain(config: &DataConfig) -> DataConfig {
-    DataConfig {
-        size: config.size,
-        crop: config.crop,
-        channels: config.channels,
-        ..DataConfig::default()
     }
 }
 
@@ -116,17 +97,6 @@ pub(super) fn image_shape(path: &Path, [h, w, c]: [usize; 3]) -> Result<ImageSha
             Err(Error::file(path, reason))
         }
     }
-}
-
-/// A table whose rows count through all combinations is a grid.
-pub(super) fn grid_or_table(table: FactorTable) -> Factors {
-    let grid = FactorGrid { factors: table.factors().to_vec() };
-    let mut sizes = grid.factors.iter().map(|factor: &Factor| factor.values.len());
-    let len = sizes.try_fold(1_usize, |product, size| product.checked_mul(size));
-    if len == Some(table.len()) && (0..table.len()).all(|i| grid.classes(i) == table.classes(i)) {
-        return Factors::Grid(grid);
-    }
-    Factors::Table(table)
 }
 
 /// Pixels that follow each other in a file as they are.
@@ -152,7 +122,7 @@ impl Images for Plain {
 
 /// Images of several readers: how many each has left.
 struct Chain {
-    parts: Vec<(usize, Box<dyn Images>)>,
+    parts: Vec<(usize, Box<dyn Images + Send>)>,
     /// Bytes of an image.
     values: usize,
 }
@@ -174,8 +144,9 @@ impl Images for Chain {
 
 /// Images cut, resized or with other channels.
 struct Fitted {
-    images: Box<dyn Images>,
+    images: Box<dyn Images + Send>,
     fit: Fit,
+    note: String,
 }
 
 struct Fit {
@@ -204,18 +175,18 @@ impl Images for Fitted {
         }
         Ok(())
     }
+
+    fn finish(&mut self) -> Result<Ending> {
+        let mut ending = self.images.finish()?;
+        ending.notes.push(self.note.clone());
+        Ok(ending)
+    }
 }
 
 impl Fit {
     fn apply(&self, stored: &[u8]) -> Result<Vec<u8>> {
         let scale = 255 / self.white.max(1);
         let stored: Vec<u8> = stored.iter().map(|byte| byte.saturating_mul(scale)).collect();
-        let [height, width] = [self.from.height as u32, self.from.width as u32];
-        let image = match self.from.channels {
-            1 => GrayImage::from_raw(width, height, stored).map(DynamicImage::ImageLuma8),
-            _ => RgbImage::from_raw(width, height, stored).map(DynamicImage::ImageRgb8),
-        };
-        let image = image.ok_or_else(|| Error::file(&self.path, "an image has another size"))?;
-        self.geometry.apply(&self.path, image, self.target)
+        self.geometry.fit_bytes(&self.path, &stored, self.from, self.target)
     }
 }

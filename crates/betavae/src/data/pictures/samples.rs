@@ -1,17 +1,18 @@
 //! WebDataset: tar archives in which files of one sample follow each other and differ only in what
 //! comes after the first dot of their name: `000012.png`, `000012.cls`, `000012.json`.
 //!
-//! `cls` is the number or word of a class, `json` an object whose fields become factors where they are
-//! numbers or truth values in every sample.
+//! `cls` is the number or word of a class, `json` an object whose fields become factors where every sample has
+//! them.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use super::super::Factors;
+use serde_json::{Number, Value};
+
 use super::super::bundle::Bundle;
-use super::super::labels::{MAX_VALUES, numbers_or_words};
-use super::{Pictures, is_image};
+use super::super::labels::{Gaps, Labelled, Labels, listed, of_table};
+use super::is_image;
 use crate::error::{Error, Result};
+use crate::table::{Object, of_objects};
 
 /// Largest label in bytes.
 const MAX_LABEL: usize = 1 << 20;
@@ -30,7 +31,7 @@ struct Sample {
 }
 
 /// The samples of a bundle, in its order.
-pub(super) fn open(mut bundle: Bundle) -> Result<Pictures> {
+pub(super) fn open(mut bundle: Bundle) -> Result<(Bundle, Labels)> {
     let mut samples: Vec<(PathBuf, Sample)> = Vec::new();
     for (index, name) in bundle.names().enumerate() {
         let (key, kind) = split(name);
@@ -55,10 +56,10 @@ pub(super) fn open(mut bundle: Bundle) -> Result<Pictures> {
         let reason = "no image found: expected samples such as 000.png and 000.cls";
         return Err(Error::file(bundle.path(), reason));
     }
-    let factors = factors(&bundle, &samples)?;
+    let labels = labels(&bundle, &samples)?;
     let images: Vec<usize> = samples.iter().filter_map(|(_, sample)| sample.image).collect();
     bundle.keep(|position| images.binary_search(&position).is_ok());
-    Ok(Pictures { bundle, factors })
+    Ok((bundle, labels))
 }
 
 /// Key and extensions of a name.
@@ -68,58 +69,47 @@ fn split(name: &Path) -> (PathBuf, String) {
     (name.with_file_name(key), kind.to_lowercase())
 }
 
-fn factors(bundle: &Bundle, samples: &[(PathBuf, Sample)]) -> Result<Option<Factors>> {
-    let mut columns: Vec<(String, Vec<f64>)> = Vec::new();
-    let classes: Vec<usize> = samples.iter().filter_map(|(_, sample)| sample.class).collect();
-    if classes.len() == samples.len() {
-        let text = |index: &usize| Ok(label(bundle, *index)?.trim().to_owned());
-        let classes = classes.iter().map(text).collect::<Result<Vec<_>>>()?;
-        columns.push(("cls".into(), numbers_or_words(classes.iter().map(String::as_str))));
-    } else if let Some(sample) = samples.iter().find(|(_, sample)| sample.class.is_none())
-        && !classes.is_empty()
-    {
-        let name = sample.0.display();
-        return Err(Error::file(bundle.path(), format!("sample `{name}` has no .cls file")));
+/// The labels of all samples; none where some sample has none, with a note.
+fn labels(bundle: &Bundle, samples: &[(PathBuf, Sample)]) -> Result<Labels> {
+    let have = |part: fn(&Sample) -> Option<usize>| {
+        samples.iter().filter(|(_, sample)| part(sample).is_some()).count()
+    };
+    let (with_class, with_fields) = (have(|sample| sample.class), have(|sample| sample.fields));
+    let mut notes = Vec::new();
+    for (count, ending) in [(with_class, ".cls"), (with_fields, ".json")] {
+        if count > 0 && count < samples.len() {
+            let missing = samples.len() - count;
+            notes.push(format!("{missing} of {} samples have no {ending} file, so it is not used", samples.len()));
+        }
     }
-    columns.extend(fields(bundle, samples)?);
-    if columns.is_empty() {
-        return Ok(None);
-    }
-    let names: Vec<&str> = columns.iter().map(|(name, _)| name.as_str()).collect();
-    let rows = 0..samples.len();
-    let values: Vec<f64> =
-        rows.flat_map(|row| columns.iter().map(move |(_, column)| column[row])).collect();
-    let factors = Factors::from_values(&names, &values);
-    factors.map(Some).map_err(|error| Error::file(bundle.path(), error.to_string()))
-}
-
-/// The fields that are numbers in every sample, by name.
-fn fields(bundle: &Bundle, samples: &[(PathBuf, Sample)]) -> Result<BTreeMap<String, Vec<f64>>> {
-    let mut columns: BTreeMap<String, Vec<f64>> = BTreeMap::new();
-    for (row, (_, sample)) in samples.iter().enumerate() {
-        let Some(index) = sample.fields else { return Ok(BTreeMap::new()) };
-        let object: BTreeMap<String, serde_json::Value> =
-            serde_json::from_str(&label(bundle, index)?).map_err(|error| {
+    let mut objects = Vec::with_capacity(samples.len());
+    for (_, sample) in samples {
+        let mut fields = Vec::new();
+        if let Some(index) = sample.class.filter(|_| with_class == samples.len()) {
+            let class = label(bundle, index)?.trim().to_owned();
+            let number = class.parse::<f64>().ok().and_then(Number::from_f64);
+            fields.push(("cls".to_owned(), number.map_or(Value::String(class), Value::Number)));
+        }
+        if let Some(index) = sample.fields.filter(|_| with_fields == samples.len()) {
+            let object: Object = serde_json::from_str(&label(bundle, index)?).map_err(|error| {
                 Error::file(bundle.place(index), format!("not a JSON object: {error}"))
             })?;
-        let number = |value: &serde_json::Value| match value {
-            serde_json::Value::Bool(truth) => Some(f64::from(u8::from(*truth))),
-            other => other.as_f64(),
-        };
-        for (name, value) in object {
-            if let Some(value) = number(&value)
-                && (row == 0 || columns.contains_key(&name))
-            {
-                columns.entry(name).or_default().push(value);
-            }
+            fields.extend(object.0);
         }
-        columns.retain(|_, column| column.len() == row + 1);
-        if columns.len().saturating_mul(samples.len()) > MAX_VALUES {
-            let reason = format!("{} fields of every sample are too many", columns.len());
-            return Err(Error::file(bundle.place(index), reason));
-        }
+        objects.push(Object(fields));
     }
-    Ok(columns)
+    if objects.iter().all(|object| object.0.is_empty()) {
+        return Ok(Labels { factors: None, notes });
+    }
+    let images = Labelled { path: bundle.path(), len: samples.len(), files: None };
+    let mut labels = of_table(of_objects(bundle.path(), objects)?, &images, Gaps::LeftOut)?;
+    // Samples are read in their order, and their labels with them.
+    labels.notes.retain(|note| !note.contains("in the order of the images"));
+    if labels.factors.is_some() {
+        notes.push(format!("factors from the samples{}", listed(&labels)));
+    }
+    labels.notes.splice(0..0, notes);
+    Ok(labels)
 }
 
 fn label(bundle: &Bundle, index: usize) -> Result<String> {

@@ -1,0 +1,102 @@
+//! What a cell is: a number, a word, or nothing; and what that makes of a column.
+
+use std::cmp::Ordering;
+
+use super::{Cells, Column};
+
+/// What stands for a missing value, as pandas reads it.
+const GAPS: [&str; 16] = [
+    "", "NA", "N/A", "n/a", "NaN", "nan", "NAN", "-nan", "-NaN", "null", "NULL", "Null", "None",
+    "<NA>", "#N/A", "NaT",
+];
+
+/// Whether a cell holds nothing.
+pub(super) fn is_gap(cell: &str) -> bool {
+    GAPS.contains(&cell)
+}
+
+/// The number in a cell, infinite ones included.
+pub(super) fn number(cell: &str, decimal_commas: bool) -> Option<f64> {
+    let parse = |text: &str| text.parse().ok().filter(|number: &f64| !number.is_nan());
+    match parse(cell) {
+        None if decimal_commas && cell.matches(',').count() == 1 => parse(&cell.replace(',', ".")),
+        number => number,
+    }
+}
+
+/// What the cells of a column have in common; told cell by cell.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Kind {
+    /// Cells that are numbers.
+    pub(super) numbers: usize,
+    /// Cells that are words.
+    pub(super) words: usize,
+    /// The first word and its row.
+    pub(super) word: Option<(usize, String)>,
+    /// Cells that are no whole numbers.
+    pub(super) fractions: usize,
+    /// Whether a number has a decimal comma.
+    pub(super) commas: bool,
+}
+
+impl Kind {
+    pub(super) fn take(&mut self, row: usize, cell: &str, decimal_commas: bool) {
+        if is_gap(cell) {
+            return;
+        }
+        match number(cell, decimal_commas) {
+            Some(_) => {
+                self.numbers += 1;
+                self.fractions += usize::from(cell.parse::<i64>().is_err());
+                self.commas |= cell.contains(',');
+            }
+            None => {
+                self.words += 1;
+                self.word.get_or_insert_with(|| (row, cell.to_owned()));
+            }
+        }
+    }
+
+    /// Whether all cells that hold something are numbers.
+    pub(super) fn is_numbers(&self) -> bool {
+        self.words == 0 && self.numbers > 0
+    }
+}
+
+/// A column in the making.
+pub(super) struct Builder {
+    pub(super) column: Column,
+    decimal_commas: bool,
+}
+
+impl Builder {
+    pub(super) fn new(name: Option<String>, position: usize, is_words: bool, decimal_commas: bool) -> Self {
+        let cells = if is_words { Cells::Words(Vec::new()) } else { Cells::Numbers(Vec::new()) };
+        Self { column: Column::new(name, position, cells), decimal_commas }
+    }
+
+    /// Appends a cell.
+    pub(super) fn push(&mut self, row: usize, cell: &str) {
+        let gap = is_gap(cell);
+        match &mut self.column.cells {
+            Cells::Words(words) => words.push(if gap { String::new() } else { cell.to_owned() }),
+            Cells::Numbers(numbers) => {
+                numbers.push(number(cell, self.decimal_commas).unwrap_or(f64::NAN));
+            }
+        }
+        if gap {
+            self.column.gaps.push(row);
+        }
+    }
+}
+
+/// The order of words: numbers among them by their values and first, then the alphabet.
+pub(crate) fn natural_order(a: &str, b: &str) -> Ordering {
+    let number = |word: &str| word.parse::<f64>().ok().filter(|number| !number.is_nan());
+    match (number(a), number(b)) {
+        (Some(x), Some(y)) => x.total_cmp(&y).then_with(|| a.cmp(b)),
+        (Some(_), None) => Ordering::Less,
+        (None, Some(_)) => Ordering::Greater,
+        (None, None) => a.cmp(b),
+    }
+}

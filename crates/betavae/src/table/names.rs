@@ -1,0 +1,177 @@
+//! Names of files, however they are written: with or without folders and endings, with slashes of either
+//! kind, with accents composed or not.
+
+use std::collections::HashMap;
+use std::path::Path;
+
+use unicode_normalization::UnicodeNormalization;
+
+/// Endings of image files that a name may have or lack.
+const IMAGE_ENDINGS: [&str; 14] = [
+    "png", "jpg", "jpeg", "jpe", "jfif", "webp", "bmp", "dib", "gif", "tif", "tiff", "pgm", "ppm", "npy",
+];
+
+/// Whether a name ends as an image file does.
+pub(crate) fn has_image_ending(name: &str) -> bool {
+    without_ending(name) != name
+}
+
+/// A name without the ending of an image file.
+fn without_ending(name: &str) -> &str {
+    match name.rsplit_once('.') {
+        Some((stem, ending)) if !stem.is_empty() => {
+            let known = IMAGE_ENDINGS.iter().any(|known| ending.eq_ignore_ascii_case(known));
+            if known { stem } else { name }
+        }
+        _ => name,
+    }
+}
+
+/// A path as text that is the same wherever it was written.
+pub(crate) fn clean(name: &str) -> String {
+    let name: String = name.trim().replace('\\', "/").nfc().collect();
+    let parts = name.split('/').filter(|part| !part.is_empty() && *part != ".");
+    parts.collect::<Vec<_>>().join("/")
+}
+
+/// A relative path as it is written in tables.
+pub(crate) fn slashes(file: &Path) -> String {
+    let parts: Vec<_> = file.iter().map(|part| part.to_string_lossy()).collect();
+    parts.join("/")
+}
+
+/// What a name means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Found {
+    /// One of the known names, by its position.
+    One(usize),
+    /// Several of them.
+    Several,
+    /// None of them.
+    None,
+}
+
+/// Known names, to look others up in.
+pub(crate) struct Names {
+    exact: Level,
+    stems: Level,
+    /// Positions by the number that a name without its ending is.
+    numbers: HashMap<u64, Found>,
+}
+
+/// The names at one level of detail: with or without their endings.
+#[derive(Default)]
+struct Level {
+    whole: HashMap<String, Found>,
+    /// By whatever follows a slash in them, and themselves.
+    ends: HashMap<String, Found>,
+}
+
+impl Level {
+    fn insert(&mut self, name: &str, position: usize) {
+        let put = |map: &mut HashMap<String, Found>, key: &str| {
+            let place = map.entry(key.to_owned()).or_insert(Found::One(position));
+            if *place != Found::One(position) {
+                *place = Found::Several;
+            }
+        };
+        put(&mut self.whole, name);
+        ends(name).for_each(|end| put(&mut self.ends, end));
+    }
+
+    /// A name that is the end of a known one, or that a known one is the end of.
+    fn find(&self, name: &str) -> Found {
+        if let Some(found @ Found::One(_)) = self.whole.get(name) {
+            return *found;
+        }
+        if let Some(found) = self.ends.get(name) {
+            return *found;
+        }
+        ends(name).find_map(|end| self.whole.get(end)).copied().unwrap_or(Found::None)
+    }
+}
+
+/// A path, and what is left of it after each slash.
+fn ends(name: &str) -> impl Iterator<Item = &str> {
+    std::iter::once(name).chain(name.match_indices('/').map(|(at, _)| &name[at + 1..]))
+}
+
+impl Names {
+    pub(crate) fn new<S: AsRef<str>>(names: &[S]) -> Self {
+        let (mut exact, mut stems, mut numbers) = (Level::default(), Level::default(), HashMap::new());
+        for (position, name) in names.iter().enumerate() {
+            let name = clean(name.as_ref());
+            let stem = without_ending(&name);
+            exact.insert(&name, position);
+            stems.insert(stem, position);
+            if let Some(number) = number(stem) {
+                let place = numbers.entry(number).or_insert(Found::One(position));
+                if *place != Found::One(position) {
+                    *place = Found::Several;
+                }
+            }
+        }
+        Self { exact, stems, numbers }
+    }
+
+    /// The known name that `name` means: the same, or one that differs in leading folders, in the ending, or
+    /// in leading zeros only.
+    pub(crate) fn find(&self, name: &str) -> Found {
+        let name = clean(name);
+        if name.is_empty() {
+            return Found::None;
+        }
+        let stem = without_ending(&name);
+        for (level, name) in [(&self.exact, name.as_str()), (&self.stems, stem)] {
+            match level.find(name) {
+                Found::None => {}
+                found => return found,
+            }
+        }
+        let by_number = number(stem).and_then(|number| self.numbers.get(&number));
+        by_number.copied().unwrap_or(Found::None)
+    }
+}
+
+/// The number that the last part of a path is.
+fn number(stem: &str) -> Option<u64> {
+    let last = stem.rsplit('/').next().unwrap_or(stem);
+    last.bytes().all(|byte| byte.is_ascii_digit()).then(|| last.parse().ok()).flatten()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_is_found_however_it_is_written() {
+        let names = Names::new(&["000.png", "a/001.png", "b/001.png", "caf\u{e9}.jpg", "x.1"]);
+        for (name, found) in [
+            ("000.png", Found::One(0)),
+            ("000", Found::One(0)),
+            ("0", Found::One(0)),
+            ("000.jpg", Found::One(0)),
+            ("/home/me/photos/000.png", Found::One(0)),
+            ("C:\\photos\\000.PNG", Found::One(0)),
+            ("./a/001.png", Found::One(1)),
+            ("photos/b/001", Found::One(2)),
+            ("001.png", Found::Several),
+            ("1", Found::Several),
+            ("c/001.png", Found::None),
+            ("cafe\u{301}.jpg", Found::One(3)),
+            ("x", Found::None),
+            ("x.1", Found::One(4)),
+            ("", Found::None),
+            ("100.png", Found::None),
+        ] {
+            assert_eq!(names.find(name), found, "{name}");
+        }
+    }
+
+    #[test]
+    fn names_that_differ_in_their_endings_are_told_apart() {
+        let names = Names::new(&["a.png", "a.jpg"]);
+        assert_eq!(names.find("a.jpg"), Found::One(1));
+        assert_eq!(names.find("a"), Found::Several);
+    }
+}

@@ -1,0 +1,306 @@
+//! Tables in text: encodings, separators, and whether the first line has names.
+
+use std::borrow::Cow;
+use std::path::Path;
+
+use super::cells::{Builder, Kind, is_gap};
+use super::{Doubtful, FILE_COLUMNS, INDEX_COLUMNS, MAX_VALUES, Table, is_unnamed};
+use crate::error::{Error, Result};
+
+/// Lines that are looked at to find the separator.
+const SAMPLE: usize = 50;
+
+/// The text of a file in UTF-8 or UTF-16, with or without a mark of the byte order.
+pub(super) fn decode<'a>(path: &Path, bytes: &'a [u8]) -> Result<Cow<'a, str>> {
+    // Texts of Latin letters have zeros in every second byte.
+    let zeros = |first: usize| {
+        let start = &bytes[..bytes.len().min(64)];
+        start.len() >= 4 && start.iter().skip(first).step_by(2).all(|byte| *byte == 0)
+    };
+    let sixteen = match bytes {
+        [0xff, 0xfe, rest @ ..] => Some((rest, u16::from_le_bytes as fn([u8; 2]) -> u16)),
+        [0xfe, 0xff, rest @ ..] => Some((rest, u16::from_be_bytes as fn([u8; 2]) -> u16)),
+        _ if zeros(1) && !zeros(0) => Some((bytes, u16::from_le_bytes as fn([u8; 2]) -> u16)),
+        _ if zeros(0) && !zeros(1) => Some((bytes, u16::from_be_bytes as fn([u8; 2]) -> u16)),
+        _ => None,
+    };
+    let hint = "save the table as text in UTF-8";
+    if let Some((rest, unit)) = sixteen {
+        let units: Vec<u16> = rest.as_chunks::<2>().0.iter().map(|pair| unit(*pair)).collect();
+        let text = String::from_utf16(&units).ok().filter(|_| rest.len().is_multiple_of(2));
+        let reason = "it looks like UTF-16 and is damaged";
+        return text.map(Cow::Owned).ok_or_else(|| Error::file_hint(path, reason, hint));
+    }
+    let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
+    let text = std::str::from_utf8(bytes).map_err(|error| {
+        let line = 1 + bytes[..error.valid_up_to()].iter().filter(|byte| **byte == b'\n').count();
+        Error::file_hint(path, format!("not a table: line {line} is not UTF-8"), hint)
+    })?;
+    if text.contains('\0') {
+        return Err(Error::file_hint(path, "not a table: it holds bytes that are no text", hint));
+    }
+    Ok(Cow::Borrowed(text))
+}
+
+/// What stands between cells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Separator {
+    Byte(u8),
+    /// Any number of blanks, as `numpy.savetxt` writes them.
+    Blanks,
+}
+
+impl Separator {
+    /// The separator that divides the first lines of `text` alike.
+    fn of(path: &Path, text: &str) -> Self {
+        let ending = path.extension().unwrap_or_default().to_string_lossy().to_lowercase();
+        let widths = |separator: Self| {
+            let mut widths = Vec::new();
+            let mut numbers = true;
+            // A damaged line is for the reader to report.
+            let _ = separator.each(text, &mut |_, cells| {
+                widths.push(cells.len());
+                let rest = cells.iter().skip(1);
+                numbers &= widths.len() == 1 || rest.clone().all(|x| x.parse::<f64>().is_ok());
+                if widths.len() < SAMPLE { Ok(()) } else { Err(Error::config("enough", "")) }
+            });
+            (widths, numbers)
+        };
+        let bytes = [b'\t', b';', b',', b'|'].map(Self::Byte);
+        let even = |separator: &&Self| {
+            let (widths, _) = widths(**separator);
+            let width = widths.iter().copied().max().unwrap_or(0);
+            // A header may lack the name of the first column.
+            width > 1
+                && widths.iter().skip(1).all(|other| *other == width)
+                && widths.first().is_some_and(|first| *first == width || first + 1 == width)
+        };
+        if let Some(separator) = bytes.iter().find(even) {
+            return *separator;
+        }
+        // Words may have blanks in them, so the rest of a line must be numbers.
+        if ending != "csv" && ending != "tsv" {
+            let (widths, numbers) = widths(Self::Blanks);
+            if numbers && widths.iter().any(|width| *width > 1) {
+                return Self::Blanks;
+            }
+        }
+        // What divides the first line most, so that errors are about the lines that differ.
+        let first = |separator: &&Self| widths(**separator).0.first().copied().unwrap_or(0);
+        let most = bytes.iter().rev().max_by_key(first).filter(|most| first(most) > 1);
+        most.copied().unwrap_or(Self::Byte(if ending == "tsv" { b'\t' } else { b',' }))
+    }
+
+    /// Calls `take` with the number of each line and its cells; lines without content are left out.
+    fn each(self, text: &str, take: &mut dyn FnMut(u32, &[&str]) -> Result<()>) -> Result<()> {
+        let byte = match self {
+            Self::Byte(byte) => byte,
+            Self::Blanks => {
+                for (line, content) in (1..).zip(text.lines()) {
+                    let cells: Vec<&str> = content.split_whitespace().collect();
+                    if !cells.is_empty() {
+                        take(line, &cells)?;
+                    }
+                }
+                return Ok(());
+            }
+        };
+        let mut reader = csv::ReaderBuilder::new();
+        reader.has_headers(false).flexible(true).trim(csv::Trim::All).delimiter(byte);
+        let mut reader = reader.from_reader(text.as_bytes());
+        let mut record = csv::StringRecord::new();
+        // Text in memory can neither fail to be read nor be other than UTF-8.
+        while reader.read_record(&mut record).unwrap_or(false) {
+            let cells: Vec<&str> = record.iter().collect();
+            if cells.iter().any(|cell| !cell.is_empty()) {
+                take(record.position().map_or(0, |position| position.line() as u32), &cells)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Reads a table in text.
+pub(super) fn read(path: &Path, text: &str) -> Result<Table> {
+    // `numpy.savetxt` puts a hash before the names.
+    let text = text.strip_prefix('#').unwrap_or(text);
+    let text = without_count(text);
+    let separator = Separator::of(path, text);
+    // Cells with decimal commas are numbers only where commas separate nothing.
+    let commas = separator != Separator::Byte(b',');
+    let first = First::read(path, text, separator, commas)?;
+    let Some(First { cells, line, kinds, width, rows }) = first else {
+        return Err(Error::file(path, "not a table: it is empty"));
+    };
+    let header = header(&cells, &kinds);
+    let named = header.is_names();
+    let is_key = |column: usize| named && is_called(&cells[column], &FILE_COLUMNS);
+    // The first line counts for the kind of a column unless it has names.
+    let mut whole = kinds.clone();
+    if !named {
+        let cells = whole.iter_mut().zip(&cells);
+        cells.for_each(|(kind, cell)| kind.take(0, cell, commas));
+    }
+    let mut columns: Vec<Builder> = (0..width)
+        .map(|column| {
+            let name = named.then(|| cells[column].clone());
+            let words = is_key(column) || whole[column].words > 0;
+            Builder::new(name, column, words, commas)
+        })
+        .collect();
+    let mut lines = Vec::with_capacity(rows + 1);
+    separator.each(text, &mut |number, cells| {
+        if named && number == line {
+            return Ok(());
+        }
+        for (column, builder) in columns.iter_mut().enumerate() {
+            builder.push(lines.len(), cells.get(column).copied().unwrap_or_default());
+        }
+        lines.push(number);
+        Ok(())
+    })?;
+    let mut columns: Vec<_> = columns.into_iter().map(|builder| builder.column).collect();
+    // What a separator at the end of every line leaves.
+    if columns.last().is_some_and(|last| !last.named && last.gaps.len() == lines.len()) {
+        columns.pop();
+    }
+    let mut table = Table::new(path, columns, lines.len());
+    table.lines = lines;
+    for (column, kind) in table.columns.iter().zip(&whole) {
+        let name = &column.name;
+        if let (Some((row, word)), true) = (&kind.word, kind.numbers > 0 && !is_called(name, &FILE_COLUMNS)) {
+            let (numbers, words, place) = (kind.numbers, kind.words, table.place(*row));
+            table.notes.push(format!(
+                "column `{name}` is taken for words: {words} of them among {numbers} numbers, such \
+                 as `{word}` in {place}"
+            ));
+        }
+        if kind.commas && kind.words == 0 {
+            table.notes.push(format!("column `{name}` is read with decimal commas"));
+        }
+    }
+    if let Header::Doubtful { is_names } = header {
+        table.doubtful = Some(Doubtful { cells, line, is_names });
+    }
+    Ok(table)
+}
+
+/// CelebA's lists start with the number of their rows; the names come after it.
+fn without_count(text: &str) -> &str {
+    let Some((first, rest)) = text.split_once('\n') else { return text };
+    let mut lines = rest.lines();
+    let mut width = || lines.next().map_or(0, |line| line.split_whitespace().count());
+    let (names, row) = (width(), width());
+    let is_count = first.trim().parse::<u64>().is_ok() && !first.contains([',', ';', '\t']);
+    if is_count && names > 1 && row == names + 1 { rest } else { text }
+}
+
+/// The first line, and the kinds of the columns below it.
+struct First {
+    cells: Vec<String>,
+    line: u32,
+    kinds: Vec<Kind>,
+    width: usize,
+    /// Rows below it.
+    rows: usize,
+}
+
+impl First {
+    fn read(path: &Path, text: &str, separator: Separator, commas: bool) -> Result<Option<Self>> {
+        let mut first: Option<Self> = None;
+        separator.each(text, &mut |line, cells| {
+            let Some(first) = &mut first else {
+                let kinds = vec![Kind::default(); cells.len()];
+                let own = cells.iter().map(|cell| (*cell).to_owned()).collect();
+                first = Some(Self { cells: own, line, kinds, width: cells.len(), rows: 0 });
+                return Ok(());
+            };
+            if first.rows == 0 && cells.len() == first.width + 1 && cells.last() != Some(&"") {
+                // R leaves out the name of the first column, which has names of rows.
+                first.cells.insert(0, String::new());
+                first.kinds.push(Kind::default());
+                first.width += 1;
+            }
+            let extra = cells.get(first.width..).unwrap_or_default();
+            if cells.len() < first.width || extra.iter().any(|cell| !cell.is_empty()) {
+                let (found, expected) = (cells.len(), first.width);
+                let cells = if found == 1 { "cell" } else { "cells" };
+                let reason =
+                    format!("not a table: line {line} has {found} {cells}, the first one {expected}");
+                let hint = "every line needs as many cells; quote cells that hold a separator";
+                return Err(Error::file_hint(path, reason, hint));
+            }
+            for (kind, cell) in first.kinds.iter_mut().zip(cells) {
+                kind.take(first.rows, cell, commas);
+            }
+            first.rows += 1;
+            if first.rows.saturating_mul(first.width) > MAX_VALUES {
+                let reason = format!("it has more than {MAX_VALUES} cells, which are not read");
+                return Err(Error::file(path, reason));
+            }
+            Ok(())
+        })?;
+        Ok(first)
+    }
+}
+
+/// What the first line is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Header {
+    Names,
+    Row,
+    /// Either; the number of rows may tell.
+    Doubtful { is_names: bool },
+}
+
+impl Header {
+    fn is_names(self) -> bool {
+        matches!(self, Self::Names | Self::Doubtful { is_names: true })
+    }
+}
+
+fn is_called(cell: &str, names: &[&str]) -> bool {
+    names.contains(&cell.to_lowercase().as_str())
+}
+
+/// Whether the first line, `cells`, has the names of the columns below it.
+fn header(cells: &[String], below: &[Kind]) -> Header {
+    let is_number = |cell: &String| cell.parse::<f64>().is_ok();
+    let is_word = |cell: &String| !is_gap(cell) && !is_number(cell);
+    let is_key = |cell: &String| {
+        is_called(cell, &FILE_COLUMNS) || is_called(cell, &INDEX_COLUMNS) || is_unnamed(cell)
+    };
+    let columns = || cells.iter().zip(below);
+    if cells.len() > 1 && is_unnamed(&cells[0]) || cells.iter().any(|cell| is_key(cell) && !is_gap(cell)) {
+        return Header::Names;
+    }
+    // A word above numbers names them.
+    if columns().any(|(cell, kind)| is_word(cell) && kind.is_numbers()) {
+        return Header::Names;
+    }
+    if cells.iter().all(is_word) {
+        let of_images = cells.iter().any(|cell| super::names::has_image_ending(cell));
+        return if of_images { Header::Row } else { Header::Names };
+    }
+    let integers: Option<Vec<u64>> = cells.iter().map(|cell| cell.parse().ok()).collect();
+    if let Some(integers) = integers
+        && integers.windows(2).all(|pair| pair[0] < pair[1])
+    {
+        if columns().any(|(_, kind)| kind.fractions > 0 || kind.words > 0) {
+            // Fractions everywhere else would be a strange chance.
+            let all = columns().all(|(_, kind)| kind.fractions > 0 || kind.words > 0);
+            return if all && below[0].numbers + below[0].words > 0 {
+                Header::Names
+            } else {
+                Header::Doubtful { is_names: false }
+            };
+        }
+        let counts = integers.len() > 1 && integers.iter().copied().eq(0..integers.len() as u64);
+        return Header::Doubtful { is_names: counts };
+    }
+    // Words above words, and numbers above numbers.
+    match cells.iter().any(is_word) {
+        true => Header::Doubtful { is_names: false },
+        false => Header::Row,
+    }
+}
