@@ -17,8 +17,8 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 /// Train, measure and look at beta-VAEs.
 ///
 /// MODEL is a run folder, one of its checkpoints, or a .safetensors file written by betavae.
-/// INPUT is a data set name (see `betavae data list`) or your own images: an .npz or .npy file, a folder or
-/// archive (.zip, .tar) of PNG and JPEG files, WebDataset shards, or Parquet files.
+/// INPUT is a data set name (see `betavae data list`) or your own images: an .npz, .npy or .h5 file, a folder
+/// or archive (.zip, .tar) of image files, WebDataset shards, or Parquet files.
 #[derive(Parser)]
 #[command(name = "betavae", version, propagate_version = true)]
 pub struct Arguments {
@@ -94,7 +94,7 @@ pub struct Train {
     pub seed: Option<u64>,
 
     /// Train on this: a data set name, or a path as for INPUT
-    #[arg(long, value_name = "INPUT")]
+    #[arg(long, visible_alias = "input", value_name = "INPUT")]
     pub data: Option<String>,
 
     /// Start from the weights, and with the network, of this model
@@ -106,7 +106,8 @@ pub struct Train {
 #[derive(Args)]
 #[command(after_help = "Examples:
   betavae resume runs/default-1
-  betavae resume runs/default-1 --steps 50000")]
+  betavae resume runs/default-1 --steps 50000
+  betavae resume runs/photos-1 --data /new/place/photos")]
 pub struct Resume {
     /// A run folder
     #[arg(value_name = "DIR")]
@@ -115,28 +116,43 @@ pub struct Resume {
     /// New length of the whole run in steps
     #[arg(long, value_name = "N")]
     pub steps: Option<u64>,
+
+    /// Where the images are now, if they have moved; they must be the same
+    #[arg(long, visible_alias = "input", value_name = "INPUT")]
+    pub data: Option<String>,
+}
+
+/// Images for a model, and what is made of them.
+#[derive(Args, Clone)]
+pub struct Images {
+    /// Images: a data set name, or a path as for INPUT [default: what the model was trained on]
+    #[arg(long, visible_alias = "input", value_name = "INPUT")]
+    pub data: Option<String>,
+
+    /// Change one key of [data], such as data.key=x_test; may be repeated [default: as in the training]
+    #[arg(long = "set", value_name = "data.KEY=VALUE")]
+    pub set: Vec<String>,
 }
 
 /// Turn images into codes: `mean` and `log_var` of the posterior, [N, D] float32
 #[derive(Args)]
 #[command(after_help = "Examples:
-  betavae encode runs/default-1 --input photos/ --output codes.npz
-  betavae encode runs/default-1 --input dsprites --limit 10000 --output codes.npz")]
+  betavae encode runs/default-1 --data photos/ --output codes.npz
+  betavae encode runs/default-1 --data dsprites --limit 10000 --output codes.npz")]
 pub struct Encode {
     /// A run folder, one of its checkpoints, or a .safetensors file
     #[arg(value_name = "MODEL")]
     pub model: PathBuf,
 
-    /// Images
-    #[arg(long, value_name = "INPUT")]
-    pub input: String,
+    #[command(flatten)]
+    pub images: Images,
 
     /// Where to write: .npz, .csv, .parquet, or .npy for the means alone
     #[arg(long, value_name = "FILE")]
     pub output: PathBuf,
 
     /// Only this many images, chosen at random, but always the same
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = count)]
     pub limit: Option<usize>,
 }
 
@@ -150,8 +166,8 @@ pub struct Decode {
     #[arg(value_name = "MODEL")]
     pub model: PathBuf,
 
-    /// An .npz file with `mean` [N, D] float32
-    #[arg(long, value_name = "FILE.npz")]
+    /// Codes [N, D] as `encode` writes them, in any of its formats, or from elsewhere
+    #[arg(long, visible_alias = "codes", value_name = "FILE")]
     pub input: PathBuf,
 
     /// Where to write: .npz (`images` [N, H, W, C] float32) or .png
@@ -163,18 +179,17 @@ pub struct Decode {
 #[derive(Args)]
 #[command(after_help = "Examples:
   betavae reconstruct runs/default-1
-  betavae reconstruct runs/default-1 --input photos/ --count 32 --output photos.png")]
+  betavae reconstruct runs/default-1 --data photos/ --count 32 --output photos.png")]
 pub struct Reconstruct {
     /// A run folder, one of its checkpoints, or a .safetensors file
     #[arg(value_name = "MODEL")]
     pub model: PathBuf,
 
-    /// Images [default: what the model was trained on]
-    #[arg(long, value_name = "INPUT")]
-    pub input: Option<String>,
+    #[command(flatten)]
+    pub images: Images,
 
     /// How many images, chosen at random, but always the same
-    #[arg(long, value_name = "N", default_value_t = 16)]
+    #[arg(long, value_name = "N", default_value_t = 16, value_parser = count)]
     pub count: usize,
 
     /// Where to write: .png, or .npz (`originals` and `images`) [default: MODEL's figures/ folder]
@@ -193,7 +208,7 @@ pub struct Sample {
     pub model: PathBuf,
 
     /// How many images
-    #[arg(long, value_name = "N", default_value_t = 64)]
+    #[arg(long, value_name = "N", default_value_t = 64, value_parser = count)]
     pub count: usize,
 
     /// Seed of the draws
@@ -210,26 +225,30 @@ pub struct Sample {
 #[command(after_help = "Examples:
   betavae traverse runs/default-1
   betavae traverse runs/default-1 --output traversal.gif
-  betavae traverse runs/default-1 --input dsprites --index 300000 --range 2 --frames 9")]
+  betavae traverse runs/default-1 --data dsprites --index 300000 --range 2 --frames 9")]
 pub struct Traverse {
     /// A run folder, one of its checkpoints, or a .safetensors file
     #[arg(value_name = "MODEL")]
     pub model: PathBuf,
 
     /// Start from the code of an image of this instead of the mean of the prior
-    #[arg(long, value_name = "INPUT")]
-    pub input: Option<String>,
+    #[arg(long, visible_alias = "input", value_name = "INPUT")]
+    pub data: Option<String>,
 
-    /// Which image of --input
-    #[arg(long, value_name = "I", default_value_t = 0, requires = "input")]
-    pub index: usize,
+    /// Change one key of [data], such as data.key=x_test; may be repeated [default: as in the training]
+    #[arg(long = "set", value_name = "data.KEY=VALUE")]
+    pub set: Vec<String>,
+
+    /// Start from the code of this image [default: 0, with --data]
+    #[arg(long, value_name = "I")]
+    pub index: Option<usize>,
 
     /// Vary each latent from -RANGE to RANGE standard deviations of the prior
     #[arg(long, value_name = "RANGE", default_value_t = 3.0, value_parser = positive)]
     pub range: f32,
 
     /// Number of values per latent
-    #[arg(long, value_name = "N", default_value_t = 11)]
+    #[arg(long, value_name = "N", default_value_t = 11, value_parser = frames)]
     pub frames: usize,
 
     /// Where to write: .png, .gif (animated), or .npz (`images`, `values`, `latents`)
@@ -253,7 +272,7 @@ pub struct Advise {
     pub recipe: Option<String>,
 
     /// Images: a data set name, or a path as for INPUT
-    #[arg(long, value_name = "INPUT")]
+    #[arg(long, visible_alias = "input", value_name = "INPUT")]
     pub data: Option<String>,
 
     /// Change one key of the recipe; may be repeated
@@ -293,9 +312,8 @@ pub struct Figures {
     )]
     pub only: Vec<FigureName>,
 
-    /// Images [default: what the model was trained on]
-    #[arg(long, value_name = "INPUT")]
-    pub data: Option<String>,
+    #[command(flatten)]
+    pub images: Images,
 
     /// Of figures with axes; pictures are always .png
     #[arg(long, default_value = "svg")]
@@ -371,9 +389,8 @@ pub struct Explore {
     #[arg(long, value_name = "FILE.html")]
     pub output: Option<PathBuf>,
 
-    /// Example images, and where their codes lie [default: the data set of the training]
-    #[arg(long, value_name = "INPUT")]
-    pub data: Option<String>,
+    #[command(flatten)]
+    pub images: Images,
 
     /// Sliders go from -RANGE to RANGE standard deviations of the prior
     #[arg(long, value_name = "RANGE", default_value_t = 3.0, value_parser = positive)]
@@ -492,12 +509,11 @@ pub struct Evaluate {
     #[arg(value_name = "MODEL")]
     pub model: PathBuf,
 
-    /// Images [default: what the model was trained on]
-    #[arg(long, value_name = "INPUT")]
-    pub data: Option<String>,
+    #[command(flatten)]
+    pub images: Images,
 
     /// Only this many images, chosen at random, but always the same
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = count)]
     pub limit: Option<usize>,
 
     /// Scores of disentanglement, for data with known factors: `all`, or names such as mig,irs
@@ -518,9 +534,11 @@ pub struct Evaluate {
 
 /// Score any representation, from any tool, given the factors
 ///
-/// Codes: an .npz file with `mean` and, for mig_chen, `log_var` [N, D]; an .npy file; or a .csv file
-/// with a column per latent. Factors: an .npz file with `factors` [N, K] integers, an .npy file, or a
-/// .csv file with a column per factor. Rows of both belong together.
+/// Codes: a table with a column per latent (.csv, .tsv, .jsonl, .parquet), an .npz file with `mean` and, for
+/// mig_chen, `log_var` [N, D], or an .npy file: whatever `encode` writes. Factors: a table with a column per
+/// factor of numbers or words, an .npz file with `factors`, `labels` or `y`, or an .npy file: whatever
+/// training takes. Rows with names (a column such as `file`) or an index are joined by them, whatever their
+/// order; others are taken in their order.
 #[derive(Args)]
 #[command(after_help = "Examples:
   betavae score --codes codes.npz --factors factors.npz
@@ -623,6 +641,9 @@ pub enum DataCommand {
         /// files
         #[arg(value_name = "INPUT")]
         input: String,
+        /// Set one key of [data], such as data.size=64; may be repeated
+        #[arg(long = "set", value_name = "data.KEY=VALUE")]
+        set: Vec<String>,
         /// Print one JSON object
         #[arg(long)]
         json: bool,
@@ -656,6 +677,9 @@ betavae in the user's cache.")]
         /// A data set name, an .npz or .npy file, a folder or archive of images, Parquet files
         #[arg(value_name = "INPUT")]
         input: String,
+        /// Set one key of [data], such as data.size=64; may be repeated
+        #[arg(long = "set", value_name = "data.KEY=VALUE")]
+        set: Vec<String>,
         /// Which images, first..last (last excluded) [default: all]
         #[arg(long, value_name = "A..B", value_parser = range)]
         indices: Option<Range<usize>>,
@@ -823,6 +847,12 @@ fn threads(text: &str) -> Result<usize, String> {
 
 fn count(text: &str) -> Result<usize, String> {
     text.parse().ok().filter(|count| *count > 0).ok_or("expected a number of at least 1".into())
+}
+
+/// More frames than this are no picture.
+fn frames(text: &str) -> Result<usize, String> {
+    let frames = text.parse().ok().filter(|count| (1..=1000).contains(count));
+    frames.ok_or("expected a number from 1 to 1000".into())
 }
 
 fn image(text: &str) -> Result<ImageShape, String> {

@@ -1,14 +1,15 @@
 //! A run's configuration: a recipe in TOML, changes to single keys, and the resolved whole that is
 //! written into the run folder. Nothing unknown passes silently.
 
-use std::path::PathBuf;
+use std::fs;
+use std::path::{Path, PathBuf};
 
 use betavae_kernels::Precision;
 use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 
 use crate::data::{DataConfig, ImageShape};
-use crate::error::{Error, Result};
+use crate::error::{Error, IoContext, Result};
 use crate::model::{BetaVae, Likelihood, ModelConfig, Network};
 use crate::objective::{self, Objective, ObjectiveConfig};
 use crate::optimizer::OptimizerConfig;
@@ -97,6 +98,7 @@ impl Config {
             Error::config(format!("the recipe is not valid TOML: {error}"), "")
         })?;
         for change in changes {
+            check_section(change)?;
             apply(&mut table, change)?;
         }
         let dropped = drop_foreign_objective_keys(&mut table, changes);
@@ -180,6 +182,44 @@ impl Config {
     }
 }
 
+/// The text of a recipe file, in UTF-8 or UTF-16.
+///
+/// # Errors
+/// If it cannot be read or is no text.
+pub fn read_recipe(path: &Path) -> Result<String> {
+    let bytes = fs::read(path).context("read", path)?;
+    crate::table::decode(path, &bytes).map(std::borrow::Cow::into_owned)
+}
+
+/// Changes keys of a `[data]` table, each of the form `data.KEY=VALUE`; an empty value removes the key.
+///
+/// # Errors
+/// If a change is about another table, a key is unknown or a value has the wrong type.
+pub fn change_data(data: &DataConfig, changes: &[String]) -> Result<DataConfig> {
+    if changes.is_empty() {
+        return Ok(data.clone());
+    }
+    #[derive(Serialize, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Only {
+        data: DataConfig,
+    }
+    let mut table = Table::try_from(Only { data: data.clone() })
+        .unwrap_or_else(|error| unreachable!("plain tables: {error}"));
+    for change in changes {
+        let key = change.split('=').next().unwrap_or_default().trim();
+        if !key.starts_with("data.") {
+            return Err(Error::config(
+                format!("`{change}` changes {key}, but only keys of [data] can be set here"),
+                "for example --set data.size=64",
+            ));
+        }
+        apply(&mut table, change)?;
+    }
+    let only: Only = Value::Table(table).try_into().map_err(explain)?;
+    Ok(only.data)
+}
+
 /// Sets one key of a table of tables; an empty value removes it.
 fn apply(table: &mut Table, change: &str) -> Result<()> {
     let malformed = || {
@@ -208,6 +248,31 @@ fn apply(table: &mut Table, change: &str) -> Result<()> {
         here.insert(last.to_owned(), value);
     }
     Ok(())
+}
+
+/// Refuses a key without its section, with the section that has it.
+fn check_section(change: &str) -> Result<()> {
+    let key = change.split('=').next().unwrap_or_default().trim();
+    if key.contains('.') || key.is_empty() {
+        return Ok(());
+    }
+    let sections = ["data", "model", "objective", "optimizer", "train"];
+    if key == "seed" || sections.contains(&key) {
+        return Ok(());
+    }
+    // An unknown key is told apart from a value of the wrong type by its message.
+    let has = |section: &&&str| {
+        let text = format!("[{section}]\n{key} = []");
+        let error = toml::from_str::<Config>(&text).err();
+        error.is_none_or(|error| !error.message().starts_with("unknown field"))
+    };
+    match sections.iter().find(has) {
+        Some(section) => Err(Error::config(
+            format!("`{key}` is a key of [{section}]"),
+            format!("did you mean `{section}.{change}`?"),
+        )),
+        None => Ok(()),
+    }
 }
 
 fn drop_foreign_objective_keys(table: &mut Table, changes: &[String]) -> Vec<String> {

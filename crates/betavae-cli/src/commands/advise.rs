@@ -19,7 +19,7 @@ pub fn advise(args: Advise, device: &Device) -> anyhow::Result<()> {
     let of_run = Path::new(name).join("config.toml");
     let name = if of_run.exists() { of_run.to_string_lossy().into_owned() } else { name.into() };
     let (_, text) = recipe_text(&name)?;
-    let mut changes = data_changes(args.data.as_deref());
+    let mut changes = data_changes(args.data.as_deref())?;
     changes.extend(args.set.iter().cloned());
     let (mut config, _) = Config::from_recipe(&text, &changes)?;
     let data = open(&config.data, config.seed)?;

@@ -1,12 +1,14 @@
 //! `encode` and `decode`.
 
+use std::ops::Range;
+
 use betavae::checkpoint::Trained;
 use betavae::codes::{CodesWriter, Rows};
 use betavae::evaluate::{self, subset};
-use betavae::npz::read_f32;
+use betavae::scores::{CodesFile, read_codes};
 use betavae::{Device, Error, Tensor, TensorData};
 
-use super::{extension, open_for};
+use super::{check_ending, extension, open_for};
 use crate::args::{Decode, Encode};
 use crate::commands::pictures::save_images;
 use crate::output::say;
@@ -14,7 +16,7 @@ use crate::progress;
 
 pub fn encode(args: Encode, device: &Device) -> anyhow::Result<()> {
     let trained = Trained::load(&args.model, device)?;
-    let data = open_for(&trained, Some(&args.input))?;
+    let data = open_for(&trained, &args.images)?;
     let indices = subset(data.len(), args.limit.unwrap_or(data.len()));
     let (bar, mut progress) = progress::images(indices.len());
     let shape = [indices.len(), trained.model.latents()];
@@ -38,28 +40,24 @@ pub fn encode(args: Encode, device: &Device) -> anyhow::Result<()> {
 
 pub fn decode(args: Decode, device: &Device) -> anyhow::Result<()> {
     let trained = Trained::load(&args.model, device)?;
-    let (shape, codes) = read_f32(&args.input, "mean")?;
+    check_ending(&args.output, &["png", "npz"])?;
+    let (CodesFile { mean, .. }, notes) = read_codes(&args.input)?;
+    notes.iter().for_each(|note| say(note));
     let latents = trained.model.latents();
-    let &[count, found] = shape.as_slice() else {
-        return Err(mismatch(&args, format!("[N, {latents}]"), format!("{shape:?}")));
+    if mean.latents() != latents {
+        return Err(Error::Mismatch {
+            what: format!("the codes in {}", args.input.display()),
+            expected: format!("{latents} latents"),
+            found: mean.latents().to_string(),
+            hint: "`betavae encode` writes codes of the right form".into(),
+        }
+        .into());
+    }
+    let mut decode = |range: Range<usize>| {
+        let rows = range.clone().flat_map(|row| mean.row(row));
+        let codes: Vec<f32> = rows.map(|code| *code as f32).collect();
+        let z = Tensor::from_data(TensorData::new(codes, [range.len(), latents]), device);
+        Ok(trained.model.decode(z))
     };
-    if found != latents {
-        return Err(mismatch(&args, format!("{latents} latents"), found.to_string()));
-    }
-    if let Some(bad) = codes.iter().position(|code| !code.is_finite()) {
-        let place = format!("{} in row {}, column {}", codes[bad], bad / found, bad % found);
-        return Err(mismatch(&args, "finite numbers".into(), place));
-    }
-    let z = Tensor::from_data(TensorData::new(codes, [count, found]), device);
-    save_images(&args.output, trained.model.decode(z), None)
-}
-
-fn mismatch(args: &Decode, expected: String, found: String) -> anyhow::Error {
-    Error::Mismatch {
-        what: format!("the codes in {}", args.input.display()),
-        expected,
-        found,
-        hint: "`betavae encode` writes codes of the right form".into(),
-    }
-    .into()
+    save_images(&args.output, mean.len(), &mut decode)
 }

@@ -4,6 +4,7 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use betavae::Error;
+use betavae::config::change_data;
 use betavae::data::fetch::fetch;
 use betavae::data::sets::{OfficialSet, SETS};
 use betavae::data::{self, Dataset, read_batch};
@@ -11,7 +12,7 @@ use betavae::npz::NpzWriter;
 use betavae::words::thousands;
 use serde_json::{Value, json};
 
-use super::open;
+use super::{check_ending, open, open_quietly};
 use crate::args::{Data, DataCommand};
 use crate::output::{print, print_json, say};
 use crate::progress;
@@ -22,10 +23,11 @@ const CHUNK: usize = 4096;
 pub fn data(args: Data) -> anyhow::Result<()> {
     match args.command {
         DataCommand::List { json } => list(json),
-        DataCommand::Info { input, json } => info(&input, json),
+        DataCommand::Info { input, set, json } => info(&input, &set, json),
         DataCommand::Fetch { name, output, url } => download(&name, output, url.as_deref()),
-        DataCommand::Export { input, indices, seed, output } => {
-            export(&*open(&data::by_word(&input)?, seed)?, indices, &output)
+        DataCommand::Export { input, set, indices, seed, output } => {
+            check_ending(&output, &["npz"])?;
+            export(&*open(&change_data(&data::by_word(&input)?, &set)?, seed)?, indices, &output)
         }
     }
 }
@@ -125,16 +127,22 @@ fn download(name: &str, output: Option<PathBuf>, url: Option<&str>) -> anyhow::R
     Ok(())
 }
 
-fn info(input: &str, json: bool) -> anyhow::Result<()> {
+fn info(input: &str, set: &[String], json: bool) -> anyhow::Result<()> {
     let official = OfficialSet::find(input);
     if let Some(set) = official.filter(|set| !is_here(set)) {
         return info_of_absent(set, json);
     }
-    let data = open(&data::by_word(input)?, 1)?;
+    let data = open_quietly(&change_data(&data::by_word(input)?, set)?, 1)?;
     let factors = data.factors().map_or(&[][..], data::Factors::factors);
     let fingerprint = data.fingerprint()?;
     if json {
-        let factor = |f: &data::Factor| json!({ "name": f.name, "size": f.values.len(), "values": f.values });
+        let factor = |f: &data::Factor| {
+            let mut entry = json!({ "name": f.name, "size": f.values.len(), "values": f.values });
+            if !f.words.is_empty() {
+                entry["words"] = json!(f.words);
+            }
+            entry
+        };
         let mut entry = json!({
             "name": data.name(),
             "description": data.description(),
@@ -142,6 +150,7 @@ fn info(input: &str, json: bool) -> anyhow::Result<()> {
             "shape": data.shape(),
             "factors": factors.iter().map(factor).collect::<Vec<_>>(),
             "sha256": fingerprint,
+            "notes": data.notes(),
         });
         if let Some(set) = official {
             describe(set, &mut entry);
@@ -155,13 +164,24 @@ fn info(input: &str, json: bool) -> anyhow::Result<()> {
         data.shape(),
     );
     for factor in factors {
-        let (first, last) = (factor.values.first(), factor.values.last());
-        if let (Some(first), Some(last)) = (first, last) {
-            let size = factor.values.len();
-            text += &format!("\nfactor   {:<12} {size:>3} values, {first} to {last}", factor.name);
-        }
+        text += &format!("\nfactor   {:<12} {}", factor.name, classes(factor));
+    }
+    for note in data.notes() {
+        text += &format!("\nnote     {note}");
     }
     print(&(text + &official.map(published).unwrap_or_default()))
+}
+
+/// What the classes of a factor are, in a line.
+fn classes(factor: &data::Factor) -> String {
+    let size = factor.values.len();
+    if factor.words.is_empty() {
+        let [first, last] = [0, size.saturating_sub(1)].map(|class| factor.class_name(class));
+        return format!("{size:>3} values, {first} to {last}");
+    }
+    let words: Vec<&str> = factor.words.iter().take(6).map(String::as_str).collect();
+    let more = if size > words.len() { ", ..." } else { "" };
+    format!("{size:>3} words: {}{more}", words.join(", "))
 }
 
 fn export(data: &dyn Dataset, indices: Option<Range<usize>>, output: &Path) -> anyhow::Result<()> {
@@ -204,6 +224,10 @@ fn export(data: &dyn Dataset, indices: Option<Range<usize>>, output: &Path) -> a
         file.add("latents_values", &shape, &values)?;
         let names: Vec<&str> = known.factors().iter().map(|factor| &*factor.name).collect();
         file.add_text("factor_names", &names)?;
+        for factor in known.factors().iter().filter(|factor| !factor.words.is_empty()) {
+            let words: Vec<&str> = factor.words.iter().map(String::as_str).collect();
+            file.add_text(&format!("words_{}", factor.name), &words)?;
+        }
     }
     file.finish()?;
     bar.finish_and_clear();

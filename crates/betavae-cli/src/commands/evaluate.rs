@@ -15,7 +15,7 @@ use crate::progress;
 
 pub fn evaluate(args: Evaluate, device: &Device) -> anyhow::Result<()> {
     let trained = Trained::load(&args.model, device)?;
-    let data = open_for(&trained, args.data.as_deref())?;
+    let data = open_for(&trained, &args.images)?;
     let indices = subset(data.len(), args.limit.unwrap_or(data.len()));
     let (bar, mut progress) = progress::images(indices.len());
     let (evaluation, codes) = evaluate::evaluate(&trained, &*data, &indices, &mut progress)?;

@@ -6,16 +6,19 @@ use betavae::Device;
 use betavae::checkpoint::Trained;
 use betavae::explore::page;
 
-use super::open_for;
+use super::{check_ending, open_for};
 use crate::args::Explore;
 use crate::output::{print, say};
 
 pub fn explore(args: Explore, device: &Device) -> anyhow::Result<()> {
+    if let Some(output) = &args.output {
+        check_ending(output, &["html", "htm"])?;
+    }
     let trained = Trained::load(&args.model, device)?;
     // The page works without data, so a data set that has moved is no reason to fail.
-    let data = match open_for(&trained, args.data.as_deref()) {
+    let data = match open_for(&trained, &args.images) {
         Ok(data) => Some(data),
-        Err(error) if args.data.is_none() => {
+        Err(error) if args.images.data.is_none() && args.images.set.is_empty() => {
             say(&format!("without example images: {error}"));
             None
         }

@@ -31,9 +31,9 @@ fn of_model(args: &Figures, model: &Path, device: &Device) -> anyhow::Result<()>
     let is_run = model.join("config.toml").exists();
     let run = is_run.then(|| Record::read(model)).transpose()?;
     // Some figures need no data, so a data set that has moved is no reason to fail.
-    let data = match open_for(&trained, args.data.as_deref()) {
+    let data = match open_for(&trained, &args.images) {
         Ok(data) => Some(data),
-        Err(error) if args.data.is_none() => {
+        Err(error) if args.images.data.is_none() && args.images.set.is_empty() => {
             say(&format!("without images: {error}"));
             None
         }

@@ -22,39 +22,57 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use betavae::checkpoint::Trained;
+use betavae::config::change_data;
 use betavae::cpu;
-use betavae::data::{DataConfig, Dataset, by_word, can_resize, open_watched};
+use betavae::data::{DataConfig, Dataset, for_model, open_watched};
 use betavae::evaluate::check_shape;
 use betavae::model::Precision;
 
+use crate::args::Images;
 use crate::output::say;
 use crate::progress;
 
-/// Opens INPUT for a model: a data set name, or a path, whose images are brought to the model's
-/// shape if they are files of a folder.
-fn open_for(trained: &Trained, input: Option<&str>) -> anyhow::Result<Arc<dyn Dataset>> {
+/// Opens images for a model, with the settings of its training where none are given, and says what was read.
+fn open_for(trained: &Trained, images: &Images) -> anyhow::Result<Arc<dyn Dataset>> {
     let config = &trained.metadata.config;
-    let data = match input {
-        None => open(&config.data, config.seed)?,
-        Some(word) if Path::new(word).exists() && can_resize(Path::new(word)) => {
-            let image = trained.model.network().image;
-            let files = DataConfig {
-                path: Some(word.into()),
-                size: Some([image.height, image.width]),
-                crop: config.data.crop,
-                channels: [1, 3].contains(&image.channels).then_some(image.channels),
-                ..DataConfig::default()
-            };
-            open(&files, config.seed)?
-        }
-        Some(word) => open(&by_word(word)?, config.seed)?,
-    };
+    let shape = trained.model.network().image;
+    let data = for_model(&config.data, images.data.as_deref(), shape)?;
+    if images.data.is_none() {
+        check_there(&data)?;
+    }
+    let data = open(&change_data(&data, &images.set)?, config.seed)?;
     check_shape(&trained.model, &*data)?;
     Ok(data)
 }
 
-/// Opens a data set, with a bar while many images are looked at.
+/// Refuses a model whose own data is unknown or has gone, before its reader finds no file.
+fn check_there(data: &DataConfig) -> anyhow::Result<()> {
+    let (message, path) = match (&data.name, &data.path) {
+        (None, None) => ("it is not known what the model was trained on".to_owned(), None),
+        (_, Some(path)) if !path.exists() => {
+            (format!("{}: the images of the training are not there", path.display()), Some(path))
+        }
+        _ => return Ok(()),
+    };
+    let hint = match path {
+        None => "name images with `--data INPUT`",
+        Some(_) => "name the place where they are now, or other images, with `--data INPUT`",
+    };
+    Err(betavae::Error::Config { message, hint: hint.into() }.into())
+}
+
+/// Opens a data set, with a bar while many images are looked at, and says what was read.
 fn open(config: &DataConfig, seed: u64) -> anyhow::Result<Arc<dyn Dataset>> {
+    let data = open_quietly(config, seed)?;
+    say(&format!("{}: {}", data.name(), data.description()));
+    for note in data.notes() {
+        say(&format!("  {note}"));
+    }
+    Ok(data)
+}
+
+/// Opens a data set, with a bar while many images are looked at.
+fn open_quietly(config: &DataConfig, seed: u64) -> anyhow::Result<Arc<dyn Dataset>> {
     let mut opening = progress::Opening::default();
     let data = open_watched(config, seed, &mut |done, total| opening.update(done, total));
     opening.finish();
@@ -90,6 +108,15 @@ fn figure_path(model: &Path, output: Option<PathBuf>, name: &str) -> anyhow::Res
 /// The part of a file name that says what to write.
 fn extension(path: &Path) -> String {
     path.extension().unwrap_or_default().to_string_lossy().to_lowercase()
+}
+
+/// Refuses an output file of a kind that is not written, before any work is done.
+fn check_ending(path: &Path, known: &[&str]) -> anyhow::Result<()> {
+    if known.contains(&&*extension(path)) {
+        return Ok(());
+    }
+    let known: Vec<String> = known.iter().map(|ending| format!(".{ending}")).collect();
+    Err(unknown_format(path, &known.join(" or ")))
 }
 
 /// The error for an output file of a kind we do not write.

@@ -2,55 +2,71 @@
 
 use std::fs::File;
 use std::io::BufWriter;
+use std::ops::Range;
 use std::path::Path;
 
 use anyhow::Context;
 use betavae::checkpoint::Trained;
 use betavae::evaluate::{load, subset};
 use betavae::figures::{self, Traversal, TraversalOptions};
-use betavae::model::values;
+use betavae::model::{BetaVae, values};
 use betavae::npz::NpzWriter;
 use betavae::{Device, Error, Tensor};
 use image::codecs::gif::{GifEncoder, Repeat};
 use image::{Frame, RgbImage};
 
-use super::{extension, figure_path, open_for, unknown_format};
-use crate::args::{Reconstruct, Sample, Traverse};
+use super::{check_ending, extension, figure_path, open_for};
+use crate::args::{Images, Reconstruct, Sample, Traverse};
 use crate::output::print;
 
+/// Images that are decoded at a time; even, so that draws in pieces are those of one piece.
+const BATCH: usize = 256;
+
+/// More pictures than this are no picture.
+const MOST_PICTURES: usize = 10_000;
+
 pub fn reconstruct(args: Reconstruct, device: &Device) -> anyhow::Result<()> {
-    let trained = Trained::load(&args.model, device)?;
-    let data = open_for(&trained, args.input.as_deref())?;
     let output = figure_path(&args.model, args.output, "reconstructions.png")?;
-    let images = load(&*data, &subset(data.len(), args.count.max(1)), device)?;
+    check_ending(&output, &["png", "npz"])?;
+    let trained = Trained::load(&args.model, device)?;
+    let data = open_for(&trained, &args.images)?;
+    let indices = subset(data.len(), args.count);
     match extension(&output).as_str() {
         "npz" => {
-            let copies = trained.model.reconstruct(images.clone());
-            save_images(&output, copies, Some(images))
+            let mut originals = |range: Range<usize>| Ok(load(&*data, &indices[range], device)?);
+            let mut copies = |range: Range<usize>| {
+                Ok(trained.model.reconstruct(load(&*data, &indices[range], device)?))
+            };
+            let arrays: &mut [(&str, &mut Make<'_>)] =
+                &mut [("images", &mut copies), ("originals", &mut originals)];
+            save_arrays(&output, indices.len(), arrays)
         }
-        "png" => save_png(&output, &figures::reconstructions(&trained.model, images, 8)),
-        _ => Err(unknown_format(&output, ".png or .npz")),
+        _ => {
+            check_pictures(indices.len())?;
+            let images = load(&*data, &indices, device)?;
+            save_png(&output, &figures::reconstructions(&trained.model, images, 8))
+        }
     }
 }
 
 pub fn sample(args: Sample, device: &Device) -> anyhow::Result<()> {
-    let trained = Trained::load(&args.model, device)?;
     let output = figure_path(&args.model, args.output, "samples.png")?;
-    save_images(&output, trained.model.sample(args.count.max(1), args.seed), None)
+    check_ending(&output, &["png", "npz"])?;
+    let trained = Trained::load(&args.model, device)?;
+    let mut prior = BetaVae::prior(args.seed);
+    let mut draw = |range: Range<usize>| Ok(trained.model.sample_next(range.len(), &mut prior));
+    save_images(&output, args.count, &mut draw)
 }
 
 pub fn traverse(args: Traverse, device: &Device) -> anyhow::Result<()> {
-    let trained = Trained::load(&args.model, device)?;
     let output = figure_path(&args.model, args.output.clone(), "traversal.png")?;
+    check_ending(&output, &["png", "gif", "npz"])?;
+    let trained = Trained::load(&args.model, device)?;
     let (centre, around) = centre(&args, &trained, device)?;
-    let options = TraversalOptions { range: args.range, frames: args.frames.max(1), centre };
+    let options = TraversalOptions { range: args.range, frames: args.frames, centre };
     let traversal = Traversal::new(&trained, &options);
     let step = trained.metadata.step;
     match extension(&output).as_str() {
-        "png" => {
-            let title = format!("step {step}: traversals around {around}, in prior deviations");
-            save_png(&output, &traversal.figure(&title))
-        }
         "gif" => save_gif(&output, traversal.animation(5)),
         "npz" => {
             let [_, height, width, channels] = traversal.images.dims();
@@ -64,7 +80,10 @@ pub fn traverse(args: Traverse, device: &Device) -> anyhow::Result<()> {
             file.finish()?;
             wrote(&output)
         }
-        _ => Err(unknown_format(&output, ".png, .gif or .npz")),
+        _ => {
+            let title = format!("step {step}: traversals around {around}, in prior deviations");
+            save_png(&output, &traversal.figure(&title))
+        }
     }
 }
 
@@ -74,45 +93,71 @@ fn centre(
     trained: &Trained,
     device: &Device,
 ) -> anyhow::Result<(Vec<f32>, String)> {
-    let Some(input) = &args.input else {
+    let images = Images { data: args.data.clone(), set: args.set.clone() };
+    if images.data.is_none() && images.set.is_empty() && args.index.is_none() {
         return Ok((vec![0.0; trained.model.latents()], "the prior mean".into()));
-    };
-    let data = open_for(trained, Some(input))?;
-    if args.index >= data.len() {
+    }
+    let data = open_for(trained, &images)?;
+    let (index, name) = (args.index.unwrap_or(0), data.name());
+    if index >= data.len() {
         return Err(Error::Mismatch {
             what: "--index".into(),
-            expected: format!("below {}, the number of images of {input}", data.len()),
-            found: args.index.to_string(),
+            expected: format!("below {}, the number of images of {name}", data.len()),
+            found: index.to_string(),
             hint: String::new(),
         }
         .into());
     }
-    let image = load(&*data, &[args.index], device)?;
+    let image = load(&*data, &[index], device)?;
     let code = values(trained.model.encode(image).mean);
-    Ok((code, format!("image {} of {input}", args.index)))
+    Ok((code, format!("image {index} of {name}")))
 }
 
-/// Writes images [N, H, W, C] as a picture or as arrays, with the originals if there are any.
-pub fn save_images(
-    path: &Path,
-    images: Tensor<4>,
-    originals: Option<Tensor<4>>,
-) -> anyhow::Result<()> {
-    match extension(path).as_str() {
-        "png" => save_png(path, &figures::mosaic(images)),
-        "npz" => {
-            let mut file = NpzWriter::create(path)?;
-            let arrays = [("images", Some(images)), ("originals", originals)];
-            for (name, tensor) in arrays {
-                if let Some(tensor) = tensor {
-                    file.add(name, &tensor.dims(), &values(tensor))?;
-                }
-            }
-            file.finish()?;
-            wrote(path)
-        }
-        _ => Err(unknown_format(path, ".png or .npz")),
+/// Makes the images of a range.
+pub type Make<'a> = dyn FnMut(Range<usize>) -> anyhow::Result<Tensor<4>> + 'a;
+
+/// Writes `count` images as a picture, or in pieces as the array `images` [N, H, W, C].
+pub fn save_images(path: &Path, count: usize, make: &mut Make<'_>) -> anyhow::Result<()> {
+    if extension(path) == "npz" {
+        return save_arrays(path, count, &mut [("images", make)]);
     }
+    check_pictures(count)?;
+    let pieces = pieces(count).map(&mut *make).collect::<anyhow::Result<Vec<_>>>()?;
+    save_png(path, &figures::mosaic(Tensor::cat(pieces, 0)))
+}
+
+/// Writes arrays of `count` images, [N, H, W, C], in pieces, so that any number fits into memory.
+fn save_arrays(
+    path: &Path,
+    count: usize,
+    arrays: &mut [(&str, &mut Make<'_>)],
+) -> anyhow::Result<()> {
+    let mut file = NpzWriter::create(path)?;
+    for (name, make) in arrays {
+        let mut pieces = pieces(count);
+        let first = make(pieces.next().unwrap_or(0..0))?;
+        let [_, height, width, channels] = first.dims();
+        let mut array = file.begin::<f32>(name, &[count, height, width, channels])?;
+        array.write(&values(first))?;
+        for piece in pieces {
+            array.write(&values(make(piece)?))?;
+        }
+    }
+    file.finish()?;
+    wrote(path)
+}
+
+fn pieces(count: usize) -> impl Iterator<Item = Range<usize>> {
+    (0..count).step_by(BATCH).map(move |start| start..count.min(start + BATCH))
+}
+
+fn check_pictures(count: usize) -> anyhow::Result<()> {
+    if count <= MOST_PICTURES {
+        return Ok(());
+    }
+    let message =
+        format!("{count} images are too many for one picture, which has at most {MOST_PICTURES}");
+    Err(Error::Config { message, hint: "write them with --output FILE.npz".into() }.into())
 }
 
 fn save_png(path: &Path, picture: &RgbImage) -> anyhow::Result<()> {

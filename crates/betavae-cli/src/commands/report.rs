@@ -7,15 +7,19 @@ use betavae::Device;
 use betavae::data::Dataset;
 use betavae::report::{self, Entry};
 
-use super::open_for;
-use crate::args::Report;
+use super::{check_ending, open_for};
+use crate::args::{Images, Report};
 use crate::output::{print, say};
 
 pub fn report(args: Report, device: &Device) -> anyhow::Result<()> {
+    if let Some(output) = &args.output {
+        check_ending(output, &["html", "htm"])?;
+    }
+    let own = Images { data: None, set: Vec::new() };
     let mut entries = Vec::new();
     for folder in &args.runs {
         let mut entry = Entry::read(folder, device)?;
-        entry.data = match entry.trained.as_ref().map(|trained| open_for(trained, None)) {
+        entry.data = match entry.trained.as_ref().map(|trained| open_for(trained, &own)) {
             Some(Ok(data)) => Some(data),
             Some(Err(error)) => {
                 say(&format!("{}: without images: {error}", folder.display()));

@@ -1,9 +1,6 @@
 //! `score`, and the scores of `evaluate`.
 
-use std::path::Path;
-
-use betavae::Error;
-use betavae::scores::{self, Score, ScoreName, Scores, SuiteSettings, read_codes, read_factors};
+use betavae::scores::{self, Files, Score, ScoreName, Scores, SuiteSettings};
 use betavae::words::thousands;
 
 use crate::args::{self, Estimation, ScoreNames};
@@ -11,12 +8,9 @@ use crate::output::{print, print_json, say};
 use crate::progress;
 
 pub fn score(args: args::Score) -> anyhow::Result<()> {
-    let (codes, factors) = (read_codes(&args.codes)?, read_factors(&args.factors)?);
-    if codes.mean.len() != factors.len() {
-        return Err(rows_differ(&args.codes, codes.mean.len(), &args.factors, factors.len()));
-    }
-    let others: Vec<_> =
-        args.others.iter().map(|path| read_codes(path)).collect::<Result<_, _>>()?;
+    let Files { codes, others, factors, notes, .. } =
+        Files::read(&args.codes, &args.others, &args.factors)?;
+    notes.iter().for_each(|note| say(note));
     let wanted = ScoreNames::wanted(&args.metrics);
     if codes.log_var.is_none() && args.metrics.iter().any(is_chen) {
         say("note: mig_chen is left out: it needs `log_var` beside `mean`");
@@ -60,14 +54,4 @@ pub fn table(scores: &Scores) -> String {
         text += &format!("\n{name:<28}{value:>8.3}  {interval:<18}{samples:>9}  {convention}");
     }
     text
-}
-
-fn rows_differ(codes: &Path, found: usize, factors: &Path, expected: usize) -> anyhow::Error {
-    Error::Mismatch {
-        what: format!("rows of {} and {}", codes.display(), factors.display()),
-        expected: "as many codes as factors".into(),
-        found: format!("{found} and {expected}"),
-        hint: "row i of both must be of the same image".into(),
-    }
-    .into()
 }

@@ -7,7 +7,7 @@ use anyhow::Context;
 use betavae::Device;
 use betavae::checkpoint::Trained;
 use betavae::config::Config;
-use betavae::data;
+use betavae::data::{self, DataConfig};
 use betavae::evaluate::{Evaluation, encode, evaluate, subset};
 use betavae::record::read_config;
 use betavae::scores::{self, CodesFile, ScoreName, Scores, SuiteSettings};
@@ -40,17 +40,11 @@ const QUICK: &[ScoreName] = &[
 pub fn train(args: Train, device: &Device) -> anyhow::Result<ExitCode> {
     let name = args.recipe.as_deref().unwrap_or("default");
     let (title, text) = recipe_text(name)?;
-    let (mut config, dropped) = Config::from_recipe(&text, &changes(&args))?;
+    let (mut config, dropped) = Config::from_recipe(&text, &changes(&args)?)?;
     for key in dropped {
         say(&format!("note: {key} of the recipe does not apply to this objective and is dropped"));
     }
-    if let Some(path) = &mut config.data.path {
-        // The run folder must find its data from wherever it is resumed.
-        *path = std::path::absolute(&*path)?;
-    }
-    if let Some(labels) = config.data.labels.as_mut().filter(|labels| labels.exists()) {
-        *labels = std::path::absolute(&*labels)?;
-    }
+    make_absolute(&mut config.data)?;
     if let Some(init) = &mut config.train.init {
         *init = std::path::absolute(&*init)?;
         let own_network =
@@ -72,13 +66,46 @@ pub fn train(args: Train, device: &Device) -> anyhow::Result<ExitCode> {
 
 pub fn resume(args: Resume, device: &Device) -> anyhow::Result<ExitCode> {
     let config = read_config(&args.folder)?;
-    let data = open(&config.data, config.seed)?;
-    let run = Run::resume(&args.folder, args.steps, data, device)?;
+    let moved = args.data.as_deref().map(|word| moved(&config.data, word)).transpose()?;
+    let wanted = moved.as_ref().unwrap_or(&config.data);
+    if let Some(path) = wanted.path.as_ref().filter(|path| !path.exists()) {
+        let message = format!("{}: the images of this run are not there", path.display());
+        let folder = args.folder.display();
+        let hint = format!("if they have moved: betavae resume {folder} --data PATH");
+        return Err(betavae::Error::Config { message, hint }.into());
+    }
+    let data = open(wanted, config.seed)?;
+    let run = Run::resume(&args.folder, args.steps, moved, data, device)?;
     for warning in run.warnings() {
         say(&format!("warning: skipped a damaged checkpoint: {warning}"));
     }
     say(&format!("resuming at step {}", run.trainer().steps_taken()));
     go(run, device)
+}
+
+/// The data of a run at another place, with the run's settings.
+fn moved(data: &DataConfig, word: &str) -> anyhow::Result<DataConfig> {
+    let DataConfig { name, path, .. } = data::by_word(word)?;
+    let mut moved = DataConfig { name, path, ..data.clone() };
+    // Labels beside the images have moved with them.
+    if let (Some(labels), Some(old), Some(new)) = (&data.labels, &data.path, &moved.path)
+        && let Ok(below) = labels.strip_prefix(old)
+    {
+        moved.labels = Some(new.join(below));
+    }
+    make_absolute(&mut moved)?;
+    Ok(moved)
+}
+
+/// The run folder must find its data from wherever it is resumed.
+fn make_absolute(data: &mut DataConfig) -> anyhow::Result<()> {
+    if let Some(path) = &mut data.path {
+        *path = std::path::absolute(&*path)?;
+    }
+    if let Some(labels) = data.labels.as_mut().filter(|labels| labels.exists()) {
+        *labels = std::path::absolute(&*labels)?;
+    }
+    Ok(())
 }
 
 /// Trains, then shows what came out.
@@ -187,40 +214,37 @@ fn continue_from(config: &mut Config, own_network: bool, device: &Device) -> any
         config.objective.likelihood = theirs.objective.likelihood;
         config.objective.sigma = config.objective.sigma.or(theirs.objective.sigma);
     }
-    if config.data.path.as_deref().is_some_and(data::can_resize) {
-        let image = trained.model.network().image;
-        config.data.size.get_or_insert([image.height, image.width]);
-        if [1, 3].contains(&image.channels) {
-            config.data.channels.get_or_insert(image.channels);
-        }
+    // Images of any source are brought to the shape of the model, unless the user wants another.
+    let image = trained.model.network().image;
+    config.data.size.get_or_insert([image.height, image.width]);
+    if [1, 3].contains(&image.channels) {
+        config.data.channels.get_or_insert(image.channels);
     }
     Ok(())
 }
 
 /// The flags that are short for `--set`, then the changes themselves.
-fn changes(args: &Train) -> Vec<String> {
-    let mut changes = data_changes(args.data.as_deref());
+fn changes(args: &Train) -> anyhow::Result<Vec<String>> {
+    let mut changes = data_changes(args.data.as_deref())?;
     changes.extend(
         args.init.iter().map(|init| format!("train.init={}", toml_string(&init.to_string_lossy()))),
     );
     changes.extend(args.steps.map(|steps| format!("train.steps={steps}")));
     changes.extend(args.seed.map(|seed| format!("seed={seed}")));
     changes.extend(args.set.iter().cloned());
-    changes
+    Ok(changes)
 }
 
 /// The changes that `--data` stands for.
-pub fn data_changes(data: Option<&str>) -> Vec<String> {
-    let mut changes = Vec::new();
-    if let Some(data) = data {
-        let rendered = data::NAMES.iter().any(|(name, _)| *name == data);
-        let known = rendered || data::sets::OfficialSet::find(data).is_some();
-        let (key, other) = if known { ("name", "path") } else { ("path", "name") };
-        changes.push(format!("data.{key}={}", toml_string(data)));
-        // The recipe's own data gives way.
-        changes.push(format!("data.{other}="));
-    }
-    changes
+///
+/// # Errors
+/// If it is neither a data set nor an existing file or folder.
+pub fn data_changes(word: Option<&str>) -> anyhow::Result<Vec<String>> {
+    let Some(word) = word else { return Ok(Vec::new()) };
+    let named = data::by_word(word)?.name.is_some();
+    let (key, other) = if named { ("name", "path") } else { ("path", "name") };
+    // The recipe's own data gives way.
+    Ok(vec![format!("data.{key}={}", toml_string(word)), format!("data.{other}=")])
 }
 
 fn toml_string(text: &str) -> String {
@@ -237,18 +261,28 @@ pub fn recipe_text(name: &str) -> anyhow::Result<(String, String)> {
 }
 
 fn read_recipe(path: &Path) -> anyhow::Result<(String, String)> {
-    if !path.exists() {
-        return Err(betavae::Error::Config {
-            message: format!(
-                "`{}` is neither a built-in recipe nor an existing file",
-                path.display()
-            ),
-            hint: "`betavae recipes` lists the built-in ones".into(),
-        }
-        .into());
+    let name = path.to_string_lossy();
+    let is_recipe = path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("toml"));
+    if !(path.is_file() && is_recipe) {
+        let is_data = path.exists() || data::by_word(&name).is_ok();
+        let (what, hint) = if is_data {
+            let what = if path.is_dir() { "a folder" } else { "data" };
+            (
+                format!("`{name}` is {what}, not a recipe"),
+                format!("to train on it: --data {}", quoted(&name)),
+            )
+        } else {
+            let near = |recipe: &&str| strsim::damerau_levenshtein(recipe, &name);
+            let nearest = recipes::RECIPES.iter().map(|(known, _)| *known).min_by_key(near);
+            let meant = nearest.filter(|nearest| near(nearest) <= 2.max(name.len() / 4));
+            let meant = meant.map(|nearest| format!("did you mean `{nearest}`? "));
+            let hint = "`betavae recipes` lists the built-in ones; images are given with --data";
+            let what = format!("`{name}` is neither a built-in recipe nor an existing .toml file");
+            (what, format!("{}{hint}", meant.unwrap_or_default()))
+        };
+        return Err(betavae::Error::Config { message: what, hint }.into());
     }
-    let text =
-        std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+    let text = betavae::config::read_recipe(path)?;
     let stem = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
     Ok((stem, text))
 }

@@ -205,7 +205,9 @@ fn choose(source: &Source, path: &Path, config: &DataConfig) -> Result<usize> {
             [member] => Ok(**member),
             _ => {
                 let (name, list) = (split.name(), source.listing());
-                let reason = format!("no array of images is called after the part {name}: the file has {list}");
+                let reason = format!(
+                    "no array of images is called after the part {name}: the file has {list}"
+                );
                 Err(Error::file_hint(path, reason, "name one with `--set data.key=NAME`"))
             }
         };
@@ -218,9 +220,10 @@ fn choose(source: &Source, path: &Path, config: &DataConfig) -> Result<usize> {
     let (count, hint) = match candidates.as_slice() {
         [member] => return Ok(*member),
         [] => ("no array", ""),
-        several if several.iter().any(|member| part(member) == Some(Split::Train)) => {
-            ("more than one array", "name a part with `--set data.split=train`, or an array with `--set data.key=NAME`")
-        }
+        several if several.iter().any(|member| part(member) == Some(Split::Train)) => (
+            "more than one array",
+            "name a part with `--set data.split=train`, or an array with `--set data.key=NAME`",
+        ),
         _ => ("more than one array", "name one with `--set data.key=NAME`"),
     };
     let reason = format!("{count} has 3 or 4 axes as images do; the file has {list}");
@@ -245,7 +248,8 @@ fn interpret(source: &Source, member: usize, layout: Option<Layout>) -> Result<M
             let reason = format!(
                 "shape {axes:?} may be one image of {c} channels, or {h} images of {w}x{c} pixels"
             );
-            let hint = "save one image as x[None], and grey images with a channel axis, as x[..., None]";
+            let hint =
+                "save one image as x[None], and grey images with a channel axis, as x[..., None]";
             return Err(source.error(member, &reason, hint));
         }
         ([n, h, w], _) => (std::slice::from_ref(n), ImageShape::new(*h, *w, 1), false),

@@ -78,8 +78,15 @@ impl Factors {
             .iter()
             .enumerate()
             .map(|(k, factor)| {
-                let used: std::collections::BTreeSet<usize> = classes.iter().map(|row| row[k]).collect();
-                factor.words.iter().enumerate().filter(|(class, _)| used.contains(class)).map(|(_, word)| word.clone()).collect()
+                let used: std::collections::BTreeSet<usize> =
+                    classes.iter().map(|row| row[k]).collect();
+                factor
+                    .words
+                    .iter()
+                    .enumerate()
+                    .filter(|(class, _)| used.contains(class))
+                    .map(|(_, word)| word.clone())
+                    .collect()
             })
             .collect();
         selected.set_words(words);
@@ -263,7 +270,8 @@ mod tests {
     fn a_table_of_all_combinations_in_order_is_a_grid() {
         let rows = [[5.0, 0.5], [5.0, 1.5], [7.0, 0.5], [7.0, 1.5]];
         let grid = Factors::from_values(&["a", "b"], &rows.concat()).unwrap();
-        let factor = |name: &str, values| Factor { name: name.to_owned(), values, words: Vec::new() };
+        let factor =
+            |name: &str, values| Factor { name: name.to_owned(), values, words: Vec::new() };
         let factors = vec![factor("a", vec![5.0, 7.0]), factor("b", vec![0.5, 1.5])];
         assert_eq!(grid, Factors::Grid(FactorGrid { factors }));
         // Another order, and a part.

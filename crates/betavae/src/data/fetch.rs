@@ -14,7 +14,6 @@ use md5::{Digest, Md5};
 use ureq::Agent;
 use ureq::http::{HeaderMap, Response, StatusCode, header};
 
-
 use super::sets::{OfficialSet, RemoteFile};
 use crate::error::{Error, IoContext, Result};
 use crate::files::hex;

@@ -130,7 +130,8 @@ impl Geometry {
         }
         Ok(match (channels, to.channels) {
             (3, 1) => {
-                let luma = |rgb: &[f32; 3]| rgb.iter().zip(LUMA).map(|(x, weight)| x * weight).sum();
+                let luma =
+                    |rgb: &[f32; 3]| rgb.iter().zip(LUMA).map(|(x, weight)| x * weight).sum();
                 fitted.as_chunks::<3>().0.iter().map(luma).collect()
             }
             (1, 3) => fitted.into_iter().flat_map(|grey| [grey; 3]).collect(),

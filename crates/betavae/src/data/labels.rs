@@ -71,7 +71,11 @@ pub(super) fn asked_for(config: &DataConfig, images: &Labelled<'_>) -> Result<Op
             let file = beside(images.path, file);
             if !file.exists() {
                 let reason = "there is no such file, which data.labels names";
-                return Err(Error::file_hint(&file, reason, "its path may be relative to the data"));
+                return Err(Error::file_hint(
+                    &file,
+                    reason,
+                    "its path may be relative to the data",
+                ));
             }
             let table = Table::read(&file, Role::Factors)?;
             of_table(table, images, Gaps::Refused(COMPLETE)).map(Some)
@@ -114,7 +118,8 @@ fn unused(name: &str, error: &Error) -> Labels {
 pub(super) fn listed(labels: &Labels) -> String {
     let factors = labels.factors.as_ref().map_or(&[][..], Factors::factors);
     let names: Vec<&str> = factors.iter().take(8).map(|factor| factor.name.as_str()).collect();
-    let more = if factors.len() > 8 { format!(" and {} more", factors.len() - 8) } else { String::new() };
+    let more =
+        if factors.len() > 8 { format!(" and {} more", factors.len() - 8) } else { String::new() };
     format!(": {}{more}", names.join(", "))
 }
 
@@ -128,7 +133,8 @@ struct Joined {
 /// Finds the row of each image.
 fn joined(mut table: Table, images: &Labelled<'_>) -> Result<Joined> {
     table.expect_rows(images.len);
-    let files = images.files.map(|files| files.iter().map(|file| slashes(file)).collect::<Vec<_>>());
+    let files =
+        images.files.map(|files| files.iter().map(|file| slashes(file)).collect::<Vec<_>>());
     if let Some(files) = &files {
         find_file_column(&mut table, files);
         if table.file_column().is_none() {
@@ -159,7 +165,10 @@ fn joined(mut table: Table, images: &Labelled<'_>) -> Result<Joined> {
         let other = (0..table.rows).find(|row| !used.contains(row)).unwrap_or(0);
         let count = table.rows - rows.len();
         let place = table.named_place(other);
-        notes.push(format!("{count} of its {} rows are about no image here, such as {place}", table.rows));
+        notes.push(format!(
+            "{count} of its {} rows are about no image here, such as {place}",
+            table.rows
+        ));
     } else if by_order && table.file_column().is_none() && table.index_column().is_none() {
         notes.push("its rows are taken in the order of the images".into());
     }
@@ -176,7 +185,8 @@ fn find_file_column(table: &mut Table, files: &[String]) {
     }
     let candidate = |(position, column): (usize, &Column)| {
         let may_be = matches!(column.cells, Cells::Words(_)) || position == 0;
-        (may_be && table.rows > 0 && (0..table.rows).all(|row| is_known(column, row))).then_some(position)
+        (may_be && table.rows > 0 && (0..table.rows).all(|row| is_known(column, row)))
+            .then_some(position)
     };
     if let Some(column) = table.columns.iter().enumerate().find_map(candidate) {
         table.set_file_column(column);
@@ -288,7 +298,8 @@ pub(crate) fn classes(words: &[String], rows: &[usize]) -> (Vec<String>, Vec<f64
 /// be used leave the images without factors, with a note.
 pub(super) fn among(source: &mut Source, images: usize, len: usize, path: &Path) -> Labels {
     let place = |name: &str| source.members.iter().position(|member| member.name == name);
-    let fits = |member: &usize| table::is_array_of_labels(source, *member, len) && *member != images;
+    let fits =
+        |member: &usize| table::is_array_of_labels(source, *member, len) && *member != images;
     // The labels of `train_images` and `x_train` are `train_labels` and `y_train`.
     let own = own_labels(&source.members[images].name);
     let names = own.iter().map(String::as_str).chain(Role::Factors.arrays().iter().copied());
@@ -310,7 +321,14 @@ pub(super) fn among(source: &mut Source, images: usize, len: usize, path: &Path)
 
 /// Names of the labels of an array of images that is one part of several.
 fn own_labels(images: &str) -> Vec<String> {
-    let pairs = [("images", "labels"), ("imgs", "labels"), ("x_", "y_"), ("X_", "y_"), ("_x", "_y"), ("x", "y")];
+    let pairs = [
+        ("images", "labels"),
+        ("imgs", "labels"),
+        ("x_", "y_"),
+        ("X_", "y_"),
+        ("_x", "_y"),
+        ("x", "y"),
+    ];
     let replaced = pairs.iter().filter(|(theirs, _)| images.contains(theirs));
     replaced.map(|(theirs, ours)| images.replacen(theirs, ours, 1)).collect()
 }
@@ -319,8 +337,10 @@ fn own_labels(images: &str) -> Vec<String> {
 fn name_dsprites(factors: &mut Factors) {
     let names = dsprites::grid().factors;
     let theirs = factors.factors();
-    let numbered = theirs.iter().enumerate().all(|(i, factor)| factor.name == format!("factor_{i}"));
-    let sizes = |factors: &[Factor]| factors.iter().map(|factor| factor.values.len()).collect::<Vec<_>>();
+    let numbered =
+        theirs.iter().enumerate().all(|(i, factor)| factor.name == format!("factor_{i}"));
+    let sizes =
+        |factors: &[Factor]| factors.iter().map(|factor| factor.values.len()).collect::<Vec<_>>();
     if numbered && sizes(theirs) == sizes(&names) {
         factors.rename(names.into_iter().map(|factor| factor.name));
     }

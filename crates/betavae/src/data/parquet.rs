@@ -39,9 +39,11 @@ pub(super) fn open(path: &Path, opening: &mut Opening<'_>) -> Result<Stored> {
     };
     let opening_key = opening.config.key.clone();
     let make_rows = || {
-        let files = places.iter().map(|place| ParquetFile::open(place)).collect::<Result<Vec<_>>>()?;
+        let files =
+            places.iter().map(|place| ParquetFile::open(place)).collect::<Result<Vec<_>>>()?;
         let key = opening_key.as_deref();
-        let columns = files.iter().map(|file| image_column(file, key)).collect::<Result<Vec<_>>>()?;
+        let columns =
+            files.iter().map(|file| image_column(file, key)).collect::<Result<Vec<_>>>()?;
         let len = files.iter().map(ParquetFile::rows).sum();
         Ok(Rows { files, columns, len, at: Place::default(), reader: None })
     };
@@ -105,11 +107,9 @@ fn image_column(file: &ParquetFile, key: Option<&str>) -> Result<usize> {
     match candidates.as_slice() {
         [(index, _)] => Ok(*index),
         several => {
-            let all: Vec<_> =
-                file.columns().map(|(_, column)| column.path().string()).collect();
+            let all: Vec<_> = file.columns().map(|(_, column)| column.path().string()).collect();
             let count = if several.is_empty() { "no column" } else { "more than one column" };
-            let reason =
-                format!("{count} may hold images; the file has `{}`", all.join("`, `"));
+            let reason = format!("{count} may hold images; the file has `{}`", all.join("`, `"));
             let hint = "name the column with `--set data.key=NAME`";
             Err(Error::file_hint(&file.path, reason, hint))
         }
@@ -209,7 +209,12 @@ impl Encoded for Rows {
         Ok(headers)
     }
 
-    fn next(&mut self, positions: &[usize], pixels: Vec<&mut [u8]>, decode: &Decode<'_>) -> Result<()> {
+    fn next(
+        &mut self,
+        positions: &[usize],
+        pixels: Vec<&mut [u8]>,
+        decode: &Decode<'_>,
+    ) -> Result<()> {
         let mut wanted = positions.iter().copied().zip(pixels).peekable();
         while let Some((last, _)) = wanted.peek() {
             // What is left out between them is read and forgotten.
@@ -218,7 +223,9 @@ impl Encoded for Rows {
             let rows = self.take(most)?;
             let mut now = Vec::new();
             for (i, row) in rows.into_iter().enumerate() {
-                if let Some((position, pixels)) = wanted.next_if(|(position, _)| *position == first + i) {
+                if let Some((position, pixels)) =
+                    wanted.next_if(|(position, _)| *position == first + i)
+                {
                     now.push((position, row, pixels));
                 }
             }
@@ -227,7 +234,12 @@ impl Encoded for Rows {
                 let bytes = image.as_ref().map(ByteArray::data);
                 match bytes {
                     Ok(bytes) => decode(position, &place, Ok(bytes), pixels),
-                    Err(_) => decode(position, &place, Err(Error::file(&place, "it has no image")), pixels),
+                    Err(_) => decode(
+                        position,
+                        &place,
+                        Err(Error::file(&place, "it has no image")),
+                        pixels,
+                    ),
                 }
             })?;
         }

@@ -37,8 +37,10 @@ pub(super) fn choose(
             Ok(chosen)
         }
         None if there.len() > 1 => {
-            let counts: Vec<String> =
-                there.iter().map(|part| format!("{} {}", part.name(), thousands(count(*part)))).collect();
+            let counts: Vec<String> = there
+                .iter()
+                .map(|part| format!("{} {}", part.name(), thousands(count(*part))))
+                .collect();
             notes.push(format!(
                 "parts are read together, {} in all: {}; `--set data.split={}` reads one",
                 counted(files.len(), thing),

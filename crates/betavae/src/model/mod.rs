@@ -185,8 +185,17 @@ impl BetaVae {
 
     /// `count` images [count, H, W, C] decoded from the prior N(0, 1), a function of `seed`.
     pub fn sample(&self, count: usize, seed: u64) -> Tensor<4> {
-        let z = Stream::new(seed, "sample", 0).normals(count * self.latents());
-        let data = TensorData::new(z, [count, self.latents()]);
+        self.sample_next(count, &mut Self::prior(seed))
+    }
+
+    /// The draws from the prior that [`BetaVae::sample`] decodes, to take them in pieces.
+    pub fn prior(seed: u64) -> Stream {
+        Stream::new(seed, "sample", 0)
+    }
+
+    /// Images [B, H, W, C] of the next `count` draws. Pieces of even counts give what one piece would.
+    pub fn sample_next(&self, count: usize, prior: &mut Stream) -> Tensor<4> {
+        let data = TensorData::new(prior.normals(count * self.latents()), [count, self.latents()]);
         self.decode(Tensor::from_data(data, &self.device()))
     }
 

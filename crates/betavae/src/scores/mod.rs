@@ -6,8 +6,8 @@ use std::collections::HashSet;
 mod read;
 
 use disentanglement::{Codes, Factors, Labelled, Pool, Suite, UdrModel, activity};
-use rayon::prelude::*;
 pub use disentanglement::{DciWith, Progress, Score, ScoreName, Scores, SuiteSettings};
+use rayon::prelude::*;
 
 use crate::data::Dataset;
 use crate::error::{Error, Result};

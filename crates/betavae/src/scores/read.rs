@@ -46,8 +46,9 @@ impl Files {
         let Join { pairs, mut notes, .. } = join(&side, &Side::of_table(&factor_table))
             .map_err(|error| transposed(&code_table, factor_table.rows).unwrap_or(error))?;
         let (rows, factor_rows): (Vec<usize>, Vec<usize>) = pairs.into_iter().unzip();
-        let known = data::factors_of(&factor_table, &factor_rows, Gaps::Refused(INCOMPLETE), &mut notes)?
-            .ok_or_else(|| Error::file(factors, "no column is a factor"))?;
+        let known =
+            data::factors_of(&factor_table, &factor_rows, Gaps::Refused(INCOMPLETE), &mut notes)?
+                .ok_or_else(|| Error::file(factors, "no column is a factor"))?;
         let own = codes_of(&code_table, &rows)?;
         let mut read = Vec::new();
         for path in others {
@@ -55,7 +56,8 @@ impl Files {
             table.expect_rows(code_table.rows);
             let Join { pairs, notes: more, .. } = join(&side, &Side::of_table(&table))?;
             let partners: std::collections::HashMap<usize, usize> = pairs.into_iter().collect();
-            let rows: Option<Vec<usize>> = rows.iter().map(|row| partners.get(row).copied()).collect();
+            let rows: Option<Vec<usize>> =
+                rows.iter().map(|row| partners.get(row).copied()).collect();
             let rows = rows.ok_or_else(|| Error::Mismatch {
                 what: format!("the codes in {}", path.display()),
                 expected: format!("a row for each that is scored of {}", codes.display()),
@@ -104,7 +106,10 @@ fn said(table: &Table, columns: &[&Column]) -> String {
 /// The likely reason why codes have another number of rows than factors.
 fn transposed(codes: &Table, rows: usize) -> Option<Error> {
     (codes.content().len() == rows && codes.rows != rows).then(|| {
-        let reason = format!("it has {} rows of {rows} codes, and there are {rows} rows of factors", codes.rows);
+        let reason = format!(
+            "it has {} rows of {rows} codes, and there are {rows} rows of factors",
+            codes.rows
+        );
         Error::file_hint(&codes.path, reason, "the codes look transposed: save z.T")
     })
 }
@@ -139,7 +144,10 @@ fn code_columns(table: &Table) -> Result<(Vec<&Column>, Vec<&Column>)> {
     };
     let (mean, log_var) = (called("mean_"), called("log_var_"));
     if mean.is_empty() && !log_var.is_empty() {
-        return Err(Error::file(&table.path, "it has columns `log_var_0` .., but none called `mean_0` .."));
+        return Err(Error::file(
+            &table.path,
+            "it has columns `log_var_0` .., but none called `mean_0` ..",
+        ));
     }
     let mean = if mean.is_empty() { content } else { mean };
     if mean.is_empty() {

@@ -10,9 +10,8 @@ use crate::npz::{Content, Source};
 /// Reads the array that `role` asks for, and beside codes `log_var`, `files` and `indices`.
 pub(super) fn read(path: &Path, role: Role) -> Result<Table> {
     let mut source = Source::open(path)?;
-    let place = |source: &Source, name: &str| {
-        source.members.iter().position(|member| member.name == name)
-    };
+    let place =
+        |source: &Source, name: &str| source.members.iter().position(|member| member.name == name);
     let wanted = role.arrays();
     let meant = wanted.iter().find_map(|name| place(&source, name));
     let Some(member) = meant.or((source.members.len() == 1).then_some(0)) else {
@@ -84,12 +83,14 @@ pub(crate) fn array_of(
         return Err(source.error(member, &format!("shape {shape:?} holds nothing"), ""));
     }
     if rows.checked_mul(columns).is_none_or(|values| values > MAX_VALUES) {
-        let reason = format!("{rows} rows of {columns} are more than the {MAX_VALUES} values that are read");
+        let reason =
+            format!("{rows} rows of {columns} are more than the {MAX_VALUES} values that are read");
         return Err(source.error(member, &reason, ""));
     }
     let cells: Vec<Cells> = match source.read_content(member)? {
         Content::Texts(texts) => {
-            let column = |k| texts.iter().skip(k).step_by(columns).map(|text| text.trim().to_owned());
+            let column =
+                |k| texts.iter().skip(k).step_by(columns).map(|text| text.trim().to_owned());
             (0..columns).map(|k| Cells::Words(column(k).collect())).collect()
         }
         Content::Numbers(numbers) => {

@@ -70,7 +70,12 @@ pub(super) struct Builder {
 }
 
 impl Builder {
-    pub(super) fn new(name: Option<String>, position: usize, is_words: bool, decimal_commas: bool) -> Self {
+    pub(super) fn new(
+        name: Option<String>,
+        position: usize,
+        is_words: bool,
+        decimal_commas: bool,
+    ) -> Self {
         let cells = if is_words { Cells::Words(Vec::new()) } else { Cells::Numbers(Vec::new()) };
         Self { column: Column::new(name, position, cells), decimal_commas }
     }

@@ -6,8 +6,8 @@
 use std::collections::HashMap;
 use std::path::Path;
 
-use super::names::{Found, Names};
 use super::Table;
+use super::names::{Found, Names};
 use crate::error::{Error, Result};
 
 /// What is known of the rows of one side.
@@ -108,7 +108,11 @@ pub(crate) fn join(left: &Side, right: &Side) -> Result<Join> {
                 "none of its {} names is one of {}: {a} and {b} are the first of both",
                 right.rows, left.name
             );
-            return Err(Error::file_hint(&right.name, reason, "names are file names of the images"));
+            return Err(Error::file_hint(
+                &right.name,
+                reason,
+                "names are file names of the images",
+            ));
         }
     }
     match (&left.indices, &right.indices) {
@@ -151,10 +155,7 @@ fn by_number(without: &Side, with: &Side, indices: &[u64]) -> Result<Join> {
     if with.rows == without.rows && !without.is_numbered {
         return Err(Error::file_hint(
             &with.name,
-            format!(
-                "its index is not in order, and {} has none to join it by",
-                without.name
-            ),
+            format!("its index is not in order, and {} has none to join it by", without.name),
             "give both tables an index or a column `file`, or sort this one and remove its index",
         ));
     }
@@ -171,7 +172,8 @@ fn by_order(left: &Side, right: &Side) -> Result<Join> {
             hint: "add a column `file` or `index` to both, or give tables of the same rows".into(),
         });
     }
-    let mut join = Join { pairs: (0..left.rows).map(|row| (row, row)).collect(), ..Join::default() };
+    let mut join =
+        Join { pairs: (0..left.rows).map(|row| (row, row)).collect(), ..Join::default() };
     if left.files.is_some() != right.files.is_some() && !left.is_numbered {
         let (named, other) = if left.files.is_some() { (left, right) } else { (right, left) };
         join.notes.push(format!(

@@ -20,17 +20,18 @@ mod lines;
 pub(crate) mod names;
 #[cfg(feature = "parquet")]
 pub(crate) mod parquet;
-mod text;
 #[cfg(test)]
 mod tests;
+mod text;
 
 use std::borrow::Cow;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 pub(crate) use arrays::{array_of, is_array_of_labels};
-pub(crate) use lines::{Object, of_objects};
 pub(crate) use cells::natural_order;
+pub(crate) use lines::{Object, of_objects};
+pub(crate) use text::decode;
 
 use crate::error::{Error, IoContext, Result};
 
@@ -39,8 +40,18 @@ pub(crate) const MAX_VALUES: usize = 1 << 26;
 
 /// Names of columns that say which image a row is about, in lower case.
 const FILE_COLUMNS: [&str; 12] = [
-    "file", "filename", "file_name", "file name", "filepath", "file_path", "image", "image_name",
-    "image_id", "img", "path", "id",
+    "file",
+    "filename",
+    "file_name",
+    "file name",
+    "filepath",
+    "file_path",
+    "image",
+    "image_name",
+    "image_id",
+    "img",
+    "path",
+    "id",
 ];
 
 /// Names of columns that number rows.
@@ -138,7 +149,9 @@ impl Column {
 
     /// Its cells as whole numbers that are all different and not negative, as an index is.
     fn indices(&self) -> Option<Vec<u64>> {
-        let index = |value: f64| (value.fract() == 0.0 && (0.0..9e15).contains(&value)).then_some(value as u64);
+        let index = |value: f64| {
+            (value.fract() == 0.0 && (0.0..9e15).contains(&value)).then_some(value as u64)
+        };
         let indices: Option<Vec<u64>> = match &self.cells {
             Cells::Numbers(numbers) => numbers.iter().map(|value| index(*value)).collect(),
             Cells::Words(words) => words.iter().map(|word| word.parse().ok()).collect(),
@@ -216,7 +229,11 @@ impl Table {
                 table.columns.iter().map(|column| column.name.clone()).collect()
             };
             if names(&all) != names(&table) {
-                let reason = format!("its columns are {:?}, those of the others {:?}", names(&table), names(&all));
+                let reason = format!(
+                    "its columns are {:?}, those of the others {:?}",
+                    names(&table),
+                    names(&all)
+                );
                 return Err(Error::file(&table.path, reason));
             }
             for (column, other) in all.columns.iter_mut().zip(table.columns) {
@@ -226,7 +243,8 @@ impl Table {
                     (Cells::Words(words), Cells::Words(others)) => words.extend(others),
                     _ => {
                         let name = &column.name;
-                        let reason = format!("column `{name}` has words, and numbers in another table");
+                        let reason =
+                            format!("column `{name}` has words, and numbers in another table");
                         return Err(Error::file(&table.path, reason));
                     }
                 }
@@ -314,9 +332,8 @@ impl Table {
     /// The column that numbers the rows: called `index`, or without a name beside others that have one.
     pub(crate) fn index_column(&self) -> Option<usize> {
         let any_named = self.columns.iter().any(|column| column.named);
-        let is_index = |column: &Column| {
-            column.is_called(&INDEX_COLUMNS) || (!column.named && any_named)
-        };
+        let is_index =
+            |column: &Column| column.is_called(&INDEX_COLUMNS) || (!column.named && any_named);
         let known = |(position, column): &(usize, &Column)| {
             Some(*position) != self.files && is_index(column) && column.indices().is_some()
         };

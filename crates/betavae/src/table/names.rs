@@ -8,7 +8,8 @@ use unicode_normalization::UnicodeNormalization;
 
 /// Endings of image files that a name may have or lack.
 const IMAGE_ENDINGS: [&str; 14] = [
-    "png", "jpg", "jpeg", "jpe", "jfif", "webp", "bmp", "dib", "gif", "tif", "tiff", "pgm", "ppm", "npy",
+    "png", "jpg", "jpeg", "jpe", "jfif", "webp", "bmp", "dib", "gif", "tif", "tiff", "pgm", "ppm",
+    "npy",
 ];
 
 /// Whether a name ends as an image file does.
@@ -98,7 +99,8 @@ fn ends(name: &str) -> impl Iterator<Item = &str> {
 
 impl Names {
     pub(crate) fn new<S: AsRef<str>>(names: &[S]) -> Self {
-        let (mut exact, mut stems, mut numbers) = (Level::default(), Level::default(), HashMap::new());
+        let (mut exact, mut stems, mut numbers) =
+            (Level::default(), Level::default(), HashMap::new());
         for (position, name) in names.iter().enumerate() {
             let name = clean(name.as_ref());
             let stem = without_ending(&name);

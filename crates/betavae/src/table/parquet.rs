@@ -37,7 +37,8 @@ pub(crate) fn table(path: &Path, files: &[ParquetFile], skipped: &[String]) -> R
     for (_, column) in first.columns() {
         let name = column.path().string();
         let is_below = |whole: &String| {
-            name.strip_prefix(whole.as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+            name.strip_prefix(whole.as_str())
+                .is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
         };
         if skipped.iter().any(is_below) {
             continue;
@@ -180,13 +181,12 @@ impl ParquetFile {
     /// The values of the column called `name`, if it is one of numbers or words.
     fn part(&self, name: &str) -> Result<Option<Part>> {
         let found = self.columns().find(|(_, column)| column.path().string() == name);
-        let Some((position, column)) = found.filter(|(_, column)| column.max_rep_level() == 0) else {
+        let Some((position, column)) = found.filter(|(_, column)| column.max_rep_level() == 0)
+        else {
             return Ok(None);
         };
-        let is_text = matches!(
-            column.logical_type_ref(),
-            Some(LogicalType::String | LogicalType::Enum)
-        );
+        let is_text =
+            matches!(column.logical_type_ref(), Some(LogicalType::String | LogicalType::Enum));
         let mut numbers = Vec::new();
         let mut words = Vec::new();
         for group in 0..self.groups() {
@@ -240,9 +240,11 @@ impl ParquetFile {
             let present = self.read(&mut reader, left.min(AT_ONCE), &mut found)?;
             left -= present.len();
             let mut found = found.iter();
-            values.extend(present.into_iter().map(|present| {
-                if present { found.next().and_then(&convert) } else { None }
-            }));
+            values.extend(
+                present
+                    .into_iter()
+                    .map(|present| if present { found.next().and_then(&convert) } else { None }),
+            );
         }
         Ok(())
     }

@@ -11,7 +11,7 @@ use crate::error::{Error, Result};
 const SAMPLE: usize = 50;
 
 /// The text of a file in UTF-8 or UTF-16, with or without a mark of the byte order.
-pub(super) fn decode<'a>(path: &Path, bytes: &'a [u8]) -> Result<Cow<'a, str>> {
+pub(crate) fn decode<'a>(path: &Path, bytes: &'a [u8]) -> Result<Cow<'a, str>> {
     // Texts of Latin letters have zeros in every second byte.
     let zeros = |first: usize| {
         let start = &bytes[..bytes.len().min(64)];
@@ -24,7 +24,7 @@ pub(super) fn decode<'a>(path: &Path, bytes: &'a [u8]) -> Result<Cow<'a, str>> {
         _ if zeros(0) && !zeros(1) => Some((bytes, u16::from_be_bytes as fn([u8; 2]) -> u16)),
         _ => None,
     };
-    let hint = "save the table as text in UTF-8";
+    let hint = "save it as text in UTF-8";
     if let Some((rest, unit)) = sixteen {
         let units: Vec<u16> = rest.as_chunks::<2>().0.iter().map(|pair| unit(*pair)).collect();
         let text = String::from_utf16(&units).ok().filter(|_| rest.len().is_multiple_of(2));
@@ -34,10 +34,10 @@ pub(super) fn decode<'a>(path: &Path, bytes: &'a [u8]) -> Result<Cow<'a, str>> {
     let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
     let text = std::str::from_utf8(bytes).map_err(|error| {
         let line = 1 + bytes[..error.valid_up_to()].iter().filter(|byte| **byte == b'\n').count();
-        Error::file_hint(path, format!("not a table: line {line} is not UTF-8"), hint)
+        Error::file_hint(path, format!("line {line} is not UTF-8"), hint)
     })?;
     if text.contains('\0') {
-        return Err(Error::file_hint(path, "not a table: it holds bytes that are no text", hint));
+        return Err(Error::file_hint(path, "it holds bytes that are no text", hint));
     }
     Ok(Cow::Borrowed(text))
 }
@@ -168,7 +168,9 @@ pub(super) fn read(path: &Path, text: &str) -> Result<Table> {
     table.lines = lines;
     for (column, kind) in table.columns.iter().zip(&whole) {
         let name = &column.name;
-        if let (Some((row, word)), true) = (&kind.word, kind.numbers > 0 && !is_called(name, &FILE_COLUMNS)) {
+        if let (Some((row, word)), true) =
+            (&kind.word, kind.numbers > 0 && !is_called(name, &FILE_COLUMNS))
+        {
             let (numbers, words, place) = (kind.numbers, kind.words, table.place(*row));
             table.notes.push(format!(
                 "column `{name}` is taken for words: {words} of them among {numbers} numbers, such \
@@ -225,8 +227,9 @@ impl First {
             if cells.len() < first.width || extra.iter().any(|cell| !cell.is_empty()) {
                 let (found, expected) = (cells.len(), first.width);
                 let cells = if found == 1 { "cell" } else { "cells" };
-                let reason =
-                    format!("not a table: line {line} has {found} {cells}, the first one {expected}");
+                let reason = format!(
+                    "not a table: line {line} has {found} {cells}, the first one {expected}"
+                );
                 let hint = "every line needs as many cells; quote cells that hold a separator";
                 return Err(Error::file_hint(path, reason, hint));
             }
@@ -250,7 +253,9 @@ enum Header {
     Names,
     Row,
     /// Either; the number of rows may tell.
-    Doubtful { is_names: bool },
+    Doubtful {
+        is_names: bool,
+    },
 }
 
 impl Header {
@@ -271,7 +276,9 @@ fn header(cells: &[String], below: &[Kind]) -> Header {
         is_called(cell, &FILE_COLUMNS) || is_called(cell, &INDEX_COLUMNS) || is_unnamed(cell)
     };
     let columns = || cells.iter().zip(below);
-    if cells.len() > 1 && is_unnamed(&cells[0]) || cells.iter().any(|cell| is_key(cell) && !is_gap(cell)) {
+    if cells.len() > 1 && is_unnamed(&cells[0])
+        || cells.iter().any(|cell| is_key(cell) && !is_gap(cell))
+    {
         return Header::Names;
     }
     // A word above numbers names them.

@@ -14,7 +14,7 @@ use super::provenance::Provenance;
 use super::{Trainer, preview};
 use crate::checkpoint::{self, Metadata, State, Trained, Window};
 use crate::config::Config;
-use crate::data::Dataset;
+use crate::data::{DataConfig, Dataset};
 use crate::error::{Error, IoContext, Result};
 use crate::evaluate;
 use crate::figures;
@@ -116,18 +116,22 @@ impl Run {
 
     /// Enters a run folder again, at its newest complete checkpoint, or at the beginning if it has
     /// none. With the same data, version and instruction set the run ends with the same bytes as if
-    /// it had never stopped, on any number of threads. `steps` changes the length of the run.
+    /// it had never stopped, on any number of threads. `steps` changes the length of the run; `moved` says
+    /// where its data is now.
     ///
     /// # Errors
     /// If the folder is not a run, or the data is not what it was trained on.
     pub fn resume(
         folder: &Path,
         steps: Option<u64>,
+        moved: Option<DataConfig>,
         data: Arc<dyn Dataset>,
         device: &Device,
     ) -> Result<Self> {
         let mut config = read_config(folder)?;
         let lock = lock(folder)?;
+        let is_moved = moved.is_some();
+        config.data = moved.unwrap_or(config.data);
         config.train.steps = steps.unwrap_or(config.train.steps);
         let checkpoints = folder.join("checkpoints");
         let (newest, warnings) = checkpoint::newest(&checkpoints)?;
@@ -174,7 +178,7 @@ impl Run {
             _lock: lock,
             warnings,
         };
-        if steps.is_some() {
+        if steps.is_some() || is_moved {
             run.write_config()?;
         }
         run.write_provenance(&format!("provenance-{}.toml", run.trainer.steps_taken()))?;

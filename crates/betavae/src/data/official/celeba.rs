@@ -31,14 +31,18 @@ pub(super) fn open(path: &Path, opening: &mut Opening<'_>) -> Result<Stored> {
     let beside = place.parent().map(Path::to_owned).unwrap_or_default();
     let list = |name: &str| {
         let folders = [path, &beside];
-        let lists = folders.iter().flat_map(|folder| ["txt", "csv"].map(|end| folder.join(name).with_extension(end)));
+        let lists = folders
+            .iter()
+            .flat_map(|folder| ["txt", "csv"].map(|end| folder.join(name).with_extension(end)));
         lists.into_iter().find(|list| list.is_file())
     };
     if let Some(split) = opening.config.split.filter(|split| *split != Split::All) {
         let Some(partition) = list(PARTITION) else {
             return Err(Error::file_hint(
                 path,
-                format!("data.split is set, but neither {PARTITION}.txt nor .csv lies beside the images"),
+                format!(
+                    "data.split is set, but neither {PARTITION}.txt nor .csv lies beside the images"
+                ),
                 "download it from the same place, or remove data.split",
             ));
         };
@@ -60,7 +64,9 @@ pub(super) fn open(path: &Path, opening: &mut Opening<'_>) -> Result<Stored> {
     }
     let attributes = match list(ATTRIBUTES) {
         None => {
-            opening.notes.push(format!("no factors: neither {ATTRIBUTES}.txt nor .csv lies beside the images"));
+            opening.notes.push(format!(
+                "no factors: neither {ATTRIBUTES}.txt nor .csv lies beside the images"
+            ));
             None
         }
         Some(list) => {

@@ -46,7 +46,8 @@ pub(super) fn open(path: &Path, config: &DataConfig, notes: &mut Vec<String>) ->
         None => ["images", "imgs"].into_iter().find_map(|key| Some((key.to_owned(), find(key)?))),
     };
     let Some((key, data)) = found.or_else(|| only(&file).filter(|_| config.key.is_none())) else {
-        let wanted = config.key.as_deref().map_or("`images` or `imgs`".into(), |key| format!("`{key}`"));
+        let wanted =
+            config.key.as_deref().map_or("`images` or `imgs`".into(), |key| format!("`{key}`"));
         let reason = format!("no dataset {wanted}: the file has {}", listing(&file));
         return Err(Error::file_hint(path, reason, "name it with `--set data.key=NAME`"));
     };
@@ -91,7 +92,8 @@ pub(super) fn open(path: &Path, config: &DataConfig, notes: &mut Vec<String>) ->
 /// Paths and datasets of a file, groups included.
 fn datasets(file: &Hdf5File) -> Vec<(String, Dataset)> {
     let mut found = Vec::new();
-    let mut groups = file.root_group().ok().map(|root| (String::new(), root)).into_iter().collect::<Vec<_>>();
+    let mut groups =
+        file.root_group().ok().map(|root| (String::new(), root)).into_iter().collect::<Vec<_>>();
     while let Some((prefix, group)) = groups.pop() {
         for data in group.datasets().unwrap_or_default() {
             found.push((format!("{prefix}{}", data.name()), data));
@@ -109,7 +111,8 @@ fn datasets(file: &Hdf5File) -> Vec<(String, Dataset)> {
 /// The only dataset that may hold images.
 fn only(file: &Hdf5File) -> Option<(String, Dataset)> {
     let may = |data: &Dataset| {
-        matches!(data.dtype(), Datatype::FixedPoint { size: 1, .. }) && matches!(data.shape().len(), 3 | 4)
+        matches!(data.dtype(), Datatype::FixedPoint { size: 1, .. })
+            && matches!(data.shape().len(), 3 | 4)
     };
     let mut found = datasets(file).into_iter().filter(|(_, data)| may(data));
     found.next().filter(|_| found.next().is_none())
@@ -184,20 +187,27 @@ fn interpret(path: &Path, key: &str, data: &Dataset, layout: Option<Layout>) -> 
     };
     if !matches!(data.dtype(), Datatype::FixedPoint { size: 1, signed: false, .. }) {
         let found = dtype(data.dtype());
-        let hint = "store (255 * x).round().astype(numpy.uint8), or save the images with numpy.savez";
+        let hint =
+            "store (255 * x).round().astype(numpy.uint8), or save the images with numpy.savez";
         return Err(fault(format!("expected images of uint8, found {found}"), hint));
     }
     let axes = data.shape().iter().map(|axis| usize::try_from(*axis).ok());
     let axes = axes.collect::<Option<Vec<_>>>().unwrap_or_default();
     let (n, [h, w, c], planar) = match (axes.as_slice(), layout) {
         (&[n, h, w], _) => (n, [h, w, 1], false),
-        (&[n, h, w, c], Some(Layout::Nhwc)) | (&[n, h, w, c @ 1..=4], None) => (n, [h, w, c], false),
+        (&[n, h, w, c], Some(Layout::Nhwc)) | (&[n, h, w, c @ 1..=4], None) => {
+            (n, [h, w, c], false)
+        }
         (&[n, c, h, w], Some(Layout::Nchw)) | (&[n, c @ 1..=4, h, w], None) => (n, [h, w, c], true),
         _ => {
             let found = data.shape();
             let reason =
                 format!("expected shape [N, H, W], [N, H, W, C] or [N, C, H, W], found {found:?}");
-            let hint = if axes.len() == 4 { "say which with `--set data.layout=nhwc` or `nchw`" } else { "" };
+            let hint = if axes.len() == 4 {
+                "say which with `--set data.layout=nhwc` or `nchw`"
+            } else {
+                ""
+            };
             return Err(fault(reason, hint));
         }
     };

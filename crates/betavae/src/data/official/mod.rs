@@ -19,11 +19,11 @@ use std::path::{Path, PathBuf};
 
 #[cfg(any(test, fuzzing))]
 use super::DataConfig;
-use super::{Factors, ImageShape, Split};
 use super::bundle::Bundle;
 use super::labels::{self, Labelled};
 use super::pictures::{Encoded, Files, load};
 use super::stored::{Opening, Stored};
+use super::{Factors, ImageShape, Split};
 use crate::error::{Error, Result};
 pub(crate) use grids::known_grid;
 use raw::Raw;
@@ -61,7 +61,8 @@ pub(super) fn open(path: &Path, kind: Kind, opening: &mut Opening<'_>) -> Result
 pub fn read_all(path: &Path, config: &DataConfig) -> Result<usize> {
     let Some(kind) = Kind::of(path)? else { return Ok(0) };
     if kind.has_pictures() {
-        return super::open(&DataConfig { path: Some(path.into()), ..config.clone() }, 1).map(|data| data.len());
+        return super::open(&DataConfig { path: Some(path.into()), ..config.clone() }, 1)
+            .map(|data| data.len());
     }
     let cache = super::cache::Cache::standard();
     let mut opening = Opening::new(config, &cache, &mut |_, _| ());
@@ -213,7 +214,8 @@ fn parts(
         return Err(Error::file_hint(folder, reason, hint));
     }
     if let (None, [(_, a), (_, b)]) = (split, files.as_slice()) {
-        let name = |file: &PathBuf| file.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let name =
+            |file: &PathBuf| file.file_name().unwrap_or_default().to_string_lossy().into_owned();
         opening.notes.push(format!(
             "parts are read together: {} and {}; `--set data.split=train` reads one",
             name(a),

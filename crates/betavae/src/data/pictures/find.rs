@@ -80,12 +80,16 @@ fn in_samples(bundle: Bundle, config: &DataConfig) -> Result<Pictures> {
 
 /// Takes out what a run of this program has written: its pictures are no data.
 fn leave_out_runs(bundle: &mut Bundle, opening: &mut Opening<'_>) -> Result<()> {
-    let folder = |name: &Path, end: &str| name.ends_with(end).then(|| name.parent().map(Path::to_owned))?;
+    let folder =
+        |name: &Path, end: &str| name.ends_with(end).then(|| name.parent().map(Path::to_owned))?;
     let configs: BTreeSet<PathBuf> =
         bundle.names().filter_map(|name| folder(name, "config.toml")).collect();
-    let holds = |run: &PathBuf, part: &str| bundle.names().any(|name| name.starts_with(run.join(part)));
-    let mut runs: Vec<PathBuf> =
-        configs.into_iter().filter(|run| holds(run, "checkpoints") || holds(run, "run.lock")).collect();
+    let holds =
+        |run: &PathBuf, part: &str| bundle.names().any(|name| name.starts_with(run.join(part)));
+    let mut runs: Vec<PathBuf> = configs
+        .into_iter()
+        .filter(|run| holds(run, "checkpoints") || holds(run, "run.lock"))
+        .collect();
     if bundle.path().join("config.toml").exists() && bundle.path().join("checkpoints").exists() {
         runs.push(PathBuf::new());
     }
@@ -121,7 +125,8 @@ fn others(bundle: &Bundle) -> Option<String> {
 fn kinds<'a>(names: impl Iterator<Item = &'a Path>) -> Option<(usize, String)> {
     let mut endings: BTreeMap<String, usize> = BTreeMap::new();
     for name in names {
-        let ending = name.extension().map(|ending| format!(".{}", ending.to_string_lossy().to_lowercase()));
+        let ending =
+            name.extension().map(|ending| format!(".{}", ending.to_string_lossy().to_lowercase()));
         *endings.entry(ending.unwrap_or_else(|| "without ending".into())).or_default() += 1;
     }
     let mut kinds: Vec<(String, usize)> = endings.into_iter().collect();
@@ -142,7 +147,8 @@ fn nothing(path: &Path, bundle: &Bundle) -> Error {
         None => "no file".to_owned(),
         Some((total, kinds)) => format!("{} ({kinds})", counted(total, "file")),
     };
-    let has = |ending: &str| bundle.names().any(|name| name.extension().is_some_and(|e| e == ending));
+    let has =
+        |ending: &str| bundle.names().any(|name| name.extension().is_some_and(|e| e == ending));
     let hint = if has("npy") || has("npz") {
         "give one array file in place of the folder"
     } else if has("zip") || has("h5") || has("hdf5") {
@@ -193,7 +199,8 @@ fn lying_there(tables: &[Lying], images: &Labelled<'_>) -> Result<Labels> {
             labels::found(take(one), &name, images)?
         }
         several => {
-            let names: Vec<String> = several.iter().map(|one| one.name.display().to_string()).collect();
+            let names: Vec<String> =
+                several.iter().map(|one| one.name.display().to_string()).collect();
             labels::found(together(several), &names.join(" and "), images)?
         }
     };
@@ -261,7 +268,8 @@ fn class_folders(files: &[PathBuf]) -> (Option<Factors>, Option<String>) {
             first.is_some() && parts.iter().all(|parts| parts.get(*i) == first)
         })
         .count();
-    let classes: Option<Vec<String>> = parts.iter().map(|parts| parts.get(common).cloned()).collect();
+    let classes: Option<Vec<String>> =
+        parts.iter().map(|parts| parts.get(common).cloned()).collect();
     let Some(classes) = classes else { return (None, None) };
     let rows: Vec<usize> = (0..classes.len()).collect();
     let (words, values) = labels::classes(&classes, &rows);

@@ -29,7 +29,12 @@ pub(in crate::data) trait Encoded: Send {
 
     /// Calls `decode` with the content of the images at `positions`, which rise and come after those of the
     /// last call, one for each of `pixels`, from any number of threads.
-    fn next(&mut self, positions: &[usize], pixels: Vec<&mut [u8]>, decode: &Decode<'_>) -> Result<()>;
+    fn next(
+        &mut self,
+        positions: &[usize],
+        pixels: Vec<&mut [u8]>,
+        decode: &Decode<'_>,
+    ) -> Result<()>;
 }
 
 /// Fills pixels from position, place for messages, and content of an image file, if it could be read.
@@ -50,7 +55,12 @@ impl Encoded for Files {
         Ok((0..bundle.len()).into_par_iter().map(header).collect())
     }
 
-    fn next(&mut self, positions: &[usize], pixels: Vec<&mut [u8]>, decode: &Decode<'_>) -> Result<()> {
+    fn next(
+        &mut self,
+        positions: &[usize],
+        pixels: Vec<&mut [u8]>,
+        decode: &Decode<'_>,
+    ) -> Result<()> {
         let bundle = &self.0;
         positions.par_iter().zip(pixels).try_for_each(|(position, pixels)| {
             let content = bundle.read(*position);
@@ -138,8 +148,9 @@ pub(in crate::data) fn load(
                     report.shape(path, &headers, &geometry)?
                 }
             };
-            let kept: Vec<usize> =
-                (0..encoded.len()).filter(|position| left_out.binary_search(position).is_err()).collect();
+            let kept: Vec<usize> = (0..encoded.len())
+                .filter(|position| left_out.binary_search(position).is_err())
+                .collect();
             if kept.is_empty() {
                 return Err(Error::file(path, "none of its images can be decoded"));
             }
@@ -248,7 +259,12 @@ impl Report {
     }
 
     /// The shape that all images get.
-    fn shape(&mut self, path: &Path, headers: &[Header], geometry: &Geometry) -> Result<ImageShape> {
+    fn shape(
+        &mut self,
+        path: &Path,
+        headers: &[Header],
+        geometry: &Geometry,
+    ) -> Result<ImageShape> {
         let mut first: Option<(&Header, [usize; 2])> = None;
         for header in headers {
             let size = geometry.target_size(&header.place, header.size)?;
@@ -280,10 +296,12 @@ impl Report {
         let (smallest, largest) = extent(headers);
         let from = ImageShape::new(smallest[0], smallest[1], stored);
         if smallest == largest {
-            self.notes.extend(geometry.words(from, shape).map(|words| format!("images are {words}")));
+            self.notes
+                .extend(geometry.words(from, shape).map(|words| format!("images are {words}")));
         } else {
             let range = format!("from {} to {}", sides(smallest), sides(largest));
-            self.notes.push(format!("images {range} are cut and resized to {}", sides([height, width])));
+            self.notes
+                .push(format!("images {range} are cut and resized to {}", sides([height, width])));
         }
         Ok(shape)
     }
@@ -373,7 +391,9 @@ impl Images for Decoder {
         let blended = found.blended.load(Ordering::Relaxed);
         if blended > 0 {
             let (images, background) = (images(blended), self.background);
-            notes.push(format!("{images} with transparency blended over {background} (data.background)"));
+            notes.push(format!(
+                "{images} with transparency blended over {background} (data.background)"
+            ));
         }
         let brightest = found.brightest.load(Ordering::Relaxed);
         if found.deep.load(Ordering::Relaxed) > 0 && brightest < 1 << 14 {

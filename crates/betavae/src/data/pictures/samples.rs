@@ -79,7 +79,10 @@ fn labels(bundle: &Bundle, samples: &[(PathBuf, Sample)]) -> Result<Labels> {
     for (count, ending) in [(with_class, ".cls"), (with_fields, ".json")] {
         if count > 0 && count < samples.len() {
             let missing = samples.len() - count;
-            notes.push(format!("{missing} of {} samples have no {ending} file, so it is not used", samples.len()));
+            notes.push(format!(
+                "{missing} of {} samples have no {ending} file, so it is not used",
+                samples.len()
+            ));
         }
     }
     let mut objects = Vec::with_capacity(samples.len());

@@ -246,7 +246,8 @@ impl Frame {
                 coefficients.fill(low);
             }
             if names.len() == 1 {
-                let blocks = |size: usize, factor: usize, max: usize| (size * factor).div_ceil(8 * max);
+                let blocks =
+                    |size: usize, factor: usize, max: usize| (size * factor).div_ceil(8 * max);
                 let [x, y] = component.sampling;
                 units = blocks(self.width, x, h) * blocks(self.height, y, v);
             }
