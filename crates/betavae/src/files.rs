@@ -1,5 +1,8 @@
 //! Files that are either there completely or not at all, and tensors in them.
 
+#[allow(dead_code)]
+mod kind;
+
 use std::collections::HashMap;
 use std::fs::{self, File};
 use std::io::{BufReader, BufWriter, Seek, SeekFrom, Write};
@@ -13,6 +16,8 @@ use tempfile::NamedTempFile;
 use crate::data::hex;
 use crate::error::{Error, IoContext, Result};
 use crate::model::NamedTensor;
+#[allow(unused_imports)]
+pub(crate) use kind::{HEAD, head_of, how_to_get_it, what_it_is};
 
 /// A file in the making: under a temporary name in the same folder until [`Atomic::finish`], so that no
 /// reader ever sees half of it, and an error leaves what was there.
