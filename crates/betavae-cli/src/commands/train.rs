@@ -3,7 +3,6 @@
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::Context;
 use betavae::Device;
 use betavae::checkpoint::Trained;
 use betavae::config::Config;
@@ -17,7 +16,7 @@ use serde::Serialize;
 
 use crate::args::{Resume, Train};
 use crate::commands::evaluate::table;
-use crate::commands::{open, report, score, warn_if_emulated};
+use crate::commands::{absolute, open, report, score, warn_if_emulated, write_file};
 use crate::output::{print, say};
 use crate::progress::{self, Progress, catch_signals};
 use crate::recipes;
@@ -46,13 +45,13 @@ pub fn train(args: Train, device: &Device) -> anyhow::Result<ExitCode> {
     }
     if let Some(path) = &mut config.data.path {
         // The run folder must find its data from wherever it is resumed.
-        *path = std::path::absolute(&*path)?;
+        *path = absolute(path)?;
     }
     if let Some(labels) = config.data.labels.as_mut().filter(|labels| labels.exists()) {
-        *labels = std::path::absolute(&*labels)?;
+        *labels = absolute(labels)?;
     }
     if let Some(init) = &mut config.train.init {
-        *init = std::path::absolute(&*init)?;
+        *init = absolute(init)?;
         let own_network =
             args.recipe.is_none() && !args.set.iter().any(|c| c.starts_with("model."));
         continue_from(&mut config, own_network, device)?;
@@ -92,18 +91,20 @@ fn go(mut run: Run, device: &Device) -> anyhow::Result<ExitCode> {
     let outcome = run.train(&mut progress);
     progress.finish();
     let folder = run.folder().display().to_string();
+    // As it is pasted into a shell.
+    let word = words::quoted(run.folder());
     match outcome? {
         Outcome::Finished => {
             let evaluation = summarise(&run)?;
             say(&format!("\n{}", table(&evaluation)));
             if let Some(scores) = quick_scores(&run)? {
                 say(&format!("\n{}\n", score::table(&scores)));
-                say(&format!("all scores: betavae evaluate {folder} --scores all"));
+                say(&format!("all scores: betavae evaluate {word} --scores all"));
             }
             report::of_run(run.folder(), run.trainer().data(), device)?;
             say(&format!(
-                "report: {folder}/report.html\nmove its latents: betavae explore {folder}\n\
-                 train longer: betavae resume {folder} --steps {}",
+                "report: {folder}/report.html\nmove its latents: betavae explore {word}\n\
+                 train longer: betavae resume {word} --steps {}",
                 steps.saturating_mul(2)
             ));
             print(&folder)?;
@@ -111,7 +112,7 @@ fn go(mut run: Run, device: &Device) -> anyhow::Result<ExitCode> {
         }
         Outcome::Stopped => {
             let step = run.trainer().steps_taken();
-            say(&format!("stopped at step {step}; continue with: betavae resume {folder}"));
+            say(&format!("stopped at step {step}; continue with: betavae resume {word}"));
             Ok(ExitCode::FAILURE)
         }
     }
@@ -154,8 +155,7 @@ fn quick_scores(run: &Run) -> anyhow::Result<Option<Scores>> {
 
 fn write(run: &Run, name: &str, value: &impl Serialize) -> anyhow::Result<()> {
     let path = run.folder().join(name);
-    std::fs::write(&path, serde_json::to_string_pretty(value)?)
-        .with_context(|| format!("cannot write {}", path.display()))
+    Ok(write_file(&path, serde_json::to_string_pretty(value)?)?)
 }
 
 /// Says in words what is about to be trained.
@@ -247,8 +247,8 @@ fn read_recipe(path: &Path) -> anyhow::Result<(String, String)> {
         }
         .into());
     }
-    let text =
-        std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+    let text = std::fs::read_to_string(path)
+        .map_err(|error| betavae::Error::io("read", path, error))?;
     let stem = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
     Ok((stem, text))
 }

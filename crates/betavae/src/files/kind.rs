@@ -7,7 +7,7 @@ use std::path::Path;
 use crate::error::{IoContext, Result};
 
 /// As many first bytes as [`what_it_is`] looks at.
-pub(crate) const HEAD: usize = 512;
+const HEAD: usize = 512;
 
 /// The first [`HEAD`] bytes of a file, or all of a shorter one.
 ///
@@ -57,6 +57,7 @@ const MAGIC: &[(usize, &[u8], &str)] = &[
     (0, b"\x80\x03", "a pickle of Python"),
     (0, b"\x80\x04", "a pickle of Python"),
     (0, b"\x80\x05", "a pickle of Python"),
+    (0, b"bvae\x01\0\0\0", "a betavae program"),
     (0, b"SQLite format 3\0", "an SQLite database"),
     (0, b"\x7fELF", "a program"),
     (0, b"MZ", "a program"),
@@ -73,6 +74,13 @@ const EMPTY: &str = "an empty file";
 pub(crate) fn what_it_is(head: &[u8]) -> Option<&'static str> {
     if head.is_empty() {
         return Some(EMPTY);
+    }
+    // torch.save writes a zip archive that begins with the pickle, or pickles of which the first is a number.
+    let first_member = head.get(30..).unwrap_or_default();
+    if head.starts_with(b"PK\x03\x04") && first_member.windows(9).take(256).any(|w| w == b"/data.pkl")
+        || head.starts_with(b"\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20")
+    {
+        return Some("a PyTorch checkpoint");
     }
     let fixed = MAGIC.iter().find(|(at, magic, name)| {
         let found = head.get(*at..).is_some_and(|rest| rest.starts_with(magic));
@@ -155,6 +163,7 @@ mod tests {
             (b"BM\x36\0\0\0\0\0\0\0", "a BMP picture"),
             (b"BMI,age\n23,4\n", "text"),
             (b"\x80\x02}q\0.", "a pickle of Python"),
+            (b"\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a", "a PyTorch checkpoint"),
             (b"\x08\x07\x12\x07pytorch", "an ONNX model"),
             (b"\x58\0\0\0\0\0\0\0{\"a\":{\"dtype\":\"F32\"}}", "a safetensors file"),
             ("name,größe".as_bytes(), "text"),
