@@ -247,8 +247,8 @@ fn read_recipe(path: &Path) -> anyhow::Result<(String, String)> {
         }
         .into());
     }
-    let text = std::fs::read_to_string(path)
-        .map_err(|error| betavae::Error::io("read", path, error))?;
+    let text =
+        std::fs::read_to_string(path).map_err(|error| betavae::Error::io("read", path, error))?;
     let stem = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
     Ok((stem, text))
 }

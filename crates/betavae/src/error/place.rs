@@ -34,7 +34,9 @@ pub(super) fn obstacle(action: &str, path: &Path, kind: ErrorKind) -> Option<(St
                 && path.metadata().is_ok_and(|metadata| metadata.permissions().readonly());
             let reason = match protected {
                 true => format!("cannot {action} it: it is write-protected"),
-                false => format!("cannot {action} it: the folder {} is not writable", folder.display()),
+                false => {
+                    format!("cannot {action} it: the folder {} is not writable", folder.display())
+                }
             };
             let what = if protected { path } else { &folder };
             let hint = match kind {
@@ -76,7 +78,10 @@ mod tests {
         let error = write_atomically(&path, b"").unwrap_err();
         let folder = scratch.path().join("my runs/a");
         let said = error.to_string();
-        assert!(said.contains(&format!("the folder {} does not exist", folder.display())), "{said}");
+        assert!(
+            said.contains(&format!("the folder {} does not exist", folder.display())),
+            "{said}"
+        );
         assert!(!said.contains(".tmp"), "{said}");
         let hint = error.hint().unwrap();
         assert!(hint.contains(&format!("mkdir -p '{}'", folder.display())), "{hint}");

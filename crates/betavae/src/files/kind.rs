@@ -77,7 +77,8 @@ pub(crate) fn what_it_is(head: &[u8]) -> Option<&'static str> {
     }
     // torch.save writes a zip archive that begins with the pickle, or pickles of which the first is a number.
     let first_member = head.get(30..).unwrap_or_default();
-    if head.starts_with(b"PK\x03\x04") && first_member.windows(9).take(256).any(|w| w == b"/data.pkl")
+    if head.starts_with(b"PK\x03\x04")
+        && first_member.windows(9).take(256).any(|w| w == b"/data.pkl")
         || head.starts_with(b"\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20")
     {
         return Some("a PyTorch checkpoint");

@@ -95,8 +95,7 @@ fn before(name: &str, marker: &str) -> Option<String> {
 /// of the `copies`, or to none.
 pub(crate) fn name_within(name: &str, prefix: &str, copies: &[String]) -> Option<String> {
     let rest = name.strip_prefix(prefix)?;
-    let elsewhere =
-        |other: &String| other.len() > prefix.len() && name.starts_with(other.as_str());
+    let elsewhere = |other: &String| other.len() > prefix.len() && name.starts_with(other.as_str());
     // What counts the steps of an average lies beside it, as in `model_ema.num_updates`.
     let top = rest.split('.').next().unwrap_or_default();
     let average = rest.contains('.') && top.split('_').any(|word| word == "ema");
@@ -132,7 +131,10 @@ mod tests {
         let within = |name, prefix| name_within(name, prefix, &copies);
         assert_eq!(within("encoder._orig_mod.0.0.bias", "").unwrap(), "encoder.0.0.bias");
         assert_eq!(within("ema.module.encoder.0.0.bias", ""), None);
-        assert_eq!(within("ema.module.encoder.0.0.bias", "ema.module.").unwrap(), "encoder.0.0.bias");
+        assert_eq!(
+            within("ema.module.encoder.0.0.bias", "ema.module.").unwrap(),
+            "encoder.0.0.bias"
+        );
         assert_eq!(within("model_ema.num_updates", ""), None);
         assert_eq!(within("fc_mu.bias", "ema.module."), None);
     }

@@ -222,7 +222,10 @@ mod tests {
             names.iter().map(|name| (name.as_str(), Dtype::I64, &[0_u8; 8][..])).collect();
         for _ in 0..8 {
             let said = refused(&file(&wrong, true));
-            assert!(said.contains("tensor t00: expected floating-point values, found I64"), "{said}");
+            assert!(
+                said.contains("tensor t00: expected floating-point values, found I64"),
+                "{said}"
+            );
         }
         let said = refused(&file(&[("w", Dtype::F64, &1e300_f64.to_le_bytes())], true));
         assert!(said.contains("tensor w: expected values that fit into f32"), "{said}");

@@ -63,9 +63,8 @@ pub(super) fn open(path: &Path) -> Result<File> {
             Content::Safetensors(content)
         }
         None
-        | Some(
-            "a PyTorch checkpoint" | "a zip archive" | "a tar archive" | "a pickle of Python",
-        ) => {
+        | Some("a PyTorch checkpoint" | "a zip archive" | "a tar archive" | "a pickle of Python") =>
+        {
             let (reader, root) = guarded(path, || {
                 let reader = PytorchReader::new(path)?;
                 Ok((reader, PytorchReader::read_pickle_data(path, None)?))
@@ -107,7 +106,9 @@ impl File {
     fn unknown(&self, names: &[String]) -> Error {
         let found = match names {
             [] => "no tensors".to_owned(),
-            names => names.iter().take(4).map(String::as_str).collect::<Vec<_>>().join(", ") + "...",
+            names => {
+                names.iter().take(4).map(String::as_str).collect::<Vec<_>>().join(", ") + "..."
+            }
         };
         self.error(
             format!("these are not the weights of a known network; found {found}"),
@@ -153,14 +154,15 @@ impl File {
         let exact = copies.iter().find(|prefix| prefix.trim_end_matches('.') == wanted);
         // `ema` for `state_dict.ema.module.`.
         let part = format!(".{wanted}.");
-        let mut parts = copies.iter().filter(|prefix| {
-            !wanted.is_empty() && format!(".{prefix}").contains(&part)
-        });
+        let mut parts = copies
+            .iter()
+            .filter(|prefix| !wanted.is_empty() && format!(".{prefix}").contains(&part));
         match (exact, parts.next(), parts.next()) {
             (Some(prefix), ..) | (None, Some(prefix), None) => Ok(prefix.clone()),
-            (None, None, _) => {
-                Err(self.error(format!("there is no network below `{wanted}.`, but below {listed}"), &hint))
-            }
+            (None, None, _) => Err(self.error(
+                format!("there is no network below `{wanted}.`, but below {listed}"),
+                &hint,
+            )),
             _ => Err(self.error(format!("`{wanted}` may mean several of {listed}"), &hint)),
         }
     }

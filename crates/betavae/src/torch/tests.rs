@@ -292,7 +292,11 @@ fn two_copies_are_chosen_from_by_prefix() {
         .collect();
     let mut both = renamed(&raw, |name| format!("state_dict.model.{name}"));
     both.extend(renamed(&tensors, |name| format!("state_dict.ema_model.module.{name}")));
-    both.push(NamedTensor { name: "state_dict.ema_model.decay".into(), shape: vec![], values: vec![0.9] });
+    both.push(NamedTensor {
+        name: "state_dict.ema_model.decay".into(),
+        shape: vec![],
+        values: vec![0.9],
+    });
     let path = saved(folder.path(), &both);
     let said = refused(&path);
     for words in [
