@@ -405,16 +405,22 @@ pub struct Explore {
 #[command(after_help = "Examples:
   betavae import results/betaB_celeba/model.pt --output model.safetensors
   betavae import logs/last.ckpt --output model.safetensors --set objective.beta=10
-  betavae import old.ckpt --set model.image_range=signed --output model.safetensors")]
+  betavae import old.ckpt --set model.image_range=signed --output model.safetensors
+  betavae import averaged.ckpt --prefix ema. --output model.safetensors")]
 pub struct Import {
     /// A model.pt of disentangling-vae (with its specs.json beside it, if it is there), or a .ckpt or state
-    /// dict of PyTorch-VAE
+    /// dict of PyTorch-VAE; or the tensors of either in a .safetensors file
     #[arg(value_name = "FILE")]
     pub input: PathBuf,
 
     /// Which program wrote it [default: found out]
     #[arg(long)]
     pub layout: Option<PeerLayoutArg>,
+
+    /// Which copy of the network, by what stands before its tensors' names, where a file holds raw and
+    /// averaged weights
+    #[arg(long, value_name = "PREFIX")]
+    pub prefix: Option<String>,
 
     /// Where to write
     #[arg(long, value_name = "FILE.safetensors")]

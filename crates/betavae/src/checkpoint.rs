@@ -15,6 +15,7 @@ use crate::Device;
 use crate::config::Config;
 use crate::error::{Error, IoContext, Result};
 use crate::files;
+use crate::model::safetensors::{Parsed, read_safetensors, to_safetensors};
 use crate::model::{BetaVae, NamedTensor};
 use crate::optimizer::Optimizer;
 
@@ -76,15 +77,10 @@ impl Trained {
     /// If there is no such thing at `path`, or it is damaged.
     pub fn load(path: &Path, device: &Device) -> Result<Self> {
         let file = if path.is_dir() { model_file(path)? } else { path.to_owned() };
-        let (tensors, metadata) = files::read_safetensors(&file)?;
-        let metadata = metadata.ok_or_else(|| {
-            Error::file_hint(
-                &file,
-                "the file does not say which network its tensors belong to",
-                "files written by `betavae train` carry their configuration",
-            )
-        })?;
-        let metadata = parse_metadata(&file, &metadata)?;
+        let content = fs::read(&file).context("read", &file)?;
+        let parsed = Parsed::new(&file, &content)?;
+        let metadata = parse_metadata(&file, parsed.description()?)?;
+        let tensors = parsed.tensors()?;
         let model = metadata.config.build_model(device)?.with_named_tensors(tensors)?;
         Ok(Self { model, metadata, path: file })
     }
@@ -190,7 +186,7 @@ pub fn write(
 ) -> Result<PathBuf> {
     let contents = [
         model_bytes(model, metadata)?,
-        files::to_safetensors(&optimizer.to_named_tensors(), "")?,
+        to_safetensors(&optimizer.to_named_tensors(), "")?,
         to_toml(state).into_bytes(),
     ];
     let name = format!("step-{:09}", state.step);
@@ -220,7 +216,7 @@ pub fn write(
 
 /// A self-describing model file in memory.
 pub fn model_bytes(model: &BetaVae, metadata: &Metadata) -> Result<Vec<u8>> {
-    files::to_safetensors(&model.to_named_tensors(), &describe(metadata))
+    to_safetensors(&model.to_named_tensors(), &describe(metadata))
 }
 
 /// What a model file says about itself, as TOML.
@@ -244,8 +240,8 @@ pub fn retain(checkpoints: &Path, keep: usize) -> Result<()> {
 
 /// Reads the tensors and the state of a checkpoint that [`newest`] returned.
 pub(crate) fn read(checkpoint: &Path) -> Result<(Vec<NamedTensor>, Vec<NamedTensor>, State)> {
-    let (model, _) = files::read_safetensors(&checkpoint.join(FILES[0]))?;
-    let (optimizer, _) = files::read_safetensors(&checkpoint.join(FILES[1]))?;
+    let model = read_safetensors(&checkpoint.join(FILES[0]))?;
+    let optimizer = read_safetensors(&checkpoint.join(FILES[1]))?;
     let path = checkpoint.join(FILES[2]);
     let text = fs::read_to_string(&path).context("read", &path)?;
     let state = toml::from_str(&text)

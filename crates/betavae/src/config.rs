@@ -13,6 +13,7 @@ use crate::error::{Error, IoContext, Result};
 use crate::model::{BetaVae, Likelihood, ModelConfig, Network};
 use crate::objective::{self, Objective, ObjectiveConfig};
 use crate::optimizer::OptimizerConfig;
+use crate::words::nearest;
 
 /// Everything that determines a run, except the machine.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -301,11 +302,8 @@ fn explain(error: toml::de::Error) -> Error {
     let words: Vec<&str> = message.split('`').skip(1).step_by(2).collect();
     let hint = match words.as_slice() {
         [found, valid @ ..] if message.starts_with("unknown ") => {
-            let distance = |word: &&&str| strsim::damerau_levenshtein(found, word);
-            let nearest = valid.iter().min_by_key(distance);
-            nearest
-                .filter(|word| distance(word) <= 2.max(found.len() / 3))
-                .map(|word| format!("did you mean `{word}`?"))
+            let nearest = nearest(found, valid.iter().copied());
+            nearest.map(|word| format!("did you mean `{word}`?"))
         }
         _ => None,
     };

@@ -1,6 +1,9 @@
 //! The library's one error type: what was being looked at, what was expected, what was found, and
 //! the likely fix as a separate hint that a program can print on its own line.
 
+mod place;
+
+use std::io;
 use std::path::{Path, PathBuf};
 
 /// Result of every fallible function of this crate.
@@ -18,7 +21,7 @@ pub enum Error {
         /// The file or folder.
         path: PathBuf,
         /// The operating system's reason.
-        source: std::io::Error,
+        source: io::Error,
     },
 
     /// A file's content is not what its reader expects.
@@ -76,10 +79,10 @@ impl Error {
     pub fn hint(&self) -> Option<&str> {
         let hint = match self {
             Error::Io { source, .. } => match source.kind() {
-                std::io::ErrorKind::StorageFull => {
+                io::ErrorKind::StorageFull => {
                     "free some space; every checkpoint that was complete is still valid"
                 }
-                std::io::ErrorKind::NotFound => "check the path",
+                io::ErrorKind::NotFound => "check the path",
                 _ => "",
             },
             Error::File { hint, .. }
@@ -88,6 +91,37 @@ impl Error {
             | Error::NonFinite { hint, .. } => hint,
         };
         (!hint.is_empty()).then_some(hint)
+    }
+
+    /// What went wrong when something was tried on a file or folder: [`Error::Io`], or an
+    /// [`Error::File`] that names the folder that prevents it, where it is one that a new file needs.
+    ///
+    /// `action` is a verb: `read`, `write`, `create`...
+    pub fn io(action: &'static str, path: impl AsRef<Path>, source: io::Error) -> Self {
+        let path = path.as_ref();
+        let source = place::without_temporary_name(source);
+        match place::obstacle(action, path, source.kind()) {
+            Some((reason, hint)) => Error::file_hint(path, reason, hint),
+            None => Error::Io { action, path: path.to_owned(), source },
+        }
+    }
+
+    /// The same error with another hint, where the caller knows which option helps.
+    pub(crate) fn with_hint(self, new: impl Into<String>) -> Self {
+        let new = new.into();
+        match self {
+            Error::Io { action, path, source } => {
+                Error::File { path, reason: format!("cannot {action} it: {source}"), hint: new }
+            }
+            Error::File { path, reason, .. } => Error::File { path, reason, hint: new },
+            Error::Config { message, .. } => Error::Config { message, hint: new },
+            Error::Mismatch { what, expected, found, .. } => {
+                Error::Mismatch { what, expected, found, hint: new }
+            }
+            Error::NonFinite { step, term, value, .. } => {
+                Error::NonFinite { step, term, value, hint: new }
+            }
+        }
     }
 
     /// An [`Error::File`] without a hint.
@@ -110,13 +144,13 @@ impl Error {
     }
 }
 
-/// Turns an [`std::io::Error`] into [`Error::Io`] by saying what was attempted on which path.
+/// Turns an [`io::Error`] into an [`Error`] by saying what was attempted on which path.
 pub(crate) trait IoContext<T> {
     fn context(self, action: &'static str, path: impl AsRef<Path>) -> Result<T>;
 }
 
-impl<T> IoContext<T> for std::io::Result<T> {
+impl<T> IoContext<T> for io::Result<T> {
     fn context(self, action: &'static str, path: impl AsRef<Path>) -> Result<T> {
-        self.map_err(|source| Error::Io { action, path: path.as_ref().to_owned(), source })
+        self.map_err(|source| Error::io(action, path, source))
     }
 }

@@ -1,17 +1,16 @@
-//! Files that are either there completely or not at all, and tensors in them.
+//! Files that are either there completely or not at all, and what a file is.
 
-use std::collections::HashMap;
+mod kind;
+
 use std::fs::{self, File};
 use std::io::{BufReader, BufWriter, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
-use safetensors::tensor::TensorView;
-use safetensors::{Dtype, SafeTensors};
 use sha2::{Digest, Sha256};
 use tempfile::NamedTempFile;
 
-use crate::error::{Error, IoContext, Result};
-use crate::model::NamedTensor;
+use crate::error::{IoContext, Result};
+pub(crate) use kind::{head_of, how_to_get_it, what_it_is};
 
 /// A file in the making: under a temporary name in the same folder until [`Atomic::finish`], so that no
 /// reader ever sees half of it, and an error leaves what was there.
@@ -121,63 +120,4 @@ pub(crate) fn hex(bytes: &[u8]) -> String {
 /// SHA-256 of a buffer in hexadecimal.
 pub(crate) fn sha256(content: &[u8]) -> String {
     hex(&Sha256::digest(content))
-}
-
-/// The one metadata key of our safetensors files. One, because the format's metadata is an unordered
-/// map and equal content should give equal bytes.
-const METADATA_KEY: &str = "betavae";
-
-/// A safetensors file in memory, with `metadata` (TOML) under the key `betavae`.
-pub(crate) fn to_safetensors(tensors: &[NamedTensor], metadata: &str) -> Result<Vec<u8>> {
-    let view = |tensor: &'_ NamedTensor| -> Result<(String, Vec<usize>, Vec<u8>)> {
-        let bytes = tensor.values.iter().flat_map(|value| value.to_le_bytes()).collect();
-        Ok((tensor.name.clone(), tensor.shape.clone(), bytes))
-    };
-    let buffers = tensors.iter().map(view).collect::<Result<Vec<_>>>()?;
-    let views = buffers.iter().map(|(name, shape, bytes)| {
-        let view = TensorView::new(Dtype::F32, shape.clone(), bytes);
-        (name, view.unwrap_or_else(|error| unreachable!("shape and length agree: {error}")))
-    });
-    let metadata = HashMap::from([(METADATA_KEY.to_owned(), metadata.to_owned())]);
-    safetensors::serialize(views, Some(metadata))
-        .map_err(|error| Error::config(format!("cannot write safetensors: {error}"), ""))
-}
-
-/// The tensors of a safetensors file and its metadata, if it is one of ours.
-pub(crate) fn read_safetensors(path: &Path) -> Result<(Vec<NamedTensor>, Option<String>)> {
-    let content = fs::read(path).context("read", path)?;
-    parse_safetensors(path, &content)
-}
-
-/// As [`read_safetensors`], from memory; `path` is for messages.
-pub(crate) fn parse_safetensors(
-    path: &Path,
-    content: &[u8],
-) -> Result<(Vec<NamedTensor>, Option<String>)> {
-    let bad = |error| {
-        Error::file_hint(
-            path,
-            format!("not a valid safetensors file: {error}"),
-            "the file is damaged or was not completely written",
-        )
-    };
-    let (_, header) = SafeTensors::read_metadata(content).map_err(bad)?;
-    let file = SafeTensors::deserialize(content).map_err(bad)?;
-    let metadata = header.metadata().as_ref().and_then(|m| m.get(METADATA_KEY).cloned());
-    let mut tensors = Vec::new();
-    for (name, view) in file.iter() {
-        if view.dtype() != Dtype::F32 {
-            return Err(Error::file(
-                path,
-                format!("tensor {name}: expected F32, found {:?}", view.dtype()),
-            ));
-        }
-        let (values, _) = view.data().as_chunks::<4>();
-        tensors.push(NamedTensor {
-            name: name.to_owned(),
-            shape: view.shape().to_vec(),
-            values: values.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect(),
-        });
-    }
-    Ok((tensors, metadata))
 }

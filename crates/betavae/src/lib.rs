@@ -7,36 +7,58 @@
 //!
 //! Shape letters throughout: B batch, H, W, C image, D latents, K factors, N data set. Losses are
 //! in nats per image unless a name says otherwise.
+//!
+//! Without the default feature `model` there are only the readers and writers of files of images, codes and
+//! factors, which need no tensors and build in seconds.
 
+#[cfg(feature = "model")]
 pub mod advise;
+#[cfg(feature = "model")]
 pub mod bench;
+#[cfg(feature = "model")]
 pub mod bottleneck;
+#[cfg(feature = "model")]
 pub mod checkpoint;
 pub mod codes;
+#[cfg(feature = "model")]
 pub mod config;
+#[cfg(feature = "model")]
 pub mod cpu;
 pub mod data;
 mod error;
 pub mod evaluate;
+#[cfg(feature = "model")]
 pub mod explore;
+#[cfg(feature = "model")]
 pub mod export;
+#[cfg(feature = "model")]
 pub mod figures;
 mod files;
+#[cfg(feature = "model")]
 pub mod model;
 pub mod npz;
-mod numbers;
+#[cfg(feature = "model")]
 pub mod objective;
+#[cfg(feature = "model")]
 pub mod optimizer;
 pub mod random;
+#[cfg(feature = "model")]
 pub mod record;
+#[cfg(feature = "model")]
 pub mod report;
 pub mod scores;
 mod table;
+#[cfg(feature = "model")]
 pub mod torch;
+#[cfg(feature = "model")]
 pub mod train;
 pub mod words;
 
+#[cfg(feature = "model")]
 pub use betavae_kernels::{Activation, Window};
-pub use burn;
-pub use burn::tensor::{Device, Tensor, TensorData};
+#[cfg(feature = "model")]
+pub use burn::{
+    self,
+    tensor::{Device, Tensor, TensorData},
+};
 pub use error::{Error, Result};

@@ -1,10 +1,31 @@
-//! Configurations and numbers in words, the same on the terminal and in reports.
+//! Configurations, numbers and commands in words, the same on the terminal and in reports.
 
-use crate::config::Config;
-use crate::error::Result;
-use crate::model::Likelihood;
-pub use crate::numbers::{counted, thousands};
-use crate::objective::{Constraint, Reduction, beta_norm};
+#[cfg(feature = "model")]
+mod training;
+
+use std::ffi::OsStr;
+
+#[cfg(feature = "model")]
+pub use training::training;
+
+/// An integer with its thousands separated.
+pub fn thousands(number: usize) -> String {
+    let digits = number.to_string();
+    let mut text = String::new();
+    for (i, digit) in digits.chars().enumerate() {
+        if i > 0 && (digits.len() - i).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// A number of things: `1 image`, `2 images`.
+pub fn counted(number: usize, thing: &str) -> String {
+    let plural = if number == 1 { "" } else { "s" };
+    format!("{} {thing}{plural}", thousands(number))
+}
 
 /// A time such as `3 h 5 min`.
 pub fn duration(seconds: f64) -> String {
@@ -16,63 +37,18 @@ pub fn duration(seconds: f64) -> String {
     }
 }
 
-/// What a resolved configuration trains, as labels and sentences. `images` and `parameters` are counts.
-///
-/// # Errors
-/// If the configuration is not valid.
-pub fn training(
-    config: &Config,
-    data: &str,
-    images: usize,
-    parameters: usize,
-) -> Result<Vec<(&'static str, String)>> {
-    let (objective, likelihood) = config.objective()?;
-    let shape = config.model.image;
-    let values = shape.map_or(0, |shape| shape.values());
-    let latents = config.model.latents;
-    let norm = |beta: f64| beta_norm(beta, latents, values);
-    let mut loss = match objective.constraint {
-        Constraint::H { beta, warmup_steps } => {
-            let norm = norm(beta);
-            let warmup = match warmup_steps {
-                0 => String::new(),
-                steps => format!(", reached after {} steps", thousands(steps as usize)),
-            };
-            format!("H: reconstruction + {beta} * KL (beta_norm {norm:.4}){warmup}")
-        }
-        Constraint::B { gamma, c_min, c_max, c_steps } => format!(
-            "B: reconstruction + {gamma} * |KL - C|, C from {c_min} to {c_max} nats in {} steps",
-            thousands(c_steps as usize)
-        ),
-    };
-    if let Reduction::Mean { kl_weight } = objective.reduction {
-        let weight = objective.weight_in_nats(likelihood, values);
-        let norm = norm(weight);
-        loss += &format!(
-            "; pixel means and kl_weight {kl_weight}: a weight of {weight:.4} in nats \
-             (normalised {norm:.4})"
-        );
-    }
-    let likelihood = match likelihood {
-        Likelihood::Bernoulli => "Bernoulli".to_owned(),
-        Likelihood::Gaussian { sigma } => format!("Gaussian, sigma {sigma}"),
-    };
-    let shape = shape.map(|shape| format!(" {shape}")).unwrap_or_default();
-    let (steps, batch) = (thousands(config.train.steps as usize), config.train.batch);
-    Ok(vec![
-        ("data", format!("{data}: {} images{shape}", thousands(images))),
-        (
-            "network",
-            format!(
-                "{}, {latents} latents, {} parameters",
-                config.model.architecture.name(),
-                thousands(parameters)
-            ),
-        ),
-        ("objective", loss),
-        ("likelihood", likelihood),
-        ("training", format!("{steps} steps of {batch} images, seed {}", config.seed)),
-    ])
+/// The known name that a mistyped word resembles, if it resembles one.
+pub fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let distance = |name: &&str| strsim::damerau_levenshtein(name, word);
+    let nearest = known.into_iter().min_by_key(distance)?;
+    (distance(&nearest) <= 2.max(word.chars().count() / 3)).then_some(nearest)
+}
+
+/// A word of a command line as it can be pasted into a shell: in quotes where it needs them.
+pub fn quoted(word: impl AsRef<OsStr>) -> String {
+    let word = word.as_ref().to_string_lossy();
+    // Only a zero byte cannot be quoted, and no argument has one.
+    shlex::try_quote(&word).map_or_else(|_| word.clone().into_owned(), |word| word.into_owned())
 }
 
 #[cfg(test)]
@@ -80,25 +56,25 @@ mod tests {
     use super::*;
 
     #[test]
-    fn times_are_readable() {
+    fn numbers_and_times_are_readable() {
+        assert_eq!([0, 999, 1000, 737_280].map(thousands), ["0", "999", "1,000", "737,280"]);
+        assert_eq!([1, 2].map(|number| counted(number, "image")), ["1 image", "2 images"]);
         assert_eq!([0.4, 75.0, 11_130.0].map(duration), ["0 s", "1 min 15 s", "3 h 5 min"]);
     }
 
     #[test]
-    fn objectives_are_told_with_their_normalised_weights() {
-        let told = |text: &str| {
-            let (mut config, _) = Config::from_recipe(text, &[]).unwrap();
-            config.resolve(crate::data::ImageShape::new(64, 64, 1)).unwrap();
-            training(&config, "dsprites", 737_280, 502_005).unwrap()
-        };
-        let words = told("objective = { kind = 'h', beta = 4.0 }");
-        assert_eq!(words[0].1, "dsprites: 737,280 images 64x64x1");
-        assert_eq!(words[1].1, "burgess, 10 latents, 502,005 parameters");
-        assert_eq!(words[2].1, "H: reconstruction + 4 * KL (beta_norm 0.0098)");
-        let words = told("objective = { kind = 'b', gamma = 100, c_max = 25, c_steps = 100000 }");
-        assert!(
-            words[2].1.ends_with("|KL - C|, C from 0 to 25 nats in 100,000 steps"),
-            "{words:?}"
-        );
+    fn mistyped_words_find_their_name() {
+        let known = ["dsprites", "blobs"];
+        assert_eq!(nearest("dsprite", known), Some("dsprites"));
+        assert_eq!(nearest("photos", known), None);
+        assert_eq!(nearest("x", []), None);
+    }
+
+    #[test]
+    fn words_of_commands_are_quoted_where_a_shell_needs_it() {
+        assert_eq!(quoted("runs/default-1"), "runs/default-1");
+        assert_eq!(quoted("my run"), "'my run'");
+        assert_eq!(quoted(std::path::Path::new("it's")), "\"it's\"");
+        assert_eq!(quoted(""), "''");
     }
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 use betavae::Device;
 use betavae::advise::{Advice, Stage, Tracking};
 use betavae::config::Config;
-use betavae::words::thousands;
+use betavae::words::{quoted, thousands};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::open;
@@ -60,19 +60,10 @@ pub fn advise(args: Advise, device: &Device) -> anyhow::Result<()> {
 
 /// The arguments that `train` needs to train on the same images with the same network.
 fn again(args: &Advise) -> String {
-    let quoted =
-        |text: &str| match text.chars().all(|c| c.is_alphanumeric() || "-_./=:".contains(c)) {
-            true => text.to_owned(),
-            false => format!("'{}'", text.replace('\'', "'\\''")),
-        };
     let mut words = Vec::new();
     if let Some(recipe) = &args.recipe {
         let config = Path::new(recipe).join("config.toml");
-        words.push(quoted(&if config.exists() {
-            config.to_string_lossy().into()
-        } else {
-            recipe.clone()
-        }));
+        words.push(if config.exists() { quoted(config) } else { quoted(recipe) });
     }
     if let Some(data) = &args.data {
         words.push(format!("--data {}", quoted(data)));

@@ -1,17 +1,16 @@
 //! `bottleneck`.
 
-use anyhow::Context;
 use betavae::Device;
 use betavae::bottleneck::study;
 use indicatif::{ProgressBar, ProgressStyle};
 
+use super::{create_folder, write_file};
 use crate::args::Bottleneck;
 use crate::output::print;
 
 pub fn bottleneck(args: Bottleneck, device: &Device) -> anyhow::Result<()> {
     let folder = &args.output;
-    let context = || format!("cannot write into {}", folder.display());
-    std::fs::create_dir_all(folder).with_context(context)?;
+    create_folder(folder)?;
     let bar = ProgressBar::new(args.steps);
     bar.set_style(
         ProgressStyle::with_template("{bar:24.cyan/dim} {pos}/{len}  {per_sec}  {eta} left")
@@ -22,7 +21,7 @@ pub fn bottleneck(args: Bottleneck, device: &Device) -> anyhow::Result<()> {
     let at = |ending: &str| folder.join("bottleneck").with_extension(ending);
     found.figure().save(&at("svg"))?;
     betavae::figures::save(&found.pictures, &at("png"))?;
-    std::fs::write(at("csv"), found.csv()).with_context(context)?;
+    write_file(&at("csv"), found.csv())?;
     for ending in ["svg", "png", "csv"] {
         print(&at(ending).display().to_string())?;
     }

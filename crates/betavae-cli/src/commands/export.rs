@@ -4,7 +4,7 @@ use betavae::Device;
 use betavae::checkpoint::Trained;
 use betavae::data::Layout;
 use betavae::export::{self, Format, Part};
-use betavae::torch::{self, PeerLayout};
+use betavae::torch::{self, ImportOptions, PeerLayout};
 use betavae::words::thousands;
 
 use super::{extension, unknown_format};
@@ -82,7 +82,8 @@ pub fn import(args: Import, device: &Device) -> anyhow::Result<()> {
         PeerLayoutArg::DisentanglingVae => PeerLayout::DisentanglingVae,
         PeerLayoutArg::PytorchVae => PeerLayout::PytorchVae,
     });
-    let imported = torch::import(&args.input, layout, &args.set, device)?;
+    let options = ImportOptions { layout, prefix: args.prefix, changes: args.set };
+    let imported = torch::import(&args.input, &options, device)?;
     let model = &imported.trained.model;
     say(&format!(
         "a model of {}: images {}, {} latents, {} parameters",

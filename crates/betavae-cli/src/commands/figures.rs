@@ -2,13 +2,12 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::Context;
 use betavae::Device;
 use betavae::checkpoint::Trained;
 use betavae::figures::{FigureName, Subject};
 use betavae::record::Record;
 
-use super::open_for;
+use super::{create_folder, open_for};
 use crate::args::{FigureFormat, Figures};
 use crate::output::{print, say};
 
@@ -62,8 +61,7 @@ fn draw(
     names: &[FigureName],
     folder: &PathBuf,
 ) -> anyhow::Result<()> {
-    std::fs::create_dir_all(folder)
-        .with_context(|| format!("cannot create {}", folder.display()))?;
+    create_folder(folder)?;
     for name in names {
         let drawing = match subject.draw(*name) {
             Ok(Some(drawing)) => drawing,

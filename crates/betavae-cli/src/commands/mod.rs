@@ -17,10 +17,9 @@ pub mod score;
 pub mod train;
 pub mod watch;
 
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
-use anyhow::Context;
 use betavae::checkpoint::Trained;
 use betavae::config::change_data;
 use betavae::cpu;
@@ -100,9 +99,38 @@ fn figure_path(model: &Path, output: Option<PathBuf>, name: &str) -> anyhow::Res
         return Ok(PathBuf::from(name));
     }
     let folder = model.join("figures");
-    std::fs::create_dir_all(&folder)
-        .with_context(|| format!("cannot create {}", folder.display()))?;
+    create_folder(&folder)?;
     Ok(folder.join(name))
+}
+
+/// Makes a folder and those it is in, where they are not there.
+fn create_folder(folder: &Path) -> betavae::Result<()> {
+    std::fs::create_dir_all(folder).map_err(|error| betavae::Error::io("create", folder, error))
+}
+
+/// Writes a file of the command line's own.
+fn write_file(path: &Path, content: impl AsRef<[u8]>) -> betavae::Result<()> {
+    std::fs::write(path, content).map_err(|error| betavae::Error::io("write", path, error))
+}
+
+/// A path from the root, for what must be found again from elsewhere, without `..` where leaving it out
+/// means the same file.
+fn absolute(path: &Path) -> std::io::Result<PathBuf> {
+    let path = std::path::absolute(path)?;
+    let mut clean = PathBuf::new();
+    for part in path.components() {
+        match part {
+            Component::ParentDir => drop(clean.pop()),
+            part => clean.push(part),
+        }
+    }
+    // Behind a link, `..` leads elsewhere.
+    let same = match (path.canonicalize(), clean.canonicalize()) {
+        (Ok(a), Ok(b)) => a == b,
+        (Err(_), Err(_)) => true,
+        _ => false,
+    };
+    Ok(if same { clean } else { path })
 }
 
 /// The part of a file name that says what to write.
@@ -126,4 +154,23 @@ fn unknown_format(path: &Path, formats: &str) -> anyhow::Error {
         hint: String::new(),
     }
     .into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_are_without_detours_unless_a_link_makes_them_one() {
+        let scratch = tempfile::tempdir().unwrap();
+        let root = scratch.path().canonicalize().unwrap();
+        std::fs::create_dir_all(root.join("a/b")).unwrap();
+        assert_eq!(absolute(&root.join("a/./b/../b")).unwrap(), root.join("a/b"));
+        assert_eq!(absolute(&root.join("no/../such")).unwrap(), root.join("such"));
+        #[cfg(unix)]
+        {
+            std::os::unix::fs::symlink(root.join("a/b"), root.join("link")).unwrap();
+            assert_eq!(absolute(&root.join("link/../b")).unwrap(), root.join("link/../b"));
+        }
+    }
 }

@@ -161,13 +161,14 @@ fn check_pictures(count: usize) -> anyhow::Result<()> {
 }
 
 fn save_png(path: &Path, picture: &RgbImage) -> anyhow::Result<()> {
-    picture.save(path).with_context(|| format!("cannot write {}", path.display()))?;
+    figures::save(picture, path)?;
     wrote(path)
 }
 
 fn save_gif(path: &Path, frames: Vec<Frame>) -> anyhow::Result<()> {
     let context = || format!("cannot write {}", path.display());
-    let file = BufWriter::new(File::create(path).with_context(context)?);
+    let file = File::create(path).map_err(|error| Error::io("create", path, error))?;
+    let file = BufWriter::new(file);
     let mut encoder = GifEncoder::new_with_speed(file, 10);
     encoder.set_repeat(Repeat::Infinite).with_context(context)?;
     encoder.encode_frames(frames).with_context(context)?;

@@ -3,7 +3,6 @@
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::Context;
 use betavae::Device;
 use betavae::checkpoint::Trained;
 use betavae::config::Config;
@@ -17,7 +16,7 @@ use serde::Serialize;
 
 use crate::args::{Resume, Train};
 use crate::commands::evaluate::table;
-use crate::commands::{open, report, score, warn_if_emulated};
+use crate::commands::{absolute, open, report, score, warn_if_emulated, write_file};
 use crate::output::{print, say};
 use crate::progress::{self, Progress, catch_signals};
 use crate::recipes;
@@ -46,7 +45,7 @@ pub fn train(args: Train, device: &Device) -> anyhow::Result<ExitCode> {
     }
     make_absolute(&mut config.data)?;
     if let Some(init) = &mut config.train.init {
-        *init = std::path::absolute(&*init)?;
+        *init = absolute(init)?;
         let own_network =
             args.recipe.is_none() && !args.set.iter().any(|c| c.starts_with("model."));
         continue_from(&mut config, own_network, device)?;
@@ -100,10 +99,10 @@ fn moved(data: &DataConfig, word: &str) -> anyhow::Result<DataConfig> {
 /// The run folder must find its data from wherever it is resumed.
 fn make_absolute(data: &mut DataConfig) -> anyhow::Result<()> {
     if let Some(path) = &mut data.path {
-        *path = std::path::absolute(&*path)?;
+        *path = absolute(path)?;
     }
     if let Some(labels) = data.labels.as_mut().filter(|labels| labels.exists()) {
-        *labels = std::path::absolute(&*labels)?;
+        *labels = absolute(labels)?;
     }
     Ok(())
 }
@@ -119,18 +118,20 @@ fn go(mut run: Run, device: &Device) -> anyhow::Result<ExitCode> {
     let outcome = run.train(&mut progress);
     progress.finish();
     let folder = run.folder().display().to_string();
+    // As it is pasted into a shell.
+    let word = words::quoted(run.folder());
     match outcome? {
         Outcome::Finished => {
             let evaluation = summarise(&run)?;
             say(&format!("\n{}", table(&evaluation)));
             if let Some(scores) = quick_scores(&run)? {
                 say(&format!("\n{}\n", score::table(&scores)));
-                say(&format!("all scores: betavae evaluate {folder} --scores all"));
+                say(&format!("all scores: betavae evaluate {word} --scores all"));
             }
             report::of_run(run.folder(), run.trainer().data(), device)?;
             say(&format!(
-                "report: {folder}/report.html\nmove its latents: betavae explore {folder}\n\
-                 train longer: betavae resume {folder} --steps {}",
+                "report: {folder}/report.html\nmove its latents: betavae explore {word}\n\
+                 train longer: betavae resume {word} --steps {}",
                 steps.saturating_mul(2)
             ));
             print(&folder)?;
@@ -138,7 +139,7 @@ fn go(mut run: Run, device: &Device) -> anyhow::Result<ExitCode> {
         }
         Outcome::Stopped => {
             let step = run.trainer().steps_taken();
-            say(&format!("stopped at step {step}; continue with: betavae resume {folder}"));
+            say(&format!("stopped at step {step}; continue with: betavae resume {word}"));
             Ok(ExitCode::FAILURE)
         }
     }
@@ -181,8 +182,7 @@ fn quick_scores(run: &Run) -> anyhow::Result<Option<Scores>> {
 
 fn write(run: &Run, name: &str, value: &impl Serialize) -> anyhow::Result<()> {
     let path = run.folder().join(name);
-    std::fs::write(&path, serde_json::to_string_pretty(value)?)
-        .with_context(|| format!("cannot write {}", path.display()))
+    Ok(write_file(&path, serde_json::to_string_pretty(value)?)?)
 }
 
 /// Says in words what is about to be trained.
@@ -269,12 +269,10 @@ fn read_recipe(path: &Path) -> anyhow::Result<(String, String)> {
             let what = if path.is_dir() { "a folder" } else { "data" };
             (
                 format!("`{name}` is {what}, not a recipe"),
-                format!("to train on it: --data {}", quoted(&name)),
+                format!("to train on it: --data {}", words::quoted(path)),
             )
         } else {
-            let near = |recipe: &&str| strsim::damerau_levenshtein(recipe, &name);
-            let nearest = recipes::RECIPES.iter().map(|(known, _)| *known).min_by_key(near);
-            let meant = nearest.filter(|nearest| near(nearest) <= 2.max(name.len() / 4));
+            let meant = words::nearest(&name, recipes::RECIPES.iter().map(|(known, _)| *known));
             let meant = meant.map(|nearest| format!("did you mean `{nearest}`? "));
             let hint = "`betavae recipes` lists the built-in ones; images are given with --data";
             let what = format!("`{name}` is neither a built-in recipe nor an existing .toml file");

@@ -9,6 +9,7 @@ use super::stored::{Opening, Stored};
 use super::{DataConfig, Dataset, ImageShape};
 use super::{arrays, blobs, dsprites, fitted, official, pictures, sets, variants};
 use crate::error::{Error, Result};
+use crate::words::nearest;
 
 /// The data sets that need no file, with one line about each.
 pub const NAMES: [(&str, &str); 5] = [
@@ -166,9 +167,7 @@ fn rendered(name: &str, seed: u64) -> Result<Arc<dyn Dataset>> {
 
 /// What might be meant by a word that names nothing.
 fn unknown(word: &str) -> String {
-    let near = |name: &&str| strsim::damerau_levenshtein(name, word);
-    let nearest = all_names().min_by_key(near).filter(|name| near(name) <= 2.max(word.len() / 4));
-    match nearest {
+    match nearest(word, all_names()) {
         Some(name) => format!("did you mean `{name}`? The data sets are {}", names()),
         None => format!("check the path; the data sets are {}", names()),
     }

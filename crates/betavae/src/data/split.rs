@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::{DataConfig, Split};
 use crate::error::{Error, Result};
-use crate::numbers::{counted, thousands};
+use crate::words::{counted, thousands};
 
 /// The positions of the files that are wanted. Several parts that are read together are noted.
 ///

@@ -2,12 +2,15 @@
 
 mod decoder;
 mod encoder;
+pub(crate) mod floats;
 mod flops;
 mod layers;
 mod likelihood;
 mod network;
+pub(crate) mod peers;
 mod presets;
 mod program;
+pub(crate) mod safetensors;
 pub(crate) mod weights;
 
 pub use betavae_kernels::{Activation, Precision};
@@ -20,6 +23,7 @@ pub use network::{
     Architecture, Conv, ConvTranspose, DecoderSpec, EncoderSpec, ImageRange, ModelConfig, Network,
     Norm,
 };
+pub use peers::PeerLayout;
 pub use weights::{NamedTensor, values};
 
 use betavae_kernels::ops;

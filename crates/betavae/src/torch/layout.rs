@@ -5,17 +5,7 @@ use std::fs;
 use std::path::Path;
 
 use crate::error::{Error, IoContext, Result};
-use crate::model::{Architecture, ModelConfig, NamedTensor, Network};
-
-/// A program whose checkpoints exist in the wild.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum PeerLayout {
-    /// disentangling-vae: the Burgess network for 64x64 or 32x32 images; one linear layer makes means and
-    /// log-variances in alternating rows.
-    DisentanglingVae,
-    /// PyTorch-VAE's `BetaVAE`, `VanillaVAE` and their kin, with any widths.
-    PytorchVae,
-}
+use crate::model::{Architecture, ModelConfig, NamedTensor, Network, PeerLayout};
 
 type Tensors = BTreeMap<String, NamedTensor>;
 
@@ -23,34 +13,6 @@ type Tensors = BTreeMap<String, NamedTensor>;
 const HEADS: (&str, [&str; 2]) = ("encoder.mu_logvar_gen", ["encoder.mean", "encoder.log_var"]);
 
 impl PeerLayout {
-    /// Every layout.
-    pub const ALL: [PeerLayout; 2] = [PeerLayout::DisentanglingVae, PeerLayout::PytorchVae];
-
-    /// The program's name.
-    pub fn name(self) -> &'static str {
-        match self {
-            PeerLayout::DisentanglingVae => "disentangling-vae",
-            PeerLayout::PytorchVae => "pytorch-vae",
-        }
-    }
-
-    /// The layout of the networks of this architecture, if it has one.
-    pub fn of(architecture: Architecture) -> Option<Self> {
-        match architecture {
-            Architecture::Burgess => Some(PeerLayout::DisentanglingVae),
-            Architecture::PytorchVae => Some(PeerLayout::PytorchVae),
-            _ => None,
-        }
-    }
-
-    /// A tensor that only this layout has.
-    pub(super) fn marker(self) -> &'static str {
-        match self {
-            PeerLayout::DisentanglingVae => "encoder.mu_logvar_gen.weight",
-            PeerLayout::PytorchVae => "encoder.0.0.weight",
-        }
-    }
-
     /// Their name and ours of each layer, without `.weight` and the like.
     fn layers(self, network: &Network) -> Vec<(String, String)> {
         let convs = network.encoder.convs.len();

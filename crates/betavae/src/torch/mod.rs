@@ -2,7 +2,7 @@
 //!
 //! | module | what it is |
 //! | --- | --- |
-//! | `read` | tensors by name, from every container that `torch.save` has written |
+//! | `read` | tensors by name, from every container that `torch.save` has written, and from safetensors |
 //! | `write` | a state dict that `torch.load` accepts |
 //! | `layout` | how two peers name and arrange what is a [`crate::model::BetaVae`] here |
 //!
@@ -15,7 +15,7 @@ mod read;
 mod tests;
 mod write;
 
-pub use layout::PeerLayout;
+pub use crate::model::PeerLayout;
 
 use std::path::Path;
 
@@ -36,26 +36,33 @@ pub struct Imported {
     pub assumptions: Vec<String>,
 }
 
-/// Reads the weights of disentangling-vae (`model.pt`) or PyTorch-VAE (`.ckpt`, or a state dict).
+/// What a file does not say by itself.
+#[derive(Clone, Debug, Default)]
+pub struct ImportOptions {
+    /// Which program wrote it; found out otherwise.
+    pub layout: Option<PeerLayout>,
+    /// What stands before the names of the tensors that are meant, such as `ema.`, where the file holds more
+    /// than one copy of the network.
+    pub prefix: Option<String>,
+    /// Changes of the configuration, of the form `section.key=value`, such as `objective.beta=10`.
+    pub changes: Vec<String>,
+}
+
+/// Reads the weights of disentangling-vae (`model.pt`) or PyTorch-VAE (`.ckpt`, or a state dict), written by
+/// `torch.save` or as safetensors.
 ///
 /// Network, image shape and number of latents follow from the shapes of the tensors. A `specs.json`
-/// beside a `model.pt` is used where it says more. `changes` are of the form `section.key=value` and say
-/// what the file cannot, such as `objective.beta=10`.
+/// beside a `model.pt` is used where it says more. Names may have any prefix, and those of
+/// `torch.compile`, `DataParallel` and their like between their parts.
 ///
 /// # Errors
-/// If the file is damaged, holds something other than tensors among the weights, or is of another network.
-pub fn import(
-    path: &Path,
-    layout: Option<PeerLayout>,
-    changes: &[String],
-    device: &Device,
-) -> Result<Imported> {
+/// If the file is damaged, holds something other than tensors among the weights, is of another network, or
+/// holds several copies and the options do not choose one.
+pub fn import(path: &Path, options: &ImportOptions, device: &Device) -> Result<Imported> {
     let file = read::open(path)?;
-    let (layout, prefix) = match layout {
-        Some(layout) => (layout, file.prefix_of(layout.marker())?),
-        None => file.detect()?,
-    };
-    let tensors = file.tensors(&prefix)?;
+    let copy = file.find(options.layout, options.prefix.as_deref())?;
+    let (layout, changes) = (copy.layout, &options.changes);
+    let tensors = file.tensors(&copy)?;
     let wrap = |error: Error| Error::file_hint(path, error.to_string(), error.hint().unwrap_or(""));
     let (recipe, assumptions) = layout.recipe(&tensors, path)?;
     let (mut config, dropped) = Config::from_recipe(&recipe, changes)?;

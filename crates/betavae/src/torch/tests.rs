@@ -5,8 +5,11 @@ use std::path::{Path, PathBuf};
 use super::*;
 use crate::TensorData;
 use crate::data::ImageShape;
-use crate::files::{read_safetensors, write_atomically};
-use crate::model::{Architecture, BetaVae, ImageRange, Likelihood, ModelConfig, values};
+use crate::files::write_atomically;
+use crate::model::safetensors::{read_safetensors, to_safetensors};
+use crate::model::{
+    Architecture, BetaVae, ImageRange, Likelihood, ModelConfig, NamedTensor, values,
+};
 use crate::objective::Constraint;
 use crate::random::Stream;
 
@@ -26,17 +29,17 @@ fn unpacked(name: &str) -> (tempfile::TempDir, PathBuf) {
 }
 
 fn imported(path: &Path) -> Imported {
-    import(path, None, &[], &Device::flex()).unwrap()
+    import(path, &ImportOptions::default(), &Device::flex()).unwrap()
 }
 
 fn refused(path: &Path) -> String {
-    let error = import(path, None, &[], &Device::flex()).unwrap_err();
+    let error = import(path, &ImportOptions::default(), &Device::flex()).unwrap_err();
     format!("{error} ({})", error.hint().unwrap_or_default())
 }
 
 /// The largest difference from what PyTorch made of the same images, in codes and in images.
 fn check(model: &BetaVae, name: &str) {
-    let (tensors, _) = read_safetensors(&fixture(&format!("{name}.safetensors"))).unwrap();
+    let tensors = read_safetensors(&fixture(&format!("{name}.safetensors"))).unwrap();
     let tensor = |name: &str| tensors.iter().find(|tensor| tensor.name == name).unwrap().clone();
     let images = tensor("images");
     let shape: [usize; 4] = images.shape.clone().try_into().unwrap();
@@ -100,8 +103,9 @@ fn a_lightning_checkpoint_and_state_dicts_of_the_collection_give_what_pytorch_gi
 
 #[test]
 fn changes_say_what_a_file_cannot() {
-    let changes = ["objective.beta=10".to_owned(), "model.image_range=signed".to_owned()];
-    let found = import(&fixture("collection.ckpt"), None, &changes, &Device::flex()).unwrap();
+    let changes = vec!["objective.beta=10".to_owned(), "model.image_range=signed".to_owned()];
+    let options = ImportOptions { changes, ..ImportOptions::default() };
+    let found = import(&fixture("collection.ckpt"), &options, &Device::flex()).unwrap();
     assert_eq!(found.trained.metadata.config.objective.beta, Some(10.0));
     assert_eq!(found.trained.model.network().image_range, ImageRange::Signed);
 }
@@ -217,15 +221,164 @@ fn a_diverged_model_and_another_network_are_refused() {
     fs::write(&path, state_dict(&trained, PeerLayout::PytorchVae).unwrap()).unwrap();
     assert!(refused(&path).contains("not numbers"));
     assert_eq!(network.latents, 5);
-    let message = import(
-        &fixture("collection.ckpt"),
-        Some(PeerLayout::DisentanglingVae),
-        &[],
-        &Device::flex(),
-    )
-    .unwrap_err()
-    .to_string();
+    let layout = Some(PeerLayout::DisentanglingVae);
+    let options = ImportOptions { layout, ..ImportOptions::default() };
+    let error = import(&fixture("collection.ckpt"), &options, &Device::flex()).unwrap_err();
+    let message = error.to_string();
     assert!(message.contains("encoder.mu_logvar_gen.weight"), "{message}");
+}
+
+/// The tensors of the collection's fixture under PyTorch-VAE's names.
+fn collection() -> Vec<NamedTensor> {
+    let trained = imported(&fixture("collection.ckpt")).trained;
+    let network = trained.model.network();
+    PeerLayout::PytorchVae.to_theirs(trained.model.to_named_tensors(), network).unwrap()
+}
+
+/// The tensors under other names.
+fn renamed(tensors: &[NamedTensor], name: impl Fn(&str) -> String) -> Vec<NamedTensor> {
+    tensors
+        .iter()
+        .map(|tensor| NamedTensor { name: name(&tensor.name), ..tensor.clone() })
+        .collect()
+}
+
+/// A state dict as `torch.save` writes it, with a counter beside each running average.
+fn saved(folder: &Path, tensors: &[NamedTensor]) -> PathBuf {
+    let path = folder.join("last.ckpt");
+    let counters: Vec<String> = tensors
+        .iter()
+        .filter_map(|tensor| tensor.name.strip_suffix("running_mean"))
+        .map(|layer| format!("{layer}num_batches_tracked"))
+        .collect();
+    fs::write(&path, write::state_dict(tensors, &counters, 7).unwrap()).unwrap();
+    path
+}
+
+#[test]
+fn wrappers_may_stand_anywhere_in_the_names() {
+    let folder = tempfile::tempdir().unwrap();
+    let tensors = collection();
+    let names: [fn(&str) -> String; 5] = [
+        |name| format!("ema.{name}"),
+        |name| format!("state_dict.model._orig_mod.{name}"),
+        |name| format!("module.{name}"),
+        // Encoder and decoder were compiled by themselves.
+        |name| match name.split_once('.') {
+            Some((part @ ("encoder" | "decoder"), rest)) => format!("{part}._orig_mod.{rest}"),
+            _ => name.to_owned(),
+        },
+        |name| match name.split_once('.') {
+            Some((part, rest)) => format!("vae.{part}.model.module.{rest}"),
+            None => name.to_owned(),
+        },
+    ];
+    for name in names {
+        let path = saved(folder.path(), &renamed(&tensors, name));
+        check(&imported(&path).trained.model, "collection");
+    }
+}
+
+#[test]
+fn two_copies_are_chosen_from_by_prefix() {
+    let folder = tempfile::tempdir().unwrap();
+    let tensors = collection();
+    let raw: Vec<NamedTensor> = tensors
+        .iter()
+        .map(|tensor| NamedTensor {
+            values: tensor.values.iter().map(|x| x + 1.0).collect(),
+            ..tensor.clone()
+        })
+        .collect();
+    let mut both = renamed(&raw, |name| format!("state_dict.model.{name}"));
+    both.extend(renamed(&tensors, |name| format!("state_dict.ema_model.module.{name}")));
+    both.push(NamedTensor {
+        name: "state_dict.ema_model.decay".into(),
+        shape: vec![],
+        values: vec![0.9],
+    });
+    let path = saved(folder.path(), &both);
+    let said = refused(&path);
+    for words in [
+        "the network is there twice: below `state_dict.ema_model.module.` and `state_dict.model.`",
+        "`--prefix state_dict.ema_model.module.` or `--prefix state_dict.model.`",
+    ] {
+        assert!(said.contains(words), "{said}");
+    }
+    let chosen = |prefix: &str| {
+        let prefix = Some(prefix.to_owned());
+        let options = ImportOptions { prefix, ..ImportOptions::default() };
+        import(&path, &options, &Device::flex())
+    };
+    for prefix in ["state_dict.ema_model.module.", "state_dict.ema_model.module", "ema_model."] {
+        check(&chosen(prefix).unwrap().trained.model, "collection");
+    }
+    let bias = |model: &BetaVae| values(model.encoder.mean.bias.val())[0];
+    let model = chosen("state_dict.model").unwrap().trained.model;
+    let averaged = chosen("ema_model").unwrap().trained.model;
+    assert!((bias(&model) - bias(&averaged) - 1.0).abs() < 1e-6);
+    let said = chosen("averaged.").unwrap_err().to_string();
+    assert!(said.contains("no network below `averaged.`"), "{said}");
+    assert!(chosen("state_dict").unwrap_err().to_string().contains("may mean several"));
+
+    // A copy at the top beside another; counters of the average are no part of the network.
+    let mut both = renamed(&tensors, str::to_owned);
+    both.extend(renamed(&raw, |name| format!("ema.{name}")));
+    both.push(NamedTensor { name: "ema.decay".into(), shape: vec![], values: vec![0.9] });
+    let path = saved(folder.path(), &both);
+    assert!(refused(&path).contains("below the top and `ema.`"));
+    let options = ImportOptions { prefix: Some(String::new()), ..ImportOptions::default() };
+    check(&import(&path, &options, &Device::flex()).unwrap().trained.model, "collection");
+
+    // The same weights twice, as beside a compiled copy, leave nothing to choose.
+    let mut both = renamed(&tensors, |name| format!("model.{name}"));
+    both.extend(renamed(&tensors, |name| format!("compiled._orig_mod.{name}")));
+    check(&imported(&saved(folder.path(), &both)).trained.model, "collection");
+}
+
+#[test]
+fn safetensors_of_other_programs_are_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("pytorch_model.bin");
+    let bytes: Vec<Vec<u8>> = collection()
+        .iter()
+        .map(|tensor| tensor.values.iter().flat_map(|x| x.to_le_bytes()).collect())
+        .collect();
+    let tensors = collection();
+    let count = 7_i64.to_le_bytes();
+    use safetensors::{Dtype, tensor::TensorView};
+    let mut views: Vec<(String, TensorView<'_>)> = Vec::new();
+    for (tensor, bytes) in tensors.iter().zip(&bytes) {
+        let view = TensorView::new(Dtype::F32, tensor.shape.clone(), bytes).unwrap();
+        views.push((format!("vae.{}", tensor.name), view));
+        if let Some(layer) = tensor.name.strip_suffix("running_mean") {
+            let view = TensorView::new(Dtype::I64, vec![], &count).unwrap();
+            views.push((format!("vae.{layer}num_batches_tracked"), view));
+        }
+    }
+    fs::write(&path, safetensors::serialize(views, None).unwrap()).unwrap();
+    check(&imported(&path).trained.model, "collection");
+    let said = Trained::load(&path, &Device::flex()).unwrap_err();
+    assert!(said.hint().unwrap().contains("betavae import"), "{said}");
+    // One of ours is told from those.
+    fs::write(&path, to_safetensors(&tensors, "x").unwrap()).unwrap();
+    assert!(refused(&path).contains("a model of betavae already"));
+}
+
+#[test]
+fn files_that_are_no_checkpoints_are_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("model.pt");
+    for (content, words) in [
+        (&b"version https://git-lfs.github.com/spec/v1\noid sha256:1\n"[..], "git lfs pull"),
+        (b"<!DOCTYPE html><html>", "HTML page"),
+        (b"\x89HDF\r\n\x1a\n", "an HDF5 file"),
+        (b"", "an empty file"),
+    ] {
+        fs::write(&path, content).unwrap();
+        let said = refused(&path);
+        assert!(said.contains(words), "{said}");
+    }
 }
 
 /// Thousands of damaged copies: an error or a model, never a panic, never much memory.
@@ -256,7 +409,7 @@ fn damaged_files_are_errors() {
                 }
             }
             fs::write(&path, copy).unwrap();
-            match import(&path, None, &[], &Device::flex()) {
+            match import(&path, &ImportOptions::default(), &Device::flex()) {
                 Ok(_) => models += 1,
                 Err(_) => errors += 1,
             }

@@ -21,6 +21,7 @@ use crate::figures;
 use crate::files;
 use crate::objective::Terms;
 use crate::record::read_config;
+use crate::words::quoted;
 
 /// Images over which a checkpoint states the KL of each latent.
 const KL_IMAGES: usize = 512;
@@ -81,7 +82,7 @@ impl Run {
             return Err(Error::file_hint(
                 folder,
                 "there is a run in this folder already",
-                format!("continue it with `betavae resume {}`", folder.display()),
+                format!("continue it with `betavae resume {}`", quoted(folder)),
             ));
         }
         if !is_empty(folder)? {
@@ -94,7 +95,9 @@ impl Run {
         // Everything that can be wrong with the configuration, before anything is written.
         let trainer = Trainer::new(config, data, device)?;
         let data_sha256 = trainer.data().fingerprint()?;
-        fs::create_dir_all(folder.join("checkpoints")).context("create", folder)?;
+        fs::create_dir_all(folder.join("checkpoints"))
+            .context("create", folder)
+            .map_err(|error| error.with_hint("choose another folder with --out"))?;
         let lock = lock(folder)?;
         let metrics = Metrics::create(folder.join("metrics.csv"))?;
         let run = Self {

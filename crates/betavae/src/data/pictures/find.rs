@@ -12,8 +12,8 @@ use super::super::stored::Opening;
 use super::super::{DataConfig, Factors};
 use super::{is_image, is_tar, samples};
 use crate::error::{Error, Result};
-use crate::numbers::counted;
 use crate::table::{Cells, Role, Table};
+use crate::words::counted;
 
 /// Files that systems leave in folders.
 const CLUTTER: [&str; 3] = ["thumbs.db", "desktop.ini", "ehthumbs.db"];

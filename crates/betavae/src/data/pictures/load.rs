@@ -14,7 +14,7 @@ use super::super::stored::{Opening, Stored};
 use super::super::{Background, Factors, ImageShape};
 use super::decode::{Header, decode, read_header};
 use crate::error::{Error, Result};
-use crate::numbers::{counted, thousands};
+use crate::words::{counted, thousands};
 
 /// Damaged files that a message names.
 const NAMED: usize = 10;
