@@ -1,10 +1,13 @@
 //! The same twelve images in every format, see `fixtures/data/generate.py`; then all formats damaged.
 
 use std::fs;
+use std::path::{Path, PathBuf};
 
 use super::cache::Cache;
+use super::source::Source;
 use super::stored::{Opening, Stored};
 use super::*;
+use crate::error::Result;
 use crate::random::Stream;
 
 const IMAGES: usize = 12;
@@ -21,7 +24,9 @@ fn fixture(name: &str) -> PathBuf {
 /// Opens files with at most `memory` bytes of pixels in memory and the others in `cache`.
 fn open_in(cache: &Path, memory: u64, path: &Path, config: &DataConfig) -> Result<Stored> {
     let cache = Cache::at(cache, memory);
-    read(path, &mut Opening { config, cache: &cache, progress: &mut |_, _| () })
+    let source = Source::of(path)?;
+    source.check(&DataConfig { path: Some(path.to_owned()), ..config.clone() })?;
+    super::open::read(path, source, &mut Opening::new(config, &cache, &mut |_, _| ()))
 }
 
 fn open(path: &Path) -> Result<Stored> {
@@ -136,6 +141,11 @@ fn parquet_files_with_images_and_numbers() {
     let data = open(&fixture("hub.parquet")).unwrap();
     check(&data, IN_ORDER);
     check_factors(&data, IN_ORDER, &[("size", size), ("hue", hue)]);
+    assert!(
+        data.notes().iter().any(|note| note.contains("column `missing` is left out")),
+        "{:?}",
+        data.notes()
+    );
     let parts = folder(&["plain-1.parquet", "plain-0.parquet"]);
     let data = open(parts.path()).unwrap();
     check(&data, IN_ORDER);

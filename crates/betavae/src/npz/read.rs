@@ -12,6 +12,7 @@ use zip::{CompressionMethod, ZipArchive};
 use super::header::{COPY_AGAIN, Fault, Header, MAGIC};
 use super::numbers::{Content, Numbers, read_content};
 use crate::error::{Error, IoContext, Result};
+use crate::files::{head_of, how_to_get_it, what_it_is};
 
 /// Shape and elements of the `float32` array `name` of the `.npz` file at `path`.
 pub fn read_f32(path: &Path, name: &str) -> Result<(Vec<usize>, Vec<f32>)> {
@@ -167,11 +168,13 @@ impl Source {
             return Ok(Self { path: path.to_owned(), container: Container::Npy(file), members });
         }
         if !start.starts_with(b"PK") {
-            let found = match start.as_slice() {
-                [] => "an empty file".to_owned(),
-                bytes => format!("a file that starts with \"{}\"", bytes.escape_ascii()),
+            let head = head_of(path)?;
+            let found = match what_it_is(&head) {
+                Some(what) => what.to_owned(),
+                None => format!("a file that starts with \"{}\"", start.escape_ascii()),
             };
-            let hint = "save the images with numpy.savez_compressed(\"images.npz\", images=x)";
+            let hint = how_to_get_it(&head)
+                .unwrap_or("save arrays with numpy.savez_compressed(\"x.npz\", images=x)");
             let reason = format!("expected a NumPy .npy or .npz file, found {found}");
             return Err(Error::file_hint(path, reason, hint));
         }

@@ -34,6 +34,7 @@ pub(crate) use lines::{Object, of_objects};
 pub(crate) use text::decode;
 
 use crate::error::{Error, IoContext, Result};
+use crate::files::{head_of, how_to_get_it, what_it_is};
 
 /// Largest number of values of a table: 512 MiB of them.
 pub(crate) const MAX_VALUES: usize = 1 << 26;
@@ -177,7 +178,7 @@ impl Table {
     /// # Errors
     /// If the file is damaged, or is no table.
     pub(crate) fn read(path: &Path, role: Role) -> Result<Self> {
-        let start = start_of(path)?;
+        let start = head_of(path)?;
         if start.starts_with(b"\x93NUMPY") || start.starts_with(b"PK\x03\x04") {
             return arrays::read(path, role);
         }
@@ -187,7 +188,15 @@ impl Table {
             #[cfg(not(feature = "parquet"))]
             return Err(Error::file(path, "it is a Parquet file, which this build cannot read"));
         }
-        Self::parse(path, &fs::read(path).context("read", path)?)
+        // Text is a table; what is none is named.
+        match what_it_is(&start) {
+            None | Some("text") => Self::parse(path, &fs::read(path).context("read", path)?),
+            Some(what) => {
+                let reason = format!("expected a table, found {what}");
+                let hint = "tables are .csv, .tsv, .jsonl, .parquet, .npz and .npy files";
+                Err(Error::file_hint(path, reason, how_to_get_it(&start).unwrap_or(hint)))
+            }
+        }
     }
 
     /// Reads a table from the content of a text file called `path`.
@@ -401,13 +410,4 @@ impl Table {
             None => self.place(row),
         }
     }
-}
-
-/// The first bytes of a file.
-pub(crate) fn start_of(path: &Path) -> Result<Vec<u8>> {
-    use std::io::Read;
-    let file = fs::File::open(path).context("open", path)?;
-    let mut start = Vec::new();
-    file.take(512).read_to_end(&mut start).context("read", path)?;
-    Ok(start)
 }

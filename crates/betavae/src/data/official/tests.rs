@@ -8,11 +8,12 @@ use std::fs::File;
 use std::io::Read;
 
 use flate2::read::GzDecoder;
-use image::RgbImage;
-use image::imageops::{self, FilterType};
 
 use super::*;
-use crate::data::{Factor, Factors, ImageShape};
+use crate::data::cache::Cache;
+use crate::data::reader::{self, Images};
+use crate::data::source::Source;
+use crate::data::{Dataset, Factors, ImageShape};
 
 fn fixture(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/official").join(name)
@@ -38,19 +39,59 @@ fn folder(files: &[(&str, &str)]) -> tempfile::TempDir {
     folder
 }
 
-fn opened(path: &Path, toml: &str) -> Result<Opened> {
-    Ok(open(path, &config(toml))?.expect("an official file"))
+/// What a reader gives.
+struct Opened {
+    len: usize,
+    shape: ImageShape,
+    white: u8,
+    factors: Option<Factors>,
+    pixels: Pixels,
 }
 
-/// All pixels, asked for in uneven pieces.
+enum Pixels {
+    Unread(Box<dyn Images + Send>),
+    Stored(Box<Stored>),
+}
+
+fn opened(path: &Path, toml: &str) -> Result<Opened> {
+    let kind = Kind::of(path)?.expect("an official file");
+    let config = DataConfig { path: Some(path.to_owned()), ..config(toml) };
+    Source::Official(kind).check(&config)?;
+    let cache = Cache::at(Path::new("none"), 1 << 30);
+    let mut progress = |_, _| ();
+    let mut opening = Opening::new(&config, &cache, &mut progress);
+    if kind.has_pictures() {
+        let stored = open(path, kind, &mut opening)?;
+        let (len, shape, white) = (stored.len(), stored.shape(), stored.white());
+        let factors = stored.factors().cloned();
+        return Ok(Opened { len, shape, white, factors, pixels: Pixels::Stored(Box::new(stored)) });
+    }
+    let found = read(path, kind, &mut opening)?.finish(path, &config, kind.usual_size())?;
+    let reader::Opened { len, shape, white, factors, images, .. } = found;
+    Ok(Opened { len, shape, white, factors, pixels: Pixels::Unread(images) })
+}
+
+/// All pixels, asked for in uneven pieces where they are not read yet.
 fn pixels(opened: &mut Opened) -> Result<Vec<u8>> {
     let values = opened.shape.values();
     let mut pixels = vec![0; opened.len * values];
-    let (mut rest, mut piece) = (&mut pixels[..], 1);
-    while !rest.is_empty() {
-        let (now, then) = rest.split_at_mut(rest.len().min(piece * values));
-        opened.images.next(now)?;
-        (rest, piece) = (then, piece % 5 + 1);
+    match &mut opened.pixels {
+        Pixels::Unread(images) => {
+            let (mut rest, mut piece) = (&mut pixels[..], 1);
+            while !rest.is_empty() {
+                let (now, then) = rest.split_at_mut(rest.len().min(piece * values));
+                images.next(now)?;
+                (rest, piece) = (then, piece % 5 + 1);
+            }
+        }
+        Pixels::Stored(stored) => {
+            let mut image = vec![0.0; values];
+            for (index, bytes) in pixels.chunks_exact_mut(values).enumerate() {
+                stored.read(index, 0, &mut image)?;
+                let byte = |x: &f32| (x * 255.0).round() as u8;
+                bytes.iter_mut().zip(&image).for_each(|(to, from)| *to = byte(from));
+            }
+        }
     }
     Ok(pixels)
 }
@@ -71,7 +112,7 @@ fn formula(images: impl IntoIterator<Item = usize>, shape: ImageShape) -> Vec<u8
 /// Names and numbers of classes of the factors.
 fn sizes(opened: &Opened) -> Vec<(&str, usize)> {
     let factors = opened.factors.as_ref().map_or(&[][..], Factors::factors);
-    factors.iter().map(|Factor { name, values }| (name.as_str(), values.len())).collect()
+    factors.iter().map(|factor| (factor.name.as_str(), factor.values.len())).collect()
 }
 
 fn classes(opened: &Opened, index: usize) -> Vec<usize> {
@@ -118,11 +159,11 @@ fn mnist_in_files_and_folders() {
     assert_eq!(small.shape, ImageShape::new(14, 14, 3));
 
     let message = failure(place.path(), "split = \"valid\"");
-    assert!(message.ends_with("has no part that data.split names"), "{message}");
+    assert!(message.ends_with("the files of the part valid are not in it"), "{message}");
     let alone = folder(&both[..1]);
     assert!(opened(alone.path(), "").unwrap().factors.is_none());
     let message = failure(alone.path(), "split = \"test\"");
-    assert!(message.ends_with("the files of this part are not in it"), "{message}");
+    assert!(message.ends_with("the files of the part test are not in it"), "{message}");
     let mixed = folder(&[both[0], ("t10k-labels-idx1-ubyte.gz", "train-labels-idx1-ubyte")]);
     let message = failure(mixed.path(), "");
     assert!(message.ends_with("expected 20 labels, one per image, found 6"), "{message}");
@@ -207,7 +248,7 @@ fn hdf5_in_all_forms() {
         for form in ["contiguous", "shuffle", "plain-chunks"] {
             let mut data = opened(&fixture(&format!("{form}-{version}.h5")), "").unwrap();
             assert_eq!(pixels(&mut data).unwrap(), formula(0..7, shape), "{form}-{version}");
-            assert_eq!(sizes(&data), [("factor 0", 5), ("factor 1", 5)]);
+            assert_eq!(sizes(&data), [("factor_0", 5), ("factor_1", 5)]);
             assert_eq!(values(&data, 0), [1.0, 1.0, 2.0, 2.0, 9.0, 0.0, 5.0], "{form}-{version}");
             assert!(matches!(data.factors, Some(Factors::Table(_))));
         }
@@ -218,20 +259,25 @@ fn hdf5_in_all_forms() {
         formula(0..7, shape)
     );
     let message = failure(&path, "key = \"x\"");
-    assert!(
-        message.starts_with("FOLDER/userblock.h5: dataset `x`: not readable HDF5: "),
-        "{message}"
-    );
+    let expected =
+        "FOLDER/userblock.h5: no dataset `x`: the file has `images` [7, 6, 5, 3] uint8, `labels`";
+    assert!(message.starts_with(expected), "{message}");
     let message = failure(&fixture("contiguous-latest.h5"), "key = \"labels\"");
-    assert!(message.contains("dataset `labels`: expected uint8, found FixedPoint"), "{message}");
-    let message = failure(&fixture("userblock.h5"), "layout = \"nchw\"");
-    assert_eq!(message, "data.layout does not apply to FOLDER/userblock.h5");
+    assert!(message.contains("dataset `labels`: expected images of uint8, found int"), "{message}");
+    let turned = opened(&fixture("userblock.h5"), "layout = \"nchw\"").unwrap();
+    assert_eq!(turned.shape, ImageShape::new(5, 3, 6));
+    let message = failure(&fixture("userblock.h5"), "split = \"test\"");
+    assert_eq!(message, "data.split does not apply to FOLDER/userblock.h5, an HDF5 file");
 }
 
 /// Halves an image of Cars3D as the reader should.
 fn halved(bytes: Vec<u8>) -> Vec<u8> {
-    let image = RgbImage::from_raw(128, 128, bytes).unwrap();
-    imageops::resize(&image, 64, 64, FilterType::Triangle).into_raw()
+    let sum = |at: usize| {
+        let (c, pixel) = (at % 3, at / 3);
+        let first = (pixel / 64 * 2 * 128 + pixel % 64 * 2) * 3 + c;
+        [0, 3, 128 * 3, 129 * 3].iter().map(|offset| f32::from(bytes[first + offset])).sum::<f32>()
+    };
+    (0..64 * 64 * 3).map(|at| (sum(at) / 4.0).round() as u8).collect()
 }
 
 #[test]
@@ -318,7 +364,7 @@ fn celeba_with_attributes_and_parts() {
     let data = opened(place.path(), "").unwrap();
     assert!(data.factors.is_none());
     let message = failure(place.path(), "split = \"test\"");
-    assert!(message.contains("list_eval_partition.txt does not lie beside"), "{message}");
+    assert!(message.contains("neither list_eval_partition.txt nor .csv lies beside"), "{message}");
     let inner = place.path().join("img_align_celeba");
     let mut zip = zip::ZipArchive::new(File::open(&archive).unwrap()).unwrap();
     zip.extract(place.path()).unwrap();
@@ -333,14 +379,23 @@ fn celeba_with_attributes_and_parts() {
     let list = place.path().join(lists[0]);
     let rows = fs::read_to_string(&list).unwrap();
     fs::write(&list, rows.replace("000003.jpg", "000033.jpg")).unwrap();
-    let message = failure(&inner, "");
-    assert!(
-        message.ends_with("list_attr_celeba.txt: it has no line about `000003.jpg`"),
-        "{message}"
-    );
+    // Attributes that are not those of the images leave the images as they are.
+    assert!(opened(&inner, "").unwrap().factors.is_none());
     fs::write(&list, rows.replace("000003.jpg  1", "000003.jpg  x")).unwrap();
     let message = failure(&inner, "");
-    assert!(message.ends_with("list_attr_celeba.txt: line 5: expected 4 numbers"), "{message}");
+    assert!(message.contains("expected attributes of -1 and 1"), "{message}");
+    // As Kaggle has them.
+    fs::remove_file(&list).unwrap();
+    let header = "image_id,5_o_Clock_Shadow,Male,Smiling,Young\n";
+    let kaggle: String = rows
+        .lines()
+        .skip(2)
+        .map(|line| line.split_whitespace().collect::<Vec<_>>().join(",") + "\n")
+        .collect();
+    fs::write(list.with_extension("csv"), format!("{header}{kaggle}")).unwrap();
+    let data = opened(&inner, "").unwrap();
+    assert_eq!(sizes(&data), names.map(|name| (name, if name == "Young" { 1 } else { 2 })));
+    assert_eq!(values(&data, 0), [1.0, 0.0, 1.0, 0.0, 1.0, 0.0, 1.0]);
 }
 
 #[test]
@@ -385,6 +440,6 @@ fn mpi3d_is_known_by_name_and_number() {
 fn other_files_and_folders_are_left_to_other_readers() {
     let place = folder(&[("generate.py", "a.txt"), ("img_align_celeba.zip", "photos.zip")]);
     for name in ["a.txt", "photos.zip", "missing", ""] {
-        assert!(open(&place.path().join(name), &DataConfig::default()).unwrap().is_none());
+        assert_eq!(Kind::of(&place.path().join(name)).unwrap(), None);
     }
 }

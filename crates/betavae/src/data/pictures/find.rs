@@ -288,3 +288,6 @@ fn class_folders(files: &[PathBuf]) -> (Option<Factors>, Option<String>) {
 fn is_hidden(part: &OsStr) -> bool {
     part.as_encoded_bytes().starts_with(b".") || part == "__MACOSX"
 }
+
+#[cfg(test)]
+mod tests;

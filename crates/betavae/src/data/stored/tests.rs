@@ -1,7 +1,7 @@
 use std::fs;
 
 use super::*;
-use crate::data::reader::Images;
+use crate::data::reader::{Ending, Images};
 use crate::data::{FactorTable, read_batch};
 
 /// A reader of 5x3x2 images whose bytes are a function of the index.
@@ -53,7 +53,8 @@ impl Place {
             images: Box::new(Ramp { next: 0, broken_at }),
         };
         let config: DataConfig = toml::from_str(config).unwrap();
-        let mut opening = Opening { config: &config, cache, progress: &mut |_, _| () };
+        let mut progress = |_, _| ();
+        let mut opening = Opening::new(&config, cache, &mut progress);
         Stored::from_reader(&mut opening, &self.0.path().join("source"), &[], |_| Ok(opened))
     }
 
@@ -194,7 +195,7 @@ fn who_comes_second_waits_and_reads_nothing() {
             first.write(&pixels).unwrap();
             scan.take(&pixels).unwrap();
         }
-        drop(first.finish(&scan.finish()).unwrap());
+        drop(first.finish(&scan.finish(Ending::default())).unwrap());
         check(&second.join().unwrap().unwrap());
     });
 }
@@ -211,7 +212,8 @@ fn pixels_brighter_than_white_are_refused() {
         images: Box::new(Ramp { next: 0, broken_at: LEN }),
     };
     let (config, cache) = (DataConfig::default(), place.cache(1 << 20));
-    let mut opening = Opening { config: &config, cache: &cache, progress: &mut |_, _| () };
+    let mut progress = |_, _| ();
+    let mut opening = Opening::new(&config, &cache, &mut progress);
     let path = place.0.path().join("source");
     let error =
         Stored::from_reader(&mut opening, &path, &[], |_| Ok(opened)).err().unwrap().to_string();

@@ -31,10 +31,14 @@ fn damage(original: &[u8], stream: &mut Stream) -> Vec<u8> {
 
 /// Reads at most 200 images, in small pieces.
 fn read(path: &Path) -> Result<()> {
-    let Some(mut opened) = open(path, &config("size = [8, 8]"))? else { return Ok(()) };
+    if Kind::of(path)?.is_none() {
+        return Ok(());
+    }
+    let mut opened = opened(path, "size = [8, 8]")?;
     let values = opened.shape.values();
+    let Pixels::Unread(images) = &mut opened.pixels else { return Ok(()) };
     let mut bytes = vec![0; opened.len.min(200) * values];
-    bytes.chunks_mut(7 * values).try_for_each(|piece| opened.images.next(piece))
+    bytes.chunks_mut(7 * values).try_for_each(|piece| images.next(piece))
 }
 
 /// Damages `file` among `files`, and opens `path`; all relative to one folder.

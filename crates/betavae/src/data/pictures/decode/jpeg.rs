@@ -14,7 +14,7 @@ use zune_jpeg::zune_core::options::DecoderOptions;
 pub(super) const MISSING_END: &str = "the end of the JPEG file is missing";
 
 /// The end-of-image marker.
-const END: [u8; 2] = [0xff, 0xd9];
+pub(super) const END: [u8; 2] = [0xff, 0xd9];
 
 /// More ones than a code and its value have, or the decoder reads ahead.
 const ONES: [u8; 64] = {
@@ -55,6 +55,11 @@ pub(super) fn decode(bytes: &[u8]) -> Result<(DynamicImage, Orientation), String
         (Ok(image), Ok(other)) if image == other => Ok(image),
         _ => Err(MISSING_END.into()),
     }
+}
+
+/// Whether the end of the first image is there.
+pub(super) fn has_end(bytes: &[u8]) -> bool {
+    Walk::new(bytes).ended
 }
 
 /// Decodes data of which everything must make sense.

@@ -3,23 +3,28 @@
 //! Every image becomes upright, opaque and 8 bits deep here. Nothing is known about the size or the
 //! colours that a data set wants.
 
-mod foreign;
 mod jpeg;
 mod png;
 
 use std::io::{self, BufRead, Cursor, Read, Seek};
 use std::path::{Path, PathBuf};
 
+use image::error::UnsupportedErrorKind;
 use image::metadata::Orientation;
 use image::{
-    ColorType, DynamicImage, ImageDecoder, ImageError, ImageFormat, ImageReader, Limits, Pixel, Rgb,
+    ColorType, DynamicImage, ExtendedColorType, ImageDecoder, ImageError, ImageFormat, ImageReader,
+    Limits, Pixel, Rgb,
 };
 
 use super::super::ImageShape;
 use crate::error::{Error, IoContext, Result};
+use crate::files::{how_to_get_it, what_it_is};
 
 /// Memory one file may use when it is decoded.
 const MAX_DECODED_BYTES: u64 = 512 << 20;
+
+/// First bytes that tell what a file is.
+const START: u64 = 512;
 
 /// The formats that are read, and the endings of their files.
 const FORMATS: [(ImageFormat, &[&str]); 6] = [
@@ -47,8 +52,6 @@ pub(in crate::data) struct Header {
     pub(in crate::data) grey: bool,
     /// Whether the stored image is turned or mirrored to be upright.
     pub(in crate::data) turned: bool,
-    /// Whether pixels can be transparent; [`Decoded::blended`] tells whether any is.
-    pub(in crate::data) transparent: bool,
 }
 
 /// A decoded image: upright, without transparency, 8 bits.
@@ -76,14 +79,12 @@ pub(in crate::data) fn read_header(
         ImageFormat::Gif => Some(gif_is_transparent(&mut content)),
         _ => None,
     };
-    content.rewind().context("read", path)?;
-    let (mut decoder, [width, height]) = opened(path, format, content)?;
-    let color = decoder.color_type();
-    let orientation = orientation_of(&mut decoder);
-    drop(decoder);
-    let size = match swaps_sides(orientation) {
-        true => [width, height],
-        false => [height, width],
+    let known = known(path, format, &mut content);
+    let (size, color, orientation) = match (known, format) {
+        (Err(_), ImageFormat::Jpeg) if is_cut_jpeg(path, &mut content)? => {
+            return Err(undecodable(path, jpeg::MISSING_END));
+        }
+        (known, _) => known?,
     };
     Ok(Header {
         place,
@@ -92,6 +93,31 @@ pub(in crate::data) fn read_header(
         turned: orientation != Orientation::NoTransforms,
         transparent: transparent.unwrap_or(color.has_alpha()),
     })
+}
+
+/// Upright size, stored colours and orientation of an image.
+fn known(
+    path: &Path,
+    format: ImageFormat,
+    content: &mut (impl BufRead + Seek),
+) -> Result<([usize; 2], ColorType, Orientation)> {
+    content.rewind().context("read", path)?;
+    let (mut decoder, [width, height]) = opened(path, format, content)?;
+    let orientation = orientation_of(&mut decoder);
+    // The tags from 5 on are of images that lie on their side.
+    let size = match orientation.to_exif() {
+        5.. => [width, height],
+        _ => [height, width],
+    };
+    Ok((size, decoder.color_type(), orientation))
+}
+
+/// Whether a JPEG file has no end.
+fn is_cut_jpeg(path: &Path, content: &mut (impl BufRead + Seek)) -> Result<bool> {
+    content.rewind().context("read", path)?;
+    let mut bytes = Vec::new();
+    content.read_to_end(&mut bytes).context("read", path)?;
+    Ok(!jpeg::has_end(&bytes))
 }
 
 /// Decodes the content of the image file `path`.
@@ -120,7 +146,7 @@ pub(in crate::data) fn decode(path: &Path, bytes: &[u8], background: [u8; 3]) ->
 /// The format that the content shows, whatever the ending says. Leaves `content` anywhere.
 fn format_of(path: &Path, content: &mut (impl BufRead + Seek)) -> Result<ImageFormat> {
     let mut start = Vec::new();
-    content.by_ref().take(foreign::START).read_to_end(&mut start).context("read", path)?;
+    content.by_ref().take(START).read_to_end(&mut start).context("read", path)?;
     content.rewind().context("read", path)?;
     // Files of more than 4 GiB have a number of their own.
     if start.starts_with(b"II+\0") || start.starts_with(b"MM\0+") {
@@ -129,7 +155,20 @@ fn format_of(path: &Path, content: &mut (impl BufRead + Seek)) -> Result<ImageFo
     let format = image::guess_format(&start).ok();
     match format.filter(|format| FORMATS.iter().any(|(known, _)| known == format)) {
         Some(format) => Ok(format),
-        None => Err(undecodable(path, &foreign::name(&start, format))),
+        None => Err(foreign(path, &start, format)),
+    }
+}
+
+/// The error about a file that is no image we read, with what it is.
+fn foreign(path: &Path, start: &[u8], format: Option<ImageFormat>) -> Error {
+    let reason = match (what_it_is(start), format) {
+        (Some(what), _) => format!("it is {what}"),
+        (None, Some(format)) => format!("it is a file of the format {format:?}"),
+        (None, None) => "it is no PNG, JPEG, WebP, BMP, GIF or TIFF file".into(),
+    };
+    match how_to_get_it(start) {
+        Some(hint) => Error::file_hint(path, format!("cannot decode the image: {reason}"), hint),
+        None => undecodable(path, &reason),
     }
 }
 
@@ -148,7 +187,7 @@ fn opened<'a, R: BufRead + Seek + 'a>(
     check_size([width, height], decoder.total_bytes())
         .map_err(|reason| undecodable(path, &reason))?;
     if matches!(decoder.color_type(), ColorType::Rgb32F | ColorType::Rgba32F) {
-        return Err(undecodable(path, FLOATS));
+        return Err(undecodable(path, WIDE));
     }
     Ok((decoder, [width as usize, height as usize]))
 }
@@ -170,11 +209,6 @@ fn check_size([width, height]: [u32; 2], bytes: u64) -> Result<(), String> {
 /// How an image is to be turned; not at all where its metadata are damaged.
 fn orientation_of(decoder: &mut impl ImageDecoder) -> Orientation {
     decoder.orientation().unwrap_or(Orientation::NoTransforms)
-}
-
-/// Whether a turned image is as wide as the stored one is high.
-fn swaps_sides(orientation: Orientation) -> bool {
-    orientation.to_exif() >= 5
 }
 
 /// Whether the first image of a GIF has a transparent colour or leaves a part uncovered.
@@ -225,7 +259,7 @@ fn brightest(values: &[u16], channels: usize, used: usize) -> Option<u16> {
 
 /// Blends pixels of N channels and alpha over a background of N channels.
 fn over<const N: usize>(pixels: &[u8], background: [u8; N], blended: &mut bool) -> Vec<u8> {
-    let mut blend = |pixel: &[u8]| -> [u8; N] {
+    let blend = |pixel: &[u8]| -> [u8; N] {
         let alpha = u16::from(pixel[N]);
         *blended |= alpha < 255;
         std::array::from_fn(|i| {
@@ -234,19 +268,35 @@ fn over<const N: usize>(pixels: &[u8], background: [u8; N], blended: &mut bool) 
             ((front * alpha + back * (255 - alpha) + 127) / 255) as u8
         })
     };
-    pixels.chunks_exact(N + 1).flat_map(|pixel| blend(pixel)).collect()
+    pixels.chunks_exact(N + 1).flat_map(blend).collect()
 }
 
-const FLOATS: &str =
-    "its pixels are floating-point numbers, expected whole numbers of 8 or 16 bits";
+const WIDE: &str = "its pixels are floating-point numbers or wider than 16 bits, expected whole \
+                    numbers of 8 or 16 bits";
 
 /// What a decoder found wrong.
 fn reason(error: ImageError) -> String {
+    let text = error.to_string();
     match &error {
         ImageError::IoError(inner) if inner.kind() == io::ErrorKind::UnexpectedEof => {
             "the end of the file is missing".into()
         }
-        _ => error.to_string(),
+        // The decoder's error itself cannot be looked at.
+        ImageError::Decoding(_) if text.contains("CRC error") => {
+            "it is damaged: a check sum is wrong".into()
+        }
+        ImageError::Unsupported(what) => match what.kind() {
+            // TIFF files of one channel.
+            UnsupportedErrorKind::Color(ExtendedColorType::Unknown(32)) => WIDE.into(),
+            UnsupportedErrorKind::GenericFeature(name) if name.contains("sample format") => {
+                WIDE.into()
+            }
+            UnsupportedErrorKind::Color(_) => {
+                "its kind of colours is not read, expected grey, RGB or RGBA".into()
+            }
+            _ => text,
+        },
+        _ => text,
     }
 }
 
