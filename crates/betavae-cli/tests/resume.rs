@@ -149,6 +149,21 @@ fn a_signal_saves_and_says_how_to_resume() {
 }
 
 #[test]
+fn printed_commands_can_be_pasted() {
+    let scratch = tempfile::tempdir().unwrap();
+    let folder = scratch.path().join("my run");
+    let output = betavae().args(train_arguments(&folder)).output().unwrap();
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.success(), "{stderr}");
+    let word = format!("'{}'", path(&folder));
+    for command in ["evaluate", "explore", "resume"] {
+        assert!(stderr.contains(&format!("betavae {command} {word}")), "{stderr}");
+    }
+    let again = refuse(1, &["train", "--out", path(&folder), "--steps", "3"]);
+    assert!(again.contains(&format!("`betavae resume {word}`")), "{again}");
+}
+
+#[test]
 fn resuming_what_cannot_be_resumed_is_refused() {
     let scratch = tempfile::tempdir().unwrap();
     let folder = scratch.path().join("run");

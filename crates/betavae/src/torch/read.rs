@@ -53,7 +53,7 @@ pub(super) fn open(path: &Path) -> Result<File> {
         Some("a safetensors file") => {
             let content = fs::read(path).context("read", path)?;
             if Parsed::new(path, &content)?.is_ours() {
-                let evaluate = format!("betavae evaluate {}", quoted(&path.to_string_lossy()));
+                let evaluate = format!("betavae evaluate {}", quoted(path));
                 return Err(Error::file_hint(
                     path,
                     "this is a model of betavae already",
