@@ -10,8 +10,8 @@ set -euo pipefail
 cd "$(dirname "$0")"
 fixtures=../crates/betavae/fixtures
 seconds=${SECONDS_EACH:-60}
-readers="idx norb hdf5 matlab cars chairs celeba archive pictures parquet tables npz program"
-models="safetensors torch config"
+readers="idx norb hdf5 matlab cars chairs celeba archive pictures parquet tables npz"
+models="safetensors torch config program"
 # shellcheck disable=SC2086
 [ $# -gt 0 ] || set -- $readers $models
 

@@ -167,7 +167,7 @@ fn the_place_that_cannot_be_written_is_named() {
     ] {
         let output = format!("{folder}/{name}");
         let said = refuse(1, &[command, &["--output", &output]].concat());
-        assert!(said.contains(&format!("the folder {folder} does not exist")), "{said}");
+        assert!(said.contains(&format!("the folder `{folder}` does not exist")), "{said}");
         assert!(said.contains(&format!("`mkdir -p '{folder}'`")), "{said}");
         assert!(!said.contains(".tmp-"), "{said}");
     }

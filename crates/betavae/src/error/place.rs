@@ -20,15 +20,16 @@ pub(super) fn obstacle(action: &str, path: &Path, kind: ErrorKind) -> Option<(St
         return None;
     }
     let elsewhere = "write to another place";
-    let folder = nearest(path.parent()?);
     let parent = named(path.parent()?);
+    // A folder that is there is itself what must take new files.
+    let folder = if path.is_dir() { path.to_owned() } else { nearest(&parent) };
     match kind {
-        ErrorKind::NotFound if folder != parent => Some((
-            format!("cannot {action} it: the folder {} does not exist", parent.display()),
+        ErrorKind::NotFound if !parent.exists() => Some((
+            format!("cannot {action} it: the folder `{}` does not exist", parent.display()),
             format!("`mkdir -p {}` makes the folder; or {elsewhere}", quoted(&parent)),
         )),
         ErrorKind::NotADirectory | ErrorKind::AlreadyExists if !folder.is_dir() => Some((
-            format!("cannot {action} it: {} is a file, not a folder", folder.display()),
+            format!("cannot {action} it: `{}` is a file, not a folder", folder.display()),
             elsewhere.to_owned(),
         )),
         ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => {
@@ -37,7 +38,7 @@ pub(super) fn obstacle(action: &str, path: &Path, kind: ErrorKind) -> Option<(St
             let reason = match protected {
                 true => format!("cannot {action} it: it is write-protected"),
                 false => {
-                    format!("cannot {action} it: the folder {} is not writable", folder.display())
+                    format!("cannot {action} it: the folder `{}` is not writable", folder.display())
                 }
             };
             let what = if protected { path } else { &folder };
@@ -81,7 +82,7 @@ mod tests {
         let folder = scratch.path().join("my runs/a");
         let said = error.to_string();
         assert!(
-            said.contains(&format!("the folder {} does not exist", folder.display())),
+            said.contains(&format!("the folder `{}` does not exist", folder.display())),
             "{said}"
         );
         assert!(!said.contains(".tmp-"), "{said}");
@@ -91,7 +92,7 @@ mod tests {
         let file = scratch.path().join("file");
         write_atomically(&file, b"").unwrap();
         let said = write_atomically(&file.join("codes.csv"), b"").unwrap_err().to_string();
-        assert!(said.contains("file is a file, not a folder"), "{said}");
+        assert!(said.contains("file` is a file, not a folder"), "{said}");
     }
 
     #[test]
@@ -100,8 +101,12 @@ mod tests {
         let path = scratch.path().join("a/b/x.npz");
         let (reason, hint) = obstacle("create", &path, ErrorKind::PermissionDenied).unwrap();
         let folder = scratch.path().display();
-        assert_eq!(reason, format!("cannot create it: the folder {folder} is not writable"));
+        assert_eq!(reason, format!("cannot create it: the folder `{folder}` is not writable"));
         assert!(hint.contains(&format!("chmod u+w {folder}`")), "{hint}");
+        let run = scratch.path().join("run");
+        std::fs::create_dir(&run).unwrap();
+        let (reason, _) = obstacle("create", &run, ErrorKind::PermissionDenied).unwrap();
+        assert!(reason.contains(&format!("the folder `{}` is not", run.display())), "{reason}");
         let (_, hint) = obstacle("write", &path, ErrorKind::ReadOnlyFilesystem).unwrap();
         assert!(hint.contains("read-only"), "{hint}");
         assert_eq!(obstacle("read", &path, ErrorKind::PermissionDenied), None);
