@@ -83,8 +83,8 @@ done
 [ -s results.md ] || cat > results.md <<'END'
 # Fuzzing
 
-Lines that `run.sh` has appended: executions and their mean speed, seconds of the processor's one core, the
-largest resident memory, edges covered of the code, inputs kept, and findings (panics, memory, time).
+Lines that `run.sh` has appended: executions, seconds, executions per second, the largest resident memory,
+edges of the code that were reached, inputs kept, and findings (panics, too much memory or time).
 
 | date | commit | target | executions | seconds | per second | peak MiB | edges | corpus | findings |
 | --- | --- | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |
