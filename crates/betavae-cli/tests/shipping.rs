@@ -157,13 +157,13 @@ fn the_place_that_cannot_be_written_is_named() {
     let at = |name: &str| scratch.path().join(name).to_str().unwrap().to_owned();
     let model = at("model.safetensors");
     import(&model);
-    let folder = at("not there");
+    let (folder, images) = (at("not there"), pictures(scratch.path()));
     for (command, name) in [
         (&["export", &model][..], "model.onnx"),
         (&["traverse", &model], "t.png"),
         (&["traverse", &model], "t.gif"),
         (&["sample", &model], "s.npz"),
-        (&["encode", &model, "--input", "blobs"], "codes.csv"),
+        (&["encode", &model, "--input", &images], "codes.csv"),
     ] {
         let output = format!("{folder}/{name}");
         let said = refuse(1, &[command, &["--output", &output]].concat());

@@ -25,20 +25,19 @@ pub(super) fn obstacle(action: &str, path: &Path, kind: ErrorKind) -> Option<(St
     let folder = if path.is_dir() { path.to_owned() } else { nearest(&parent) };
     match kind {
         ErrorKind::NotFound if !parent.exists() => Some((
-            format!("cannot {action} it: the folder `{}` does not exist", parent.display()),
+            format!("the folder `{}` does not exist", parent.display()),
             format!("`mkdir -p {}` makes the folder; or {elsewhere}", quoted(&parent)),
         )),
-        ErrorKind::NotADirectory | ErrorKind::AlreadyExists if !folder.is_dir() => Some((
-            format!("cannot {action} it: `{}` is a file, not a folder", folder.display()),
-            elsewhere.to_owned(),
-        )),
+        ErrorKind::NotADirectory | ErrorKind::AlreadyExists if !folder.is_dir() => {
+            Some((format!("`{}` is a file, not a folder", folder.display()), elsewhere.to_owned()))
+        }
         ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => {
             let protected = path.is_file()
                 && path.metadata().is_ok_and(|metadata| metadata.permissions().readonly());
             let reason = match protected {
-                true => format!("cannot {action} it: it is write-protected"),
+                true => "it is write-protected".to_owned(),
                 false => {
-                    format!("cannot {action} it: the folder `{}` is not writable", folder.display())
+                    format!("the folder `{}` is not writable", folder.display())
                 }
             };
             let what = if protected { path } else { &folder };
@@ -101,7 +100,7 @@ mod tests {
         let path = scratch.path().join("a/b/x.npz");
         let (reason, hint) = obstacle("create", &path, ErrorKind::PermissionDenied).unwrap();
         let folder = scratch.path().display();
-        assert_eq!(reason, format!("cannot create it: the folder `{folder}` is not writable"));
+        assert_eq!(reason, format!("the folder `{folder}` is not writable"));
         assert!(hint.contains(&format!("chmod u+w {folder}`")), "{hint}");
         let run = scratch.path().join("run");
         std::fs::create_dir(&run).unwrap();
