@@ -28,9 +28,13 @@ memory:
     cargo build --release
     scripts/check-memory.sh
 
-# Kill a run 200 times instead of 20
+# Fuzz every reader for a minute
+fuzz:
+    fuzz/run.sh
+
+# Kill a run 1,000 times instead of 20
 kill:
-    BETAVAE_KILLS=200 cargo test --workspace --test resume killed -- --nocapture
+    BETAVAE_KILLS=1000 cargo test --workspace --test resume killed -- --nocapture
 
 # API documentation
 doc:

@@ -1,12 +1,19 @@
 #!/usr/bin/env bash
-# Fuzzes every reader for SECONDS (60) each, or the targets that are named, starting from the fixtures.
-# Needs cargo-fuzz and a nightly toolchain. Memory is limited: to 1 GiB in one allocation, and to 3 GiB
-# in all, which include what AddressSanitizer keeps.
+# Fuzzes readers: all of them, or the targets that are named, for SECONDS_EACH (60) each, starting from the
+# fixtures and from what earlier runs have found. Appends a line per target to results.md.
+#
+# It needs `cargo install cargo-fuzz` and the stable toolchain: without a sanitizer it is several times
+# faster, and safe Rust needs none (the unsafe code has scripts/check-unsafe.sh). Arithmetic that overflows
+# and failed debug assertions are findings, and so are an allocation beyond 1 GiB (2 GiB for Parquet), 2 GiB
+# in all, and 20 s for one input. Only targets that need tensors build Burn.
 set -euo pipefail
 cd "$(dirname "$0")"
-fixtures=../crates/betavae/fixtures/official
+fixtures=../crates/betavae/fixtures
 seconds=${SECONDS_EACH:-60}
-[ $# -gt 0 ] || set -- idx norb hdf5 matlab cars chairs celeba archive npz safetensors torch config
+readers="idx norb hdf5 matlab cars chairs celeba archive pictures parquet tables npz"
+models="safetensors torch config program"
+# shellcheck disable=SC2086
+[ $# -gt 0 ] || set -- $readers $models
 
 # Files of a set in one input: a byte per border, in 255ths of what follows, and the files.
 joined() {
@@ -21,27 +28,96 @@ joined() {
     cat "$@"
 }
 
-scratch=$(mktemp -d)
+# In memory, because every input becomes a file.
+scratch=$(mktemp -d --tmpdir="$([ -w /dev/shm ] && echo /dev/shm || echo "${TMPDIR:-/tmp}")")
 trap 'rm -rf "$scratch"' EXIT
-for packed in "$fixtures"/*.gz; do gunzip -c "$packed" > "$scratch/$(basename "${packed%.gz}")"; done
-for target in "$@"; do
-    mkdir -p "corpus/$target"
-    case $target in
-    idx) joined "$scratch"/t10k-{images-idx3,labels-idx1}-ubyte > corpus/idx/seed ;;
-    norb) joined "$scratch"/smallnorb-*-testing-{dat,cat,info}.mat > corpus/norb/seed ;;
-    hdf5) cp "$fixtures"/{contiguous,shuffle,plain-chunks}-*.h5 "$fixtures"/userblock.h5 corpus/hdf5 ;;
-    matlab) cp "$fixtures"/plain.mat corpus/matlab ;;
-    cars) cp "$fixtures"/nips2015-analogy-data.tar.gz "$scratch"/nips2015-analogy-data.tar corpus/cars ;;
-    chairs) cp "$fixtures"/rendered_chairs.tar corpus/chairs ;;
-    celeba) joined "$fixtures"/{img_align_celeba.zip,list_attr_celeba.txt} > corpus/celeba/seed ;;
-    npz) cp seeds/codes.npz corpus/npz ;;
-    safetensors) cp seeds/model.safetensors corpus/safetensors ;;
-    archive) cp "$fixtures"/../data/images.{tar,tgz,zip} ../crates/betavae/fixtures/data/shard-000.tar corpus/archive ;;
-    torch) cp "$fixtures"/../weights/{collection.ckpt,collection-legacy.pth,command.pt} corpus/torch ;;
-    config) cp ../recipes/*.toml corpus/config ;;
+mkdir "$scratch"/{files,inputs,cache}
+for packed in "$fixtures"/official/*.gz; do gunzip -c "$packed" > "$scratch/files/$(basename "${packed%.gz}")"; done
+tar -xf "$fixtures/data/images.tar" -C "$scratch/files"
+
+seed() {
+    local official=$fixtures/official files=$scratch/files into=corpus/$1 file
+    mkdir -p "$into"
+    case $1 in
+    idx) joined "$files"/t10k-{images-idx3,labels-idx1}-ubyte > "$into/seed" ;;
+    norb) joined "$files"/smallnorb-*-testing-{dat,cat,info}.mat > "$into/seed" ;;
+    hdf5) cp "$official"/{contiguous,shuffle,plain-chunks}-*.h5 "$official"/userblock.h5 "$into" ;;
+    matlab) cp "$official"/plain.mat "$into" ;;
+    cars) cp "$official"/nips2015-analogy-data.tar.gz "$files"/nips2015-analogy-data.tar "$into" ;;
+    chairs) cp "$official"/rendered_chairs.tar "$into" ;;
+    celeba) joined "$official"/{img_align_celeba.zip,list_attr_celeba.txt} > "$into/seed" ;;
+    archive) cp "$fixtures"/data/{images.{tar,tgz,zip},shard-000.tar} "$into" ;;
+    pictures)
+        find "$files" -name '*.png' -o -name '*.jp*g' | while read -r file; do
+            { case $file in *.png) printf '\0' ;; *) printf '\1' ;; esac; cat "$file"; } > "$into/seed-$(basename "$file")"
+        done
+        ;;
+    parquet) cp "$fixtures"/data/*.parquet "$into" ;;
+    tables)
+        printf 'index,file,mean_0,mean_1,log_var_0,log_var_1\n0,a.png,1,2,-1,-2\n1,b.png,3e-2,4.5,-3,-4\n' > "$into/codes"
+        printf '\xef\xbb\xbfshape;size\n0;1\n1;2\n' > "$into/semicolons"
+        printf 'file,shape,size\n"a,1.png",square,0.5\nb.png,"he""art",1\n' > "$into/words"
+        printf '1\t2\n3\t4\n' > "$into/tabs"
+        printf '{"file_name": "a.png", "size": 1}\n{"file_name": "b.png", "size": 2}\n' > "$into/lines"
+        ;;
+    npz) cp seeds/codes.npz "$fixtures"/data/*.npz "$into" ;;
+    program) cp seeds/program.bvae "$into" ;;
+    safetensors) cp seeds/model.safetensors "$fixtures"/weights/collection.safetensors "$into" ;;
+    torch) cp "$fixtures"/weights/{collection.ckpt,collection-legacy.pth,command.pt,collection.safetensors} "$into" ;;
+    config) cp ../recipes/*.toml "$into" ;;
+    *) echo "unknown target $1: one of $readers $models" >&2 && exit 2 ;;
     esac
+}
+
+for target in "$@"; do seed "$target"; done
+# cargo-fuzz asks the compiler for options that are not stable, which this allows.
+export RUSTC_BOOTSTRAP=1
+build=(cargo fuzz build --sanitizer none)
+for target in "$@"; do
+    case " $models " in
+    *" $target "*) "${build[@]}" --features model "$target" ;;
+    *) "${build[@]}" "$target" ;;
+    esac
+done
+
+[ -s results.md ] || cat > results.md <<'END'
+# Fuzzing
+
+Lines that `run.sh` has appended: executions, seconds, executions per second, the largest resident memory,
+edges of the code that were reached, inputs kept, and findings (panics, too much memory or time).
+
+| date | commit | target | executions | seconds | per second | peak MiB | edges | corpus | findings |
+| --- | --- | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |
+END
+
+binaries=target/$(rustc -vV | sed -n 's/^host: //p')/release
+export BETAVAE_DATA=$scratch/cache TMPDIR=$scratch/inputs
+for target in "$@"; do
     echo "=== $target"
-    cargo +nightly fuzz run --release "$target" -- -max_total_time="$seconds" -timeout=20 \
-        -malloc_limit_mb=1024 -rss_limit_mb=3072 -max_len=400000 -print_final_stats=1 2>&1 |
-        grep -aE "panicked|ERROR|SUMMARY|number_of_executed|peak_rss|Test unit|exec/s: 0 .*DONE|libFuzzer:" || true
+    mkdir -p "artifacts/$target"
+    before=$(find "artifacts/$target" -type f | wc -l)
+    executions=0 peak=0 edges=0 started=$SECONDS
+    # libFuzzer ends at a finding; it is started again for what is left of the time.
+    while left=$((seconds - (SECONDS - started))) && [ $left -gt 0 ]; do
+        "$binaries/$target" "corpus/$target" -max_total_time="$left" -timeout=20 -rss_limit_mb=2048 \
+            -max_len=100000 -print_final_stats=1 -artifact_prefix="artifacts/$target/" \
+            > "$scratch/log" 2>&1 || true
+        grep -aE "panicked|ERROR|SUMMARY|memory allocation|Test unit|[0-9]+ +(DONE|NEW_FUNC)" "$scratch/log" | tail -8 || true
+        stat() { sed -n "s/^stat::$1: *//p" "$scratch/log" | tail -1; }
+        ran=$(stat number_of_executed_units)
+        executions=$((executions + ${ran:-0}))
+        rss=$(stat peak_rss_mb)
+        [ "${rss:-0}" -gt $peak ] && peak=$rss
+        cov=$(grep -aoE "cov: [0-9]+" "$scratch/log" | tail -1 | cut -d' ' -f2 || true)
+        [ "${cov:-0}" -gt $edges ] && edges=$cov
+        found=$(($(find "artifacts/$target" -type f | wc -l) - before))
+        # A finding that comes at once must not take the rest of the time.
+        { [ $found -ge 10 ] || [ "${ran:-0}" -eq 0 ]; } && break
+        rm -rf "$scratch"/inputs/*
+    done
+    took=$((SECONDS - started))
+    found=$(($(find "artifacts/$target" -type f | wc -l) - before))
+    printf '| %s | %s | %s | %d | %d | %d | %d | %d | %d | %d |\n' "$(date -u +%F)" \
+        "$(git rev-parse --short HEAD)" "$target" "$executions" "$took" $((executions / (took + (took == 0)))) \
+        "$peak" "$edges" "$(find "corpus/$target" -type f | wc -l)" "$found" | tee -a results.md
 done

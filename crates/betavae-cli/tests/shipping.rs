@@ -125,6 +125,54 @@ fn pickles_with_commands_are_refused_by_name() {
     assert!(!output.exists() && !Path::new("executed").exists());
 }
 
+#[test]
+fn files_that_are_no_models_are_named_with_the_way_to_one() {
+    let scratch = tempfile::tempdir().unwrap();
+    let at = |name: &str| scratch.path().join(name).to_str().unwrap().to_owned();
+    import(&at("model.safetensors"));
+    succeed(&["export", &at("model.safetensors"), "--output", &at("my model.onnx")]);
+    succeed(&["export", &at("model.safetensors"), "--output", &at("my model.pt")]);
+    succeed(&["export", &at("model.safetensors"), "--output", &at("model.bvae")]);
+    fs::write(at("lfs"), "version https://git-lfs.github.com/spec/v1\noid sha256:1\nsize 2\n")
+        .unwrap();
+    for (name, words) in [
+        ("my model.onnx", ["this is an ONNX model", "exported from"]),
+        ("model.bvae", ["this is a betavae program", "exported from"]),
+        (
+            "my model.pt",
+            ["this is a PyTorch checkpoint", "my model.pt' --output model.safetensors`"],
+        ),
+        ("lfs", ["Git LFS pointer", "git lfs pull"]),
+    ] {
+        for command in ["evaluate", "traverse"] {
+            let said = refuse(1, &[command, &at(name)]);
+            assert!(words.iter().all(|word| said.contains(word)), "{said}");
+        }
+    }
+}
+
+#[test]
+fn the_place_that_cannot_be_written_is_named() {
+    let scratch = tempfile::tempdir().unwrap();
+    let at = |name: &str| scratch.path().join(name).to_str().unwrap().to_owned();
+    let model = at("model.safetensors");
+    import(&model);
+    let (folder, images) = (at("not there"), pictures(scratch.path()));
+    for (command, name) in [
+        (&["export", &model][..], "model.onnx"),
+        (&["traverse", &model], "t.png"),
+        (&["traverse", &model], "t.gif"),
+        (&["sample", &model], "s.npz"),
+        (&["encode", &model, "--input", &images], "codes.csv"),
+    ] {
+        let output = format!("{folder}/{name}");
+        let said = refuse(1, &[command, &["--output", &output]].concat());
+        assert!(said.contains(&format!("the folder `{folder}` does not exist")), "{said}");
+        assert!(said.contains(&format!("`mkdir -p '{folder}'`")), "{said}");
+        assert!(!said.contains(".tmp-"), "{said}");
+    }
+}
+
 /// The guide shows the module that is tested against PyTorch.
 #[test]
 fn the_guide_shows_the_tested_module() {

@@ -24,6 +24,19 @@ pub enum Error {
         source: io::Error,
     },
 
+    /// A file or folder cannot be written because of the folder it is to be in, or because it is protected.
+    #[error("cannot {action} {}: {reason}", path.display())]
+    Unwritable {
+        /// What was attempted, as a verb: `write`, `create`...
+        action: &'static str,
+        /// The file or folder.
+        path: PathBuf,
+        /// The folder that is missing or not writable.
+        reason: String,
+        /// The likely fix.
+        hint: String,
+    },
+
     /// A file's content is not what its reader expects.
     #[error("{}: {reason}", path.display())]
     File {
@@ -85,7 +98,8 @@ impl Error {
                 io::ErrorKind::NotFound => "check the path",
                 _ => "",
             },
-            Error::File { hint, .. }
+            Error::Unwritable { hint, .. }
+            | Error::File { hint, .. }
             | Error::Config { hint, .. }
             | Error::Mismatch { hint, .. }
             | Error::NonFinite { hint, .. } => hint,
@@ -93,15 +107,17 @@ impl Error {
         (!hint.is_empty()).then_some(hint)
     }
 
-    /// What went wrong when something was tried on a file or folder: [`Error::Io`], or an
-    /// [`Error::File`] that names the folder that prevents it, where it is one that a new file needs.
+    /// What went wrong when something was tried on a file or folder: [`Error::Unwritable`] where the
+    /// folder it is to be in is the reason, [`Error::Io`] otherwise.
     ///
     /// `action` is a verb: `read`, `write`, `create`...
     pub fn io(action: &'static str, path: impl AsRef<Path>, source: io::Error) -> Self {
         let path = path.as_ref();
         let source = place::without_temporary_name(source);
         match place::obstacle(action, path, source.kind()) {
-            Some((reason, hint)) => Error::file_hint(path, reason, hint),
+            Some((reason, hint)) => {
+                Error::Unwritable { action, path: path.to_owned(), reason, hint }
+            }
             None => Error::Io { action, path: path.to_owned(), source },
         }
     }
@@ -111,7 +127,10 @@ impl Error {
         let new = new.into();
         match self {
             Error::Io { action, path, source } => {
-                Error::File { path, reason: format!("cannot {action} it: {source}"), hint: new }
+                Error::Unwritable { action, path, reason: source.to_string(), hint: new }
+            }
+            Error::Unwritable { action, path, reason, .. } => {
+                Error::Unwritable { action, path, reason, hint: new }
             }
             Error::File { path, reason, .. } => Error::File { path, reason, hint: new },
             Error::Config { message, .. } => Error::Config { message, hint: new },

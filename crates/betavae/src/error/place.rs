@@ -7,8 +7,11 @@ use crate::words::quoted;
 
 /// The operating system's error, without the name of a temporary file that the crate `tempfile` adds.
 pub(super) fn without_temporary_name(error: io::Error) -> io::Error {
-    let inner = error.get_ref().and_then(|outer| outer.source()?.downcast_ref::<io::Error>());
-    inner.and_then(io::Error::raw_os_error).map_or(error, io::Error::from_raw_os_error)
+    let text = error.get_ref().map(ToString::to_string).unwrap_or_default();
+    match text.rsplit_once(" at path ") {
+        Some((reason, _)) => io::Error::new(error.kind(), reason.to_owned()),
+        None => error,
+    }
 }
 
 /// Why `path` cannot be written, with a hint, if its folder or its own protection is the reason.
@@ -17,24 +20,24 @@ pub(super) fn obstacle(action: &str, path: &Path, kind: ErrorKind) -> Option<(St
         return None;
     }
     let elsewhere = "write to another place";
-    let folder = nearest(path.parent()?);
     let parent = named(path.parent()?);
+    // A folder that is there is itself what must take new files.
+    let folder = if path.is_dir() { path.to_owned() } else { nearest(&parent) };
     match kind {
-        ErrorKind::NotFound if folder != parent => Some((
-            format!("cannot {action} it: the folder {} does not exist", parent.display()),
+        ErrorKind::NotFound if !parent.exists() => Some((
+            format!("the folder `{}` does not exist", parent.display()),
             format!("`mkdir -p {}` makes the folder; or {elsewhere}", quoted(&parent)),
         )),
-        ErrorKind::NotADirectory | ErrorKind::AlreadyExists if !folder.is_dir() => Some((
-            format!("cannot {action} it: {} is a file, not a folder", folder.display()),
-            elsewhere.to_owned(),
-        )),
+        ErrorKind::NotADirectory | ErrorKind::AlreadyExists if !folder.is_dir() => {
+            Some((format!("`{}` is a file, not a folder", folder.display()), elsewhere.to_owned()))
+        }
         ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => {
             let protected = path.is_file()
                 && path.metadata().is_ok_and(|metadata| metadata.permissions().readonly());
             let reason = match protected {
-                true => format!("cannot {action} it: it is write-protected"),
+                true => "it is write-protected".to_owned(),
                 false => {
-                    format!("cannot {action} it: the folder {} is not writable", folder.display())
+                    format!("the folder `{}` is not writable", folder.display())
                 }
             };
             let what = if protected { path } else { &folder };
@@ -78,17 +81,17 @@ mod tests {
         let folder = scratch.path().join("my runs/a");
         let said = error.to_string();
         assert!(
-            said.contains(&format!("the folder {} does not exist", folder.display())),
+            said.contains(&format!("the folder `{}` does not exist", folder.display())),
             "{said}"
         );
-        assert!(!said.contains(".tmp"), "{said}");
+        assert!(!said.contains(".tmp-"), "{said}");
         let hint = error.hint().unwrap();
         assert!(hint.contains(&format!("mkdir -p '{}'", folder.display())), "{hint}");
 
         let file = scratch.path().join("file");
         write_atomically(&file, b"").unwrap();
         let said = write_atomically(&file.join("codes.csv"), b"").unwrap_err().to_string();
-        assert!(said.contains("file is a file, not a folder"), "{said}");
+        assert!(said.contains("file` is a file, not a folder"), "{said}");
     }
 
     #[test]
@@ -97,8 +100,12 @@ mod tests {
         let path = scratch.path().join("a/b/x.npz");
         let (reason, hint) = obstacle("create", &path, ErrorKind::PermissionDenied).unwrap();
         let folder = scratch.path().display();
-        assert_eq!(reason, format!("cannot create it: the folder {folder} is not writable"));
+        assert_eq!(reason, format!("the folder `{folder}` is not writable"));
         assert!(hint.contains(&format!("chmod u+w {folder}`")), "{hint}");
+        let run = scratch.path().join("run");
+        std::fs::create_dir(&run).unwrap();
+        let (reason, _) = obstacle("create", &run, ErrorKind::PermissionDenied).unwrap();
+        assert!(reason.contains(&format!("the folder `{}` is not", run.display())), "{reason}");
         let (_, hint) = obstacle("write", &path, ErrorKind::ReadOnlyFilesystem).unwrap();
         assert!(hint.contains("read-only"), "{hint}");
         assert_eq!(obstacle("read", &path, ErrorKind::PermissionDenied), None);

@@ -66,7 +66,7 @@ const MAGIC: &[(usize, &[u8], &str)] = &[
     (0, b"MZ", "a program"),
 ];
 
-const GIT_LFS: &str = "a Git LFS pointer, not the file itself";
+const GIT_LFS: &str = "a Git LFS pointer";
 const HTML: &str = "an HTML page";
 const EMPTY: &str = "an empty file";
 

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 
 use safetensors::tensor::TensorView;
-use safetensors::{Dtype, SafeTensors};
+use safetensors::{Dtype, SafeTensorError, SafeTensors};
 
 use super::NamedTensor;
 use super::floats::Float;
@@ -69,7 +69,7 @@ impl<'a> Parsed<'a> {
         if let Some(description) = &self.description {
             return Ok(description);
         }
-        let file = quoted(&self.path);
+        let file = quoted(self.path);
         let names = || self.views.iter().map(|(name, _)| name.as_str());
         let (reason, hint) = match PeerLayout::find(names) {
             Some((layout, _)) => (
@@ -151,11 +151,18 @@ fn float(dtype: Dtype) -> Option<Float> {
 }
 
 /// What is there in place of a safetensors file, and how to get from that to a model.
-fn not_safetensors(path: &Path, content: &[u8], error: safetensors::SafeTensorError) -> Error {
+fn not_safetensors(path: &Path, content: &[u8], error: SafeTensorError) -> Error {
     let Some(kind) = what_it_is(content).filter(|kind| !kind.contains("safetensors")) else {
+        let reason = match error {
+            // Which of those that share a place is named would differ from run to run.
+            SafeTensorError::InvalidOffset(_) => {
+                "its tensors do not lie one after the other".into()
+            }
+            error => error.to_string(),
+        };
         return Error::file_hint(
             path,
-            format!("not a valid safetensors file: {error}"),
+            format!("not a valid safetensors file: {reason}"),
             "the file is damaged or was not completely written",
         );
     };
