@@ -24,6 +24,7 @@ pub mod figures;
 mod files;
 pub mod model;
 pub mod npz;
+mod numbers;
 pub mod objective;
 pub mod optimizer;
 pub mod random;

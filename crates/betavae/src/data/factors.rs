@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::error::{Error, Result};
+use crate::numbers::short;
 
 /// One ground-truth factor of variation.
 #[derive(Clone, Debug, PartialEq)]
@@ -11,6 +12,8 @@ pub struct Factor {
     pub name: String,
     /// What each class stands for, in the data set's own unit.
     pub values: Vec<f64>,
+    /// The word for each class; empty if the factor is numbers.
+    pub words: Vec<String>,
 }
 
 impl Factor {
@@ -21,7 +24,20 @@ impl Factor {
         Self {
             name: name.to_owned(),
             values: (0..count).map(|i| if count == 1 { first } else { value(i) }).collect(),
+            words: Vec::new(),
         }
+    }
+
+    /// What a class is called: its word, or its value with three digits, or with all of them if
+    /// these do not tell it from another.
+    pub fn class_name(&self, class: usize) -> String {
+        if let Some(word) = self.words.get(class) {
+            return word.clone();
+        }
+        let Some(value) = self.values.get(class) else { return class.to_string() };
+        let brief = short(*value);
+        let alike = self.values.iter().filter(|other| short(**other) == brief).count();
+        if alike > 1 { value.to_string() } else { brief }
     }
 }
 
@@ -171,8 +187,8 @@ impl FactorTable {
                 .zip(column_values())
                 .for_each(|(class, value)| *class = known[&key(*value)].1);
             let name = name.as_ref().to_owned();
-            factors
-                .push(Factor { name, values: known.values().map(|(value, _)| *value).collect() });
+            let values = known.values().map(|(value, _)| *value).collect();
+            factors.push(Factor { name, values, words: Vec::new() });
         }
         Ok(Self { factors, classes })
     }
@@ -215,7 +231,8 @@ mod tests {
     fn a_table_of_all_combinations_in_order_is_a_grid() {
         let rows = [[5.0, 0.5], [5.0, 1.5], [7.0, 0.5], [7.0, 1.5]];
         let grid = Factors::from_values(&["a", "b"], &rows.concat()).unwrap();
-        let factor = |name: &str, values| Factor { name: name.to_owned(), values };
+        let factor =
+            |name: &str, values| Factor { name: name.to_owned(), values, words: Vec::new() };
         let factors = vec![factor("a", vec![5.0, 7.0]), factor("b", vec![0.5, 1.5])];
         assert_eq!(grid, Factors::Grid(FactorGrid { factors }));
         // Another order, and a part.
@@ -223,6 +240,16 @@ mod tests {
         assert!(matches!(Factors::from_values(&["a", "b"], &swapped), Ok(Factors::Table(_))));
         let part = rows[..3].concat();
         assert!(matches!(Factors::from_values(&["a", "b"], &part), Ok(Factors::Table(_))));
+    }
+
+    #[test]
+    fn classes_are_called_by_word_or_number() {
+        let mut factor = Factor::linspace("colour", 0.0, 1.0, 3);
+        assert_eq!([0, 1, 7].map(|class| factor.class_name(class)), ["0", "0.5", "7"]);
+        factor.values = vec![1e6, 1_000_001.0, 2e6];
+        assert_eq!([0, 1, 2].map(|class| factor.class_name(class)), ["1000000", "1000001", "2e6"]);
+        factor.words = ["red", "green", "blue"].map(str::to_owned).into();
+        assert_eq!(factor.class_name(2), "blue");
     }
 
     #[test]

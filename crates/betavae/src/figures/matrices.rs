@@ -31,9 +31,9 @@ pub fn matrices(
     };
     let table = CodesFile::try_from(codes)?;
     let telling = scores::telling(&factors);
-    let found = scores::score(table.clone(), &[], &factors, wanted, settings, progress)?;
-    let known = data.factors().map(|known| known.factors()).unwrap_or_default();
-    let columns: Vec<String> = telling.iter().map(|k| known[*k].name.clone()).collect();
+    let names = scores::factor_names(data);
+    let found = scores::score(table.clone(), &[], &factors, &names, wanted, settings, progress)?;
+    let columns: Vec<String> = telling.iter().map(|k| names[*k].clone()).collect();
     let rows: Vec<String> = latents.iter().map(|latent| format!("z{latent}")).collect();
     let panel = |title: &str, around_zero, most, value: &dyn Fn(usize, usize) -> f64| {
         let row =

@@ -200,7 +200,7 @@ fn scores(run: &Record) -> Markup {
                         tr {
                             th { (name.name()) }
                             td { (format!("{:.3}", score.value)) }
-                            td { (interval(score.low, score.high)) }
+                            td { (interval(*name, score.low, score.high)) }
                             td { (words::thousands(score.samples)) }
                             td.text { (score.convention) }
                         }
@@ -212,9 +212,9 @@ fn scores(run: &Record) -> Markup {
 }
 
 /// The ends of an interval, if there is one.
-fn interval(low: f64, high: f64) -> String {
+fn interval(name: ScoreName, low: f64, high: f64) -> String {
     match low.is_finite() && high.is_finite() {
-        true if low == high => "exact".into(),
+        _ if name.is_exact() => "exact".into(),
         true => format!("{low:.3} .. {high:.3}"),
         false => "\u{2013}".into(),
     }

@@ -71,7 +71,7 @@ fn formula(images: impl IntoIterator<Item = usize>, shape: ImageShape) -> Vec<u8
 /// Names and numbers of classes of the factors.
 fn sizes(opened: &Opened) -> Vec<(&str, usize)> {
     let factors = opened.factors.as_ref().map_or(&[][..], Factors::factors);
-    factors.iter().map(|Factor { name, values }| (name.as_str(), values.len())).collect()
+    factors.iter().map(|Factor { name, values, .. }| (name.as_str(), values.len())).collect()
 }
 
 fn classes(opened: &Opened, index: usize) -> Vec<usize> {
