@@ -17,7 +17,7 @@ use serde::Serialize;
 use crate::Device;
 use crate::config::Config;
 use crate::data::Dataset;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::numbers::{round_step, short};
 use crate::objective::{Kind, ObjectiveConfig, beta_norm};
 use crate::train::Trainer;
@@ -237,7 +237,8 @@ fn conclude(steps: u64, images: usize, probes: Vec<Probe>) -> (Advice, f64) {
                 .into(),
         );
         let (tracking, gamma) = (Vec::new(), f64::NAN);
-        let none = Advice { steps, probes, tracking, c_max: None, gamma: None, beta: None, reasons };
+        let none =
+            Advice { steps, probes, tracking, c_max: None, gamma: None, beta: None, reasons };
         return (none, gamma);
     }
     // Half nats below ten, whole ones above.
@@ -403,8 +404,7 @@ mod tests {
         assert_eq!(advice.beta, Some([1.0, 1.0]));
         assert!(advice.reasons.iter().any(|reason| reason.starts_with("beta 1: ")), "{advice:?}");
         assert!(advice.reasons[0].contains("12 images are few"), "{advice:?}");
-        advice.tracking =
-            vec![Tracking { gamma: 0.005, distance: 0.1, reconstruction: 580.0 }];
+        advice.tracking = vec![Tracking { gamma: 0.005, distance: 0.1, reconstruction: 580.0 }];
         advice.conclude_gamma(18.0);
         assert_eq!(advice.gamma, None);
         let last = advice.reasons.last().unwrap();

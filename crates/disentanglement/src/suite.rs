@@ -307,14 +307,17 @@ impl Suite<'_> {
         // From draws with a fixed factor, or from rows to learn from and rows to test on.
         let rows = data.len();
         let both = rows.min(train + test);
-        let mut learned =
-            |names: &[ScoreName], convention: &str, samples: &[usize], matrix, values: &Draws<'_>| {
-                if !wants(names) {
-                    return Ok(());
-                }
-                let group = Group { names, conventions: &[convention], matrix };
-                self.repeated(&mut found, group, samples, progress, values)
-            };
+        let mut learned = |names: &[ScoreName],
+                           convention: &str,
+                           samples: &[usize],
+                           matrix,
+                           values: &Draws<'_>| {
+            if !wants(names) {
+                return Ok(());
+            }
+            let group = Group { names, conventions: &[convention], matrix };
+            self.repeated(&mut found, group, samples, progress, values)
+        };
         let convention = "disentanglement_lib: 64 pairs, logistic regression";
         learned(&[N::BetaVae], convention, &[both], None, &|random| {
             let settings = BetaVaeSettings { train, test, ..BetaVaeSettings::default() };

@@ -41,8 +41,7 @@ pub fn evaluate(args: Evaluate, device: &Device) -> anyhow::Result<()> {
         });
         let others: Vec<_> = others.collect::<Result<_, _>>()?;
         let (bar, progress) = progress::scores();
-        found =
-            scores::score(codes, &others, &factors, &names, &wanted, settings, &progress)?;
+        found = scores::score(codes, &others, &factors, &names, &wanted, settings, &progress)?;
         bar.finish_and_clear();
     }
     if args.json {

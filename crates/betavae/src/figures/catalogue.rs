@@ -91,7 +91,7 @@ impl FigureName {
         match self {
             Self::Traversal | Self::Samples => "a model",
             Self::Reconstructions => "a model and the images it was trained on",
-            Self::Responses => "a model, and data with a factor that has three values or more",
+            Self::Responses => "a model with active latents, and data with factors that vary",
             Self::Matrices => "a model, and data with known factors that recur",
             Self::Terms | Self::KlTraining => "a run folder with metrics",
             Self::KlCapacity => "a run folder, trained with loss B and a rising capacity",

@@ -157,12 +157,22 @@ pub struct Heat {
     pub annotated: bool,
 }
 
+impl Heat {
+    /// Width and height of a panel whose cells have this size, with the names around them.
+    pub fn panel_of(&self, cell: [u32; 2]) -> [u32; 2] {
+        prepare_font();
+        draw::heat_size(self, cell)
+    }
+}
+
 /// Height of the first line of the figure's title, and of each other one.
 const TITLE: [u32; 2] = [30, 20];
 /// Lines of the title at most.
 const TITLE_LINES: usize = 4;
 /// Size of its letters.
 const TITLE_SIZE: u32 = 17;
+/// Height of a line of a legend.
+pub(super) const LEGEND_LINE: u32 = 17;
 /// Dots per pixel of images.
 const DOTS: u32 = 2;
 

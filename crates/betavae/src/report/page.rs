@@ -13,6 +13,7 @@ use crate::evaluate::Evaluation;
 use crate::figures::plot::{GRID, INK};
 use crate::figures::{Drawing, FigureName, Subject};
 use crate::record::Record;
+use crate::scores::ScoreName;
 use crate::words;
 
 const STYLE: &str = include_str!("report.css");

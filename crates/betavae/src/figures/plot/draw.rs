@@ -8,7 +8,8 @@ use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 
 use super::{
-    Axis, Figure, Heat, Lines, Mark, Panel, Series, TITLE, TITLE_SIZE, fit, round_step, short,
+    Axis, Figure, Heat, LEGEND_LINE, Lines, Mark, Panel, Series, TITLE, TITLE_SIZE, fit,
+    round_step, short,
 };
 
 type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
@@ -93,11 +94,8 @@ fn below_title<'a>(title: &str, area: &Area<'a>) -> Result<Area<'a>, Failure> {
     let width = area.dim_in_pixel().0 as i32;
     let mut rest = area.clone();
     for words in fit::wrapped(title, USUAL, width - 8, 2) {
-        let (head, below) = rest.split_vertically(if rest.dim_in_pixel() == area.dim_in_pixel() {
-            22
-        } else {
-            17
-        });
+        let (head, below) =
+            rest.split_vertically(if rest.dim_in_pixel() == area.dim_in_pixel() { 22 } else { 17 });
         let middle = head.dim_in_pixel().1 as i32 - 10;
         head.draw_text(&words, &text(USUAL, INK, HPos::Center), (width / 2, middle))?;
         rest = below;
@@ -106,7 +104,7 @@ fn below_title<'a>(title: &str, area: &Area<'a>) -> Result<Area<'a>, Failure> {
 }
 
 /// Height of a line of the legend.
-const LINE: i32 = 17;
+const LINE: i32 = LEGEND_LINE as i32;
 /// Width of a stroke in the legend, with the room around it.
 const STROKE: i32 = 24;
 
@@ -165,7 +163,8 @@ impl Names {
         }
         let names = fit::distinct(words, SMALL, most);
         let height = fit::widest(&names, SMALL) + 6;
-        let every = if slot > 0 { (UPRIGHT / slot).max(1) } else { words.len() } as usize;
+        let fitting = (width / UPRIGHT).max(1) as usize;
+        let every = words.len().div_ceil(fitting);
         Self { names, every, upright: true, height }
     }
 
@@ -303,7 +302,8 @@ fn curve(
         }
         if dotted || part.len() == 1 {
             let size = if series.mark == Mark::Dots { 4 } else { 3 };
-            chart.draw_series(part.iter().map(|point| Circle::new(*point, size, color.filled())))?;
+            chart
+                .draw_series(part.iter().map(|point| Circle::new(*point, size, color.filled())))?;
         }
     }
     // Words stand clear of their point.
@@ -530,6 +530,17 @@ impl Rooms {
         let names = columns.as_ref().map_or(4, |names| names.height + 2);
         Self { rows, columns, left, below: names + label(&panel.x_label) }
     }
+}
+
+/// Of a panel whose cells have this size.
+pub(super) fn heat_size(panel: &Heat, [wide, tall]: [u32; 2]) -> [u32; 2] {
+    let [rows, columns] = panel.shape.map(|count| count as u32);
+    // No less than a title takes.
+    let inner = (columns * wide).max(180) as i32;
+    let rooms = Rooms::new(panel, [inner + 3 * NAMES, 2 * NAMES]);
+    let names = Names::new(&panel.columns, inner, NAMES).height + 2;
+    let below = if panel.columns.is_empty() { rooms.below } else { names };
+    [(inner + rooms.left + 10) as u32, 22 + rows * tall + below as u32 + 6]
 }
 
 /// A value with two digits, or with as many as a narrow cell has room for.

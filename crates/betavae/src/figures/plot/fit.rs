@@ -135,9 +135,8 @@ mod tests {
     #[test]
     fn names_stay_different() {
         super::super::prepare_font();
-        let names = |parts: [&str; 3]| {
-            parts.map(|part| part.replace('~', &"same ".repeat(12))).to_vec()
-        };
+        let names =
+            |parts: [&str; 3]| parts.map(|part| part.replace('~', &"same ".repeat(12))).to_vec();
         for parts in [["a~", "b~", "c~"], ["~a", "~b", "~c"], ["~a~", "~b~", "~c~"]] {
             let short = distinct(&names(parts), SIZE, 80);
             assert!(short.iter().all(|name| width(name, SIZE) <= 80), "{short:?}");
