@@ -85,9 +85,9 @@ impl IndexMut<[usize; 2]> for Matrix {
     }
 }
 
-/// Sizes of codes of which fourth powers and their sums are still numbers. They reach far beyond
-/// those of f32, which are 1e-45 to 3e38.
-const SIZES: [f64; 2] = [1e-60, 1e60];
+/// Sizes of codes: those of f32, which trees see, as scikit-learn's do, and of which fourth powers are
+/// still numbers.
+const SIZES: [f64; 2] = [f32::MIN_POSITIVE as f64, f32::MAX as f64];
 
 /// Codes [N, D], all of them finite, and none so large that its powers are not.
 #[derive(Clone, Debug, PartialEq)]
@@ -98,7 +98,7 @@ impl Codes {
     ///
     /// # Errors
     /// If rows are not whole, there is no latent, or a value is infinite, not a number, or larger
-    /// than 1e60.
+    /// than the largest f32.
     pub fn new<T: Copy + Into<f64>>(values: &[T], latents: usize) -> Result<Self> {
         let rows = whole_rows("codes", values.len(), latents)?;
         let values: Vec<f64> = values.iter().map(|value| (*value).into()).collect();
@@ -269,7 +269,7 @@ pub struct Labelled {
 impl Labelled {
     /// # Errors
     /// If there are not as many codes as factors, or none, or all values of a latent are smaller than
-    /// 1e-60 but not all are 0.
+    /// 1e-38, the least normal f32, but not all are 0.
     pub fn new(codes: Codes, factors: Factors) -> Result<Self> {
         if codes.len() != factors.len() || codes.is_empty() {
             return Err(Error::Shape {

@@ -343,8 +343,13 @@ impl Suite<'_> {
             DciWith::Forest => "Eastwood and Williams: random forest; informativeness is accuracy",
             DciWith::Lasso => "Eastwood and Williams: lasso, alpha 0.02; informativeness 1 - NRMSE",
         };
+        let too_fine = self.too_fine();
+        let convention = match settings.dci {
+            DciWith::Lasso => convention.to_owned(),
+            DciWith::Boosting | DciWith::Forest => format!("{convention}{too_fine}"),
+        };
         let matrix = Some(("importance", [latents, factors]));
-        learned(&names, convention, &[both], matrix, &|random| {
+        learned(&names, &convention, &[both], matrix, &|random| {
             let split = Split::draw(data, train, test, random)?;
             let seed = random.seed();
             let found = dci(
@@ -386,10 +391,11 @@ impl Suite<'_> {
         let most = sizes.last().copied().unwrap_or(0);
         let samples: Vec<usize> =
             sizes.iter().map(|size| size + test.min(rows.saturating_sub(most))).collect();
-        for (names, learner, convention) in [
-            (BOOSTING, Learner::Boosting, "disentanglement_lib: accuracy of boosted trees"),
-            (LOGISTIC, Learner::Logistic, "disentanglement_lib: accuracy, C by cross-validation"),
-        ] {
+        let trees = format!("disentanglement_lib: accuracy of boosted trees{too_fine}");
+        let logistic = "disentanglement_lib: accuracy, C by cross-validation";
+        for (names, learner, convention) in
+            [(BOOSTING, Learner::Boosting, trees.as_str()), (LOGISTIC, Learner::Logistic, logistic)]
+        {
             if sizes.is_empty() {
                 continue;
             }
@@ -413,6 +419,24 @@ impl Suite<'_> {
         found.scores.retain(|(name, _)| wanted.contains(name));
         found.scores.sort_by_key(|(name, _)| *name);
         Ok(found)
+    }
+
+    /// Says which latents differ in digits that trees do not see: these take codes as f32 and split
+    /// nothing that differs by less than 1e-7, as scikit-learn's do.
+    fn too_fine(&self) -> String {
+        let codes = self.pool.data().codes();
+        let is_too_fine = |latent: &usize| {
+            let values = codes.matrix().column(*latent);
+            let low = values.clone().fold(f64::INFINITY, f64::min);
+            let high = values.fold(f64::NEG_INFINITY, f64::max);
+            high > low && high - low < 1e-5 * low.abs().max(high.abs()).max(1.0)
+        };
+        let latents: Vec<String> =
+            (0..codes.latents()).filter(is_too_fine).map(|latent| format!("z{latent}")).collect();
+        match latents.is_empty() {
+            true => String::new(),
+            false => format!("; too fine for trees: {}", latents.join(", ")),
+        }
     }
 
     /// The numbers of rows to learn from downstream that leave a third of the rows to test on and are

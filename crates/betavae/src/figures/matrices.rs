@@ -80,13 +80,14 @@ pub fn matrices(
         let end = if title.is_empty() { "" } else { "; " };
         title += &format!("{end}the first {MOST_COLUMNS} factors of {usable}");
     }
-    if usable < names.len() {
+    let left_out: Vec<&str> = scores::left_out(&factors).iter().map(|(k, _)| &*names[*k]).collect();
+    if !left_out.is_empty() {
         let end = if title.is_empty() { "" } else { "; " };
-        let left_out = names.len() - usable;
-        title += &format!(
-            "{end}without {left_out} constant or non-recurring of {} factors",
-            names.len()
-        );
+        let which = match left_out.len() {
+            1..=3 => left_out.join(", "),
+            count => format!("{count} factors"),
+        };
+        title += &format!("{end}without {which}: constant, or of too many classes to recur");
     }
     let cell = [
         match columns.len() {

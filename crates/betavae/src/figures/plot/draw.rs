@@ -146,7 +146,8 @@ fn has_legend(series: &Series) -> bool {
 
 /// Names below an axis of words.
 struct Names {
-    names: Vec<String>,
+    /// Lines of each; one if it is upright.
+    names: Vec<Vec<String>>,
     /// Only each of so many has room.
     every: usize,
     upright: bool,
@@ -155,33 +156,51 @@ struct Names {
 }
 
 impl Names {
-    /// Below an axis of `width` pixels, at most `most` high.
+    /// Below an axis of `width` pixels, at most `most` high: on one line or a few where they fit,
+    /// upright and shortened where they do not.
     fn new(words: &[String], width: i32, most: i32) -> Self {
-        let slot = width / words.len().max(1) as i32;
-        if fit::widest(words, SMALL) <= slot - 6 {
-            return Self { names: words.to_vec(), every: 1, upright: false, height: 18 };
+        let room = width / words.len().max(1) as i32 - 6;
+        let lines: Vec<_> =
+            words.iter().map(|word| fit::wrapped(word, SMALL, room, NAME_LINES)).collect();
+        let whole = |(word, lines): (&String, &Vec<String>)| match &lines[..] {
+            [line] => line == word,
+            lines => room >= WRAPPED && !fit::is_shortened(lines),
+        };
+        if words.iter().zip(&lines).all(whole) {
+            let most = lines.iter().map(Vec::len).max().unwrap_or(0) as i32;
+            let height = 4 + NAME_LINE * most;
+            return Self { names: lines, every: 1, upright: false, height };
         }
         let names = fit::distinct(words, SMALL, most);
         let height = fit::widest(&names, SMALL) + 6;
         let fitting = (width / UPRIGHT).max(1) as usize;
         let every = words.len().div_ceil(fitting);
+        let names = names.into_iter().map(|name| vec![name]).collect();
         Self { names, every, upright: true, height }
     }
 
     /// Draws the names at these places across, below `top`.
     fn draw(&self, area: &Area<'_>, across: impl Fn(usize) -> i32, top: i32) -> Drawn {
-        for (i, name) in self.names.iter().enumerate().step_by(self.every) {
-            if self.upright {
-                let style = text(SMALL, INK, HPos::Right).transform(FontTransform::Rotate270);
-                area.draw_text(name, &style, (across(i), top + 4))?;
-            } else {
-                area.draw_text(name, &text(SMALL, INK, HPos::Center), (across(i), top + 10))?;
+        let style = if self.upright {
+            text(SMALL, INK, HPos::Right).transform(FontTransform::Rotate270)
+        } else {
+            text(SMALL, INK, HPos::Center)
+        };
+        for (i, lines) in self.names.iter().enumerate().step_by(self.every) {
+            for (line, name) in lines.iter().enumerate() {
+                let down = if self.upright { 4 } else { 10 + NAME_LINE * line as i32 };
+                area.draw_text(name, &style, (across(i), top + down))?;
             }
         }
         Ok(())
     }
 }
 
+/// Lines of a name that is not upright at most, and their height.
+const NAME_LINES: usize = 3;
+const NAME_LINE: i32 = 14;
+/// Names are broken into lines of no less than this.
+const WRAPPED: i32 = 80;
 /// Room that an upright name takes across.
 const UPRIGHT: i32 = 14;
 /// Margin of a panel, and room for the numbers on the left.
@@ -545,11 +564,13 @@ pub(super) fn heat_size(panel: &Heat, [wide, tall]: [u32; 2]) -> [u32; 2] {
 
 /// A value with two digits, or with as many as a narrow cell has room for.
 fn cell_text(value: f64, room: i32) -> String {
-    let full = format!("{value:.2}");
-    if fit::width(&full, SMALL) <= room - 4 {
-        return full;
+    // Nothing is -0.
+    let value = if value.abs() < 0.005 { 0.0 } else { value };
+    match value.abs() {
+        _ if fit::width("-0.00", SMALL) <= room - 4 => format!("{value:.2}"),
+        0.995.. => format!("{value:.1}"),
+        _ => format!("{value:.2}").replacen("0.", ".", 1),
     }
-    if value.abs() >= 0.995 { format!("{value:.1}") } else { full.replacen("0.", ".", 1) }
 }
 
 /// The colour at `share` of the way through a map.
@@ -565,6 +586,32 @@ fn mixed(map: &[[f64; 3]], share: f64) -> RGBColor {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn values_fit_their_cells() {
+        super::super::prepare_font();
+        let texts = |room| [0.314, -0.027, -0.001, 1.0, -2.34].map(|value| cell_text(value, room));
+        assert_eq!(texts(64), ["0.31", "-0.03", "0.00", "1.00", "-2.34"]);
+        assert_eq!(texts(28), [".31", "-.03", ".00", "1.0", "-2.3"]);
+    }
+
+    #[test]
+    fn names_are_on_lines_or_upright() {
+        super::super::prepare_font();
+        let names = |texts: &[&str], width| {
+            let texts: Vec<String> = texts.iter().map(|text| (*text).to_owned()).collect();
+            Names::new(&texts, width, NAMES)
+        };
+        let short = names(&["red", "green"], 200);
+        assert!(!short.upright && short.height == 4 + NAME_LINE);
+        let long = "the height of the camera above the table in centimetres";
+        let lines = names(&[long, "red"], 400);
+        assert!(!lines.upright && lines.names[0].len() == 2, "{:?}", lines.names);
+        let upright = names(&[long, "red"], 120);
+        assert!(upright.upright && upright.height <= NAMES + 6 && upright.every == 1);
+        let many = vec!["word"; 100];
+        assert_eq!(names(&many, 700).every, 2);
+    }
 
     #[test]
     fn thinned_curves_keep_their_extremes() {

@@ -102,6 +102,11 @@ pub(super) fn wrapped(text: &str, size: u32, room: i32, most: usize) -> Vec<Stri
     lines
 }
 
+/// Whether something was left out.
+pub(super) fn is_shortened(lines: &[String]) -> bool {
+    lines.iter().any(|line| line.contains(ELLIPSIS))
+}
+
 /// Where to break a text that is longer than a line: after the last word that fits, or anywhere.
 fn line_end(text: &str, size: u32, room: i32) -> usize {
     let ends = || text.char_indices().map(|(at, letter)| (at + letter.len_utf8(), letter));
