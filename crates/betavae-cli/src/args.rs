@@ -5,6 +5,7 @@ use std::ops::Range;
 use std::path::PathBuf;
 
 use betavae::Device;
+use betavae::advise::LEAST_STEPS;
 use betavae::bench::Mode;
 use betavae::data::ImageShape;
 use betavae::figures::FigureName;
@@ -279,8 +280,8 @@ pub struct Advise {
     #[arg(long = "set", value_name = "KEY=VALUE")]
     pub set: Vec<String>,
 
-    /// Optimisation steps of each probe; there are about six
-    #[arg(long, value_name = "N", default_value_t = 4000)]
+    /// Optimisation steps of each probe, at least 100; there are about six
+    #[arg(long, value_name = "N", default_value_t = 4000, value_parser = probe_steps)]
     pub steps: u64,
 
     /// Print one JSON object
@@ -591,8 +592,8 @@ pub struct Estimation {
     #[arg(long, value_name = "N", default_value_t = 3, value_parser = count)]
     pub repeats: usize,
 
-    /// Codes that one value of a score is computed from; fewer are all used
-    #[arg(long, value_name = "N", default_value_t = 10_000, value_parser = count)]
+    /// Codes that one value of a score is computed or learned from, at least 10; fewer are all used
+    #[arg(long, value_name = "N", default_value_t = 10_000, value_parser = samples)]
     pub samples: usize,
 
     /// What predicts factors for DCI
@@ -859,6 +860,17 @@ fn count(text: &str) -> Result<usize, String> {
 fn frames(text: &str) -> Result<usize, String> {
     let frames = text.parse().ok().filter(|count| (1..=1000).contains(count));
     frames.ok_or("expected a number from 1 to 1000".into())
+}
+
+/// Fewer codes than the smallest downstream size are no sample.
+fn samples(text: &str) -> Result<usize, String> {
+    text.parse().ok().filter(|count| *count >= 10).ok_or("expected a number of at least 10".into())
+}
+
+/// The curves of a probe are means over hundredths of its steps.
+fn probe_steps(text: &str) -> Result<u64, String> {
+    let steps = text.parse().ok().filter(|steps| *steps >= LEAST_STEPS);
+    steps.ok_or(format!("expected a number of at least {LEAST_STEPS}"))
 }
 
 fn image(text: &str) -> Result<ImageShape, String> {

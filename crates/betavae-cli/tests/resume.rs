@@ -14,7 +14,8 @@ const SETTINGS: [&str; 6] = [
     "--set",
     "train.checkpoint_every=7",
     "--set",
-    "train.log_every=4",
+    // Does not divide the steps, so that there is a last row of its own.
+    "train.log_every=8",
     "--set",
     "optimizer.decay_every=10",
 ];
@@ -97,6 +98,33 @@ fn killed_runs_end_in_the_same_bytes() {
         fs::remove_dir_all(&folder).unwrap();
     }
     println!("{kills} kills in {runs} runs");
+}
+
+#[test]
+fn a_run_that_ends_between_rows_has_a_last_one_and_can_be_extended() {
+    let scratch = tempfile::tempdir().unwrap();
+    // 60 steps are no multiple of 7, and 20 and 35 lie before and on one.
+    let settings = ["--set", "train.log_every=7", "--set", "train.checkpoint_every=25"];
+    let straight = scratch.path().join("straight");
+    train_tiny(&straight, 60, &settings);
+    let steps = |folder: &Path| {
+        let text = fs::read_to_string(folder.join("metrics.csv")).unwrap();
+        let rows = text.lines().filter(|line| line.split(',').nth(1) == Some("total"));
+        rows.map(|row| row.split(',').next().unwrap().parse().unwrap()).collect::<Vec<u64>>()
+    };
+    assert_eq!(steps(&straight), [7, 14, 21, 28, 35, 42, 49, 56, 60]);
+    let extended = scratch.path().join("extended");
+    train_tiny(&extended, 3, &settings);
+    assert_eq!(steps(&extended), [3], "a run shorter than log_every has a row");
+    assert!(fs::read_to_string(extended.join("timing.csv")).unwrap().contains("\n3,"));
+    let short = fs::read(extended.join("metrics.csv")).unwrap();
+    succeed(&["resume", path(&extended)]);
+    assert!(fs::read(extended.join("metrics.csv")).unwrap() == short, "resuming adds nothing");
+    for (length, last) in [("20", [14, 20]), ("35", [28, 35]), ("60", [56, 60])] {
+        succeed(&["resume", path(&extended), "--steps", length]);
+        assert_eq!(steps(&extended)[steps(&extended).len() - 2..], last);
+    }
+    assert!(result(&extended) == result(&straight));
 }
 
 #[test]

@@ -17,11 +17,17 @@ use serde::Serialize;
 use crate::Device;
 use crate::config::Config;
 use crate::data::Dataset;
-use crate::error::Result;
-use crate::figures::plot::{round_step, short};
+use crate::error::{Error, Result};
+use crate::numbers::{round_step, short};
 use crate::objective::{Kind, ObjectiveConfig, beta_norm};
 use crate::train::Trainer;
 
+/// Steps of a run at least: its curves are means over hundredths of them.
+pub const LEAST_STEPS: u64 = 100;
+/// Images at least.
+const LEAST_IMAGES: usize = 10;
+/// Fewer images than this are learned by heart in a short run.
+const FEW_IMAGES: usize = 1000;
 /// The betas that are tried, until a model gives up its latents.
 const BETAS: [f64; 8] = [1.0, 4.0, 16.0, 64.0, 256.0, 1024.0, 4096.0, 16384.0];
 /// A KL below this share of that at beta 1 means that a model gave up.
@@ -70,12 +76,12 @@ pub struct Advice {
     pub probes: Vec<Probe>,
     /// The runs with loss B, by falling gamma.
     pub tracking: Vec<Tracking>,
-    /// Where C should end, in nats.
-    pub c_max: f64,
-    /// The weight of |KL - C|.
-    pub gamma: f64,
-    /// The betas between which to look.
-    pub beta: [f64; 2],
+    /// Where C should end, in nats; absent if even beta 1 leaves the latents unused.
+    pub c_max: Option<f64>,
+    /// The weight of |KL - C|; absent if none was found that works.
+    pub gamma: Option<f64>,
+    /// The betas between which to look; absent if even beta 1 leaves the latents unused.
+    pub beta: Option<[f64; 2]>,
     /// Why, in sentences.
     pub reasons: Vec<String>,
 }
@@ -94,7 +100,8 @@ pub enum Stage {
 /// it has taken.
 ///
 /// # Errors
-/// If the configuration does not fit the data, or an image cannot be read.
+/// If there are fewer than 100 steps or 10 images, the configuration does not fit the data, or an image
+/// cannot be read.
 pub fn advise(
     config: &Config,
     data: Arc<dyn Dataset>,
@@ -102,7 +109,7 @@ pub fn advise(
     device: &Device,
     progress: &mut dyn FnMut(Stage, u64),
 ) -> Result<Advice> {
-    let steps = steps.max(100);
+    check(steps, data.len())?;
     let mut probes: Vec<Probe> = Vec::new();
     for beta in BETAS {
         let objective = ObjectiveConfig { beta: Some(beta), ..likelihood(config) };
@@ -115,28 +122,45 @@ pub fn advise(
             break;
         }
     }
-    let mut advice = conclude(steps, probes);
+    let (mut advice, mut gamma) = conclude(steps, data.len(), probes);
+    let Some(c_max) = advice.c_max else { return Ok(advice) };
     for _ in 0..GAMMAS {
-        let gamma = advice.gamma;
         let objective = ObjectiveConfig {
             kind: Kind::B,
             gamma: Some(gamma),
-            c_max: Some(advice.c_max),
+            c_max: Some(c_max),
             c_steps: Some(steps),
             ..likelihood(config)
         };
         let mut heard = |step| progress(Stage::Gamma(gamma), step);
         let curve = watched(config, objective, data.clone(), steps, device, &mut heard)?;
-        let distance = distance(&curve, advice.c_max);
+        let distance = distance(&curve, c_max);
         let reconstruction = mean(&curve[90..], 1);
         advice.tracking.push(Tracking { gamma, distance, reconstruction });
         if reconstruction <= advice.good() {
             break;
         }
-        advice.gamma = round_step(gamma / LOWER);
+        gamma = round_step(gamma / LOWER);
     }
-    advice.conclude_gamma();
+    advice.conclude_gamma(c_max);
     Ok(advice)
+}
+
+/// Refuses what no conclusion can be drawn from.
+fn check(steps: u64, images: usize) -> Result<()> {
+    if steps < LEAST_STEPS {
+        let message = format!("expected at least {LEAST_STEPS} steps for each run, found {steps}");
+        return Err(Error::config(message, ""));
+    }
+    if images < LEAST_IMAGES {
+        return Err(Error::Mismatch {
+            what: "images to advise on".into(),
+            expected: format!("at least {LEAST_IMAGES}, and better thousands"),
+            found: images.to_string(),
+            hint: "a model learns a handful of images by heart, with any beta".into(),
+        });
+    }
+    Ok(())
 }
 
 /// An objective that shares nothing but the likelihood with the configuration's.
@@ -195,10 +219,28 @@ fn distance(curve: &Curve, c_max: f64) -> f64 {
     rows.map(|(i, [kl, ..])| (kl - middle(i)).abs()).fold(0.0, f64::max)
 }
 
-/// C, beta and the first gamma to try, from runs with loss H.
-fn conclude(steps: u64, probes: Vec<Probe>) -> Advice {
+/// C, beta and, beside the advice, the first gamma to try, from runs with loss H on so many images.
+fn conclude(steps: u64, images: usize, probes: Vec<Probe>) -> (Advice, f64) {
     let low = &probes[0];
     let mut reasons = Vec::new();
+    if images < FEW_IMAGES {
+        reasons.push(format!(
+            "{images} images are few: runs of {steps} steps learn them by heart, and what follows holds for \
+             these images only, not for more of their kind."
+        ));
+    }
+    if low.kl < 1.0 {
+        reasons.push(
+            "Even beta 1 leaves the latents unused, so no setting can be advised. Either the runs are too \
+             short, or the likelihood values details so little that no nat pays: with a Gaussian, try a \
+             smaller sigma."
+                .into(),
+        );
+        let (tracking, gamma) = (Vec::new(), f64::NAN);
+        let none =
+            Advice { steps, probes, tracking, c_max: None, gamma: None, beta: None, reasons };
+        return (none, gamma);
+    }
     // Half nats below ten, whole ones above.
     let c_max = if low.kl < 10.0 { (2.0 * low.kl).round() / 2.0 } else { low.kl.round() };
     let c_max = c_max.max(1.0);
@@ -216,13 +258,6 @@ fn conclude(steps: u64, probes: Vec<Probe>) -> Advice {
             100.0 * low.growth
         ));
     }
-    if low.kl < 1.0 {
-        reasons.push(
-            "Even beta 1 leaves the latents unused. Either the runs are too short, or the likelihood values \
-             details so little that no nat pays: with a Gaussian, try a smaller sigma."
-                .into(),
-        );
-    }
     let gave_up = probes.iter().find(|probe| probe.kl < GIVEN_UP * low.kl.max(1.0));
     let worth = gave_up.unwrap_or(&probes[probes.len() - 1]).beta;
     let gamma = round_step(2.0 * worth);
@@ -231,14 +266,23 @@ fn conclude(steps: u64, probes: Vec<Probe>) -> Advice {
     let keeps = |probe: &&Probe| probe.kl >= low.kl / 3.0 && probe.active >= low.active.min(2);
     let last = probes.iter().rev().find(keeps).unwrap_or(low);
     let beta = [costs.beta.min(last.beta), last.beta];
-    reasons.push(format!(
-        "beta {} to {}: from where pressure costs information (KL {} nats) to where a third of it is left \
-         (KL {} nats). Within, more beta disentangles more and blurs more.",
-        beta[0],
-        beta[1],
-        short(probes.iter().find(|probe| probe.beta == beta[0]).unwrap_or(low).kl),
-        short(last.kl),
-    ));
+    reasons.push(if beta[0] == beta[1] {
+        format!(
+            "beta {}: the last of these at which a third of the information is left (KL {} nats). More beta \
+             disentangles more and blurs more.",
+            beta[0],
+            short(last.kl),
+        )
+    } else {
+        format!(
+            "beta {} to {}: from where pressure costs information (KL {} nats) to where a third of it is left \
+             (KL {} nats). Within, more beta disentangles more and blurs more.",
+            beta[0],
+            beta[1],
+            short(probes.iter().find(|probe| probe.beta == beta[0]).unwrap_or(low).kl),
+            short(last.kl),
+        )
+    });
     if let Some(gave_up) = gave_up {
         reasons.push(format!(
             "At beta {} the model gives up its latents: the first nat is worth less than {} nats of \
@@ -246,7 +290,8 @@ fn conclude(steps: u64, probes: Vec<Probe>) -> Advice {
             gave_up.beta, gave_up.beta
         ));
     }
-    Advice { steps, probes, tracking: Vec::new(), c_max, gamma, beta, reasons }
+    let (tracking, c_max, beta) = (Vec::new(), Some(c_max), Some(beta));
+    (Advice { steps, probes, tracking, c_max, gamma: None, beta, reasons }, gamma)
 }
 
 impl Advice {
@@ -258,7 +303,7 @@ impl Advice {
     }
 
     /// The largest gamma with a good reconstruction, and why.
-    fn conclude_gamma(&mut self) {
+    fn conclude_gamma(&mut self, c_max: f64) {
         let good = self.good();
         let empty: Vec<String> = self
             .tracking
@@ -271,19 +316,20 @@ impl Advice {
         let chosen = self.tracking.iter().find(|tried| tried.reconstruction <= good);
         let Some(chosen) = chosen else {
             self.reasons.push(format!(
-                "gamma {}: no gamma filled C with information in runs of {} steps: {}. Give them more --steps.",
-                short(self.gamma),
+                "No setting of loss B can be advised: in runs of {} steps no gamma filled C with information: {}. \
+                 Longer runs may find one.",
                 self.steps,
                 empty.join(", "),
             ));
             return;
         };
-        self.gamma = chosen.gamma;
+        let gamma = chosen.gamma;
+        self.gamma = Some(gamma);
         let mut reason = format!(
             "gamma {}: while C rose to {} in {} steps, the KL was at most {} nats off after the first fifth, and \
              the reconstruction came to {} nats.",
-            short(chosen.gamma),
-            short(self.c_max),
+            short(gamma),
+            short(c_max),
             self.steps,
             short(chosen.distance),
             short(chosen.reconstruction),
@@ -295,7 +341,7 @@ impl Advice {
             );
         }
         self.reasons.push(reason);
-        let free = self.kl_at(self.gamma);
+        let free = self.kl_at(gamma);
         if free > 1.0 {
             self.reasons.push(format!(
                 "Below about {} nats this gamma does not hold the KL, as there a nat is worth more: start C there \
@@ -334,17 +380,17 @@ mod tests {
             probe(64.0, 3.0, 2),
             probe(256.0, 0.01, 0),
         ];
-        let mut advice = conclude(3000, probes);
-        assert_eq!((advice.c_max, advice.gamma, advice.beta), (18.0, 1000.0, [4.0, 16.0]));
+        let (mut advice, first) = conclude(3000, 5000, probes);
+        assert_eq!((advice.c_max, first, advice.beta), (Some(18.0), 1000.0, Some([4.0, 16.0])));
         let tried = |gamma, distance, reconstruction| Tracking { gamma, distance, reconstruction };
         advice.tracking = vec![tried(1000.0, 0.1, 580.0), tried(200.0, 0.4, 190.0)];
         assert_eq!(advice.good(), 600.0 - 0.7 * 500.0);
-        advice.conclude_gamma();
-        assert_eq!(advice.gamma, 200.0);
+        advice.conclude_gamma(18.0);
+        assert_eq!(advice.gamma, Some(200.0));
         let reason = advice.reasons.last().unwrap();
         assert!(reason.contains("gamma 200") && reason.contains("nothing: 1000"), "{reason}");
         advice.tracking = vec![tried(50.0, 0.4, 190.0)];
-        advice.conclude_gamma();
+        advice.conclude_gamma(18.0);
         let last = advice.reasons.last().unwrap();
         assert!(last.starts_with("Below about 3.71 nats"), "{last}");
         assert_eq!([1.0, 64.0, 512.0].map(|beta| advice.kl_at(beta)), [18.2, 3.0, 0.0]);
@@ -352,9 +398,32 @@ mod tests {
     }
 
     #[test]
+    fn what_was_rejected_is_not_advised() {
+        let probes = vec![probe(1.0, 18.2, 10), probe(4.0, 3.0, 1), probe(16.0, 0.1, 0)];
+        let (mut advice, _) = conclude(3000, 12, probes);
+        assert_eq!(advice.beta, Some([1.0, 1.0]));
+        assert!(advice.reasons.iter().any(|reason| reason.starts_with("beta 1: ")), "{advice:?}");
+        assert!(advice.reasons[0].contains("12 images are few"), "{advice:?}");
+        advice.tracking = vec![Tracking { gamma: 0.005, distance: 0.1, reconstruction: 580.0 }];
+        advice.conclude_gamma(18.0);
+        assert_eq!(advice.gamma, None);
+        let last = advice.reasons.last().unwrap();
+        assert!(last.contains("No setting of loss B can be advised"), "{last}");
+    }
+
+    #[test]
+    fn too_little_to_conclude_from_is_refused() {
+        let error = check(99, 5000).unwrap_err().to_string();
+        assert!(error.contains("at least 100 steps") && error.contains("99"), "{error}");
+        let error = check(100, 1).unwrap_err().to_string();
+        assert!(error.contains("images to advise on") && error.ends_with("found 1"), "{error}");
+        assert!(check(100, 10).is_ok());
+    }
+
+    #[test]
     fn unused_latents_are_said() {
-        let advice = conclude(3000, vec![probe(1.0, 0.02, 0)]);
-        assert_eq!((advice.c_max, advice.beta), (1.0, [1.0, 1.0]));
+        let (advice, _) = conclude(3000, 5000, vec![probe(1.0, 0.02, 0)]);
+        assert_eq!((advice.c_max, advice.gamma, advice.beta), (None, None, None));
         assert!(advice.reasons.iter().any(|reason| reason.contains("sigma")));
     }
 
@@ -383,6 +452,8 @@ mod tests {
         assert_eq!(stages.len(), advice.probes.len() + advice.tracking.len());
         assert_eq!(stages[0], Stage::Beta(1.0));
         assert!(advice.probes.windows(2).all(|pair| pair[0].beta * 4.0 == pair[1].beta));
-        assert!(advice.gamma > 0.0 && advice.c_max >= 1.0 && advice.reasons.len() >= 3);
+        assert!(advice.c_max.is_some_and(|c_max| c_max >= 1.0) && advice.reasons.len() >= 3);
+        let good = advice.tracking.iter().any(|tried| tried.reconstruction <= advice.good());
+        assert_eq!(advice.gamma.is_some(), good);
     }
 }

@@ -40,6 +40,7 @@ mod files;
 #[cfg(feature = "model")]
 pub mod model;
 pub mod npz;
+mod numbers;
 #[cfg(feature = "model")]
 pub mod objective;
 #[cfg(feature = "model")]

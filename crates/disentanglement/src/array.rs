@@ -85,7 +85,11 @@ impl IndexMut<[usize; 2]> for Matrix {
     }
 }
 
-/// Codes [N, D], all of them finite.
+/// Sizes of codes: those of f32, which trees see, as scikit-learn's do, and of which fourth powers are
+/// still numbers.
+const SIZES: [f64; 2] = [f32::MIN_POSITIVE as f64, f32::MAX as f64];
+
+/// Codes [N, D], all of them finite, and none so large that its powers are not.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Codes(Matrix);
 
@@ -93,13 +97,19 @@ impl Codes {
     /// `values` of f32 or f64, row by row, with `latents` D in each row.
     ///
     /// # Errors
-    /// If rows are not whole, there is no latent, or a value is infinite or not a number.
+    /// If rows are not whole, there is no latent, or a value is infinite, not a number, or larger
+    /// than the largest f32.
     pub fn new<T: Copy + Into<f64>>(values: &[T], latents: usize) -> Result<Self> {
         let rows = whole_rows("codes", values.len(), latents)?;
         let values: Vec<f64> = values.iter().map(|value| (*value).into()).collect();
         if let Some(at) = values.iter().position(|value| !value.is_finite()) {
             let (row, column) = (at / latents, at % latents);
             return Err(Error::NotFinite { row, column, value: values[at] });
+        }
+        let [least, most] = SIZES;
+        if let Some(at) = values.iter().position(|value| value.abs() > most) {
+            let (row, latent) = (at / latents, at % latents);
+            return Err(Error::OutOfScale { latent, row, value: values[at], least, most });
         }
         Ok(Self(Matrix::from_vec(rows, latents, values)))
     }
@@ -258,7 +268,8 @@ pub struct Labelled {
 
 impl Labelled {
     /// # Errors
-    /// If there are not as many codes as factors, or none.
+    /// If there are not as many codes as factors, or none, or all values of a latent are smaller than
+    /// 1e-38, the least normal f32, but not all are 0.
     pub fn new(codes: Codes, factors: Factors) -> Result<Self> {
         if codes.len() != factors.len() || codes.is_empty() {
             return Err(Error::Shape {
@@ -266,6 +277,15 @@ impl Labelled {
                 expected: format!("a row for each of the {} codes", codes.len().max(1)),
                 found: format!("{} rows", factors.len()),
             });
+        }
+        let [least, most] = SIZES;
+        for latent in 0..codes.latents() {
+            let sizes = codes.matrix().column(latent).map(f64::abs).enumerate();
+            let (row, size) = sizes.max_by(|a, b| a.1.total_cmp(&b.1)).unwrap_or_default();
+            if size > 0.0 && size < least {
+                let value = codes.row(row)[latent];
+                return Err(Error::OutOfScale { latent, row, value, least, most });
+            }
         }
         Ok(Self { codes, factors })
     }
@@ -317,6 +337,19 @@ mod tests {
         assert!(matches!(error, Error::NotFinite { row: 1, column: 1, .. }));
         assert!(error.to_string().contains("row 1, column 1"), "{error}");
         assert!(Codes::new(&[0.0, 1.0, 2.0], 2).is_err());
+    }
+
+    #[test]
+    fn a_latent_out_of_scale_is_named() {
+        let error = Codes::new(&[1.0, 2.0, 3.0, -1e307], 2).unwrap_err().to_string();
+        assert!(error.contains("latent 1 reaches -1e307 in row 1"), "{error}");
+        let factors = Factors::new(&[0, 1], 1).unwrap();
+        let tiny = Codes::new(&[0.0, 1.0, 1e-300, 2.0], 2).unwrap();
+        let error = Labelled::new(tiny, factors.clone()).unwrap_err().to_string();
+        assert!(error.contains("latent 0 reaches 1e-300 in row 1"), "{error}");
+        // f32 has no such sizes, and a latent may be 0 throughout.
+        let codes = [0.0, f64::from(f32::MAX), 0.0, f64::from(f32::MIN_POSITIVE)];
+        assert!(Labelled::new(Codes::new(&codes, 2).unwrap(), factors).is_ok());
     }
 
     #[test]

@@ -24,6 +24,23 @@ pub enum Error {
         /// What is there.
         value: f64,
     },
+    /// A latent is so large or so small that powers of its values are not numbers any more.
+    #[error(
+        "codes: latent {latent} reaches {value:e} in row {row}; scores need sizes from {least:e} to \
+         {most:e}, so multiply the codes by a constant"
+    )]
+    OutOfScale {
+        /// Which latent, from 0.
+        latent: usize,
+        /// A row with its largest value, or the first beyond the limit.
+        row: usize,
+        /// That value.
+        value: f64,
+        /// The least size of a latent's largest value, but for 0.
+        least: f64,
+        /// The largest size of a value.
+        most: f64,
+    },
     /// A score needs more than there is.
     #[error("{score} needs {needs}, found {found}")]
     TooFew {

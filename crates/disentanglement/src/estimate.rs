@@ -36,6 +36,15 @@ impl Estimate {
         let half = quantile * (variance(repeats) / n as f64).sqrt();
         Self { value, low: value - half, high: value + half }
     }
+
+    /// With an interval that does not leave what the score can be, but where the score itself does.
+    /// An unknown interval stays unknown.
+    pub(crate) fn within(&self, [least, most]: [f64; 2]) -> Self {
+        let Self { value, low, high } = *self;
+        let low = if low < least { least.min(value) } else { low };
+        let high = if high > most { most.max(value) } else { high };
+        Self { value, low, high }
+    }
 }
 
 /// Repeats scores with draws of their own, in parallel. Each repeat gives the same number of values;
@@ -113,6 +122,14 @@ mod tests {
         assert_eq!(estimate.value, 2.0);
         assert!((estimate.high - 2.0 - 4.303 / 3.0_f64.sqrt()).abs() < 1e-12);
         assert!(Estimate::of(&[1.0]).low.is_nan());
+    }
+
+    #[test]
+    fn an_interval_stays_within_what_a_score_can_be() {
+        let within = |value, low, high| Estimate { value, low, high }.within([0.0, 1.0]);
+        assert_eq!(within(0.9, 0.7, 1.1), Estimate { value: 0.9, low: 0.7, high: 1.0 });
+        assert_eq!(within(-0.2, -0.3, 0.1), Estimate { value: -0.2, low: -0.2, high: 0.1 });
+        assert!(within(0.5, f64::NAN, f64::NAN).low.is_nan());
     }
 
     #[test]

@@ -32,6 +32,7 @@ pub mod learn;
 mod mig;
 mod mig_chen;
 mod modularity;
+mod number;
 mod random;
 mod sap;
 mod source;

@@ -21,6 +21,7 @@ use crate::learn::{BoostingSettings, ForestSettings, LassoSettings, SoftmaxSetti
 use crate::mig::mig;
 use crate::mig_chen::mig_chen;
 use crate::modularity::modularity;
+use crate::number;
 use crate::random::Random;
 use crate::sap::sap;
 use crate::source::Pool;
@@ -83,16 +84,76 @@ names! {
     Udr "udr",
 }
 
+impl ScoreName {
+    /// Whether factors enter it; the others are of codes alone.
+    pub fn uses_factors(self) -> bool {
+        let unsupervised = [
+            Self::GaussianTotalCorrelation,
+            Self::Wasserstein,
+            Self::MutualInformation,
+            Self::ActiveUnits,
+            Self::Udr,
+        ];
+        !unsupervised.contains(&self)
+    }
+
+    /// Whether it is computed from all rows and nothing is drawn, so that it has no interval.
+    pub fn is_exact(self) -> bool {
+        self == Self::MigChen
+    }
+
+    /// The least and the largest value that it can have by its definition. A few of them may fall
+    /// below in practice: `infoe` and an informativeness by the lasso, where predictions are worse
+    /// than a guess.
+    pub fn bounds(self) -> [f64; 2] {
+        let unbounded = [
+            Self::GaussianTotalCorrelation,
+            Self::Wasserstein,
+            Self::MutualInformation,
+            Self::ActiveUnits,
+        ];
+        [0.0, if unbounded.contains(&self) { f64::INFINITY } else { 1.0 }]
+    }
+
+    /// Rows to learn from, of scores that are called by it.
+    pub fn downstream_rows(self) -> Option<usize> {
+        let place = |names: [Self; 4]| names.iter().position(|name| *name == self);
+        place(BOOSTING).or(place(LOGISTIC)).map(|at| DOWNSTREAM_SIZES[at])
+    }
+}
+
+const BOOSTING: [ScoreName; 4] = [
+    ScoreName::Boosting10,
+    ScoreName::Boosting100,
+    ScoreName::Boosting1000,
+    ScoreName::Boosting10000,
+];
+const LOGISTIC: [ScoreName; 4] = [
+    ScoreName::Logistic10,
+    ScoreName::Logistic100,
+    ScoreName::Logistic1000,
+    ScoreName::Logistic10000,
+];
+
 /// A score with its 95 % interval.
+///
+/// In JSON an infinite value is the text `"inf"` or `"-inf"`, as JSON has no number for it; an
+/// interval that is unknown, NaN here, is `null`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Score {
     /// The score.
+    #[serde(with = "number")]
     pub value: f64,
-    /// Lower end of the interval.
+    /// Lower end of the interval, within [`ScoreName::bounds`]; NaN if it is unknown.
+    #[serde(with = "number")]
     pub low: f64,
     /// Upper end of the interval.
+    #[serde(with = "number")]
     pub high: f64,
-    /// Codes that one value of the score is computed from.
+    /// Rows that one value of the score rests on: those that were learned from and those that were
+    /// tested on, together, or those that it was computed from where nothing is learned; never more
+    /// than there are. In `beta_vae`, `beta_vae_higgins` and `factor_vae` a row is a mean or a vote of
+    /// 64 draws.
     pub samples: usize,
     /// Which published definition, and what the interval is.
     pub convention: String,
@@ -135,8 +196,8 @@ pub enum DciWith {
 pub struct SuiteSettings {
     /// Seed of all draws.
     pub seed: u64,
-    /// Codes drawn for one value of a score, with half as many to test on; fewer rows are all used.
-    /// 10,000 in disentanglement_lib.
+    /// Rows that a score is computed or learned from, with half as many more to test on where it
+    /// learns; of fewer rows all are used. 10,000 in disentanglement_lib.
     pub samples: usize,
     /// Repeats with other draws, or resamples of a bootstrap where all rows are used.
     pub repeats: usize,
@@ -244,21 +305,27 @@ impl Suite<'_> {
         })?;
 
         // From draws with a fixed factor, or from rows to learn from and rows to test on.
-        let mut learned = |names: &[ScoreName], convention: &str, matrix, values: &Draws<'_>| {
+        let rows = data.len();
+        let both = rows.min(train + test);
+        let mut learned = |names: &[ScoreName],
+                           convention: &str,
+                           samples: &[usize],
+                           matrix,
+                           values: &Draws<'_>| {
             if !wants(names) {
                 return Ok(());
             }
             let group = Group { names, conventions: &[convention], matrix };
-            self.repeated(&mut found, group, settings.repeats, progress, values)
+            self.repeated(&mut found, group, samples, progress, values)
         };
         let convention = "disentanglement_lib: 64 pairs, logistic regression";
-        learned(&[N::BetaVae], convention, None, &|random| {
+        learned(&[N::BetaVae], convention, &[both], None, &|random| {
             let settings = BetaVaeSettings { train, test, ..BetaVaeSettings::default() };
             Ok(vec![beta_vae(self.pool, &settings, random)?.score])
         })?;
         let convention = "disentanglement_lib: batches of 64, latents with deviation 0.05 and more";
         let matrix = Some(("votes", [latents, factors]));
-        learned(&[N::FactorVae], convention, matrix, &|random| {
+        learned(&[N::FactorVae], convention, &[both], matrix, &|random| {
             let settings =
                 FactorVaeSettings { variances: train, train, test, ..FactorVaeSettings::default() };
             let found = factor_vae(self.pool, settings, random)?;
@@ -266,7 +333,7 @@ impl Suite<'_> {
         })?;
         let convention = "disentanglement_lib: linear SVM, C = 0.01, balanced classes";
         let matrix = Some(("sap", [latents, factors]));
-        learned(&[N::Sap], convention, matrix, &|random| {
+        learned(&[N::Sap], convention, &[both], matrix, &|random| {
             let sap = sap(&Split::draw(data, train, test, random)?, SvmSettings::default());
             Ok(with_matrix(vec![sap.score], &sap.predictions))
         })?;
@@ -276,8 +343,13 @@ impl Suite<'_> {
             DciWith::Forest => "Eastwood and Williams: random forest; informativeness is accuracy",
             DciWith::Lasso => "Eastwood and Williams: lasso, alpha 0.02; informativeness 1 - NRMSE",
         };
+        let too_fine = self.too_fine();
+        let convention = match settings.dci {
+            DciWith::Lasso => convention.to_owned(),
+            DciWith::Boosting | DciWith::Forest => format!("{convention}{too_fine}"),
+        };
         let matrix = Some(("importance", [latents, factors]));
-        learned(&names, convention, matrix, &|random| {
+        learned(&names, &convention, &[both], matrix, &|random| {
             let split = Split::draw(data, train, test, random)?;
             let seed = random.seed();
             let found = dci(
@@ -298,43 +370,40 @@ impl Suite<'_> {
             let values = vec![found.disentanglement, found.completeness, found.informativeness];
             Ok(with_matrix(values, &found.importance))
         })?;
-        let convention = "disentanglement_lib: logistic regression, area under the ROC curve";
-        learned(&[N::Explicitness], convention, None, &|random| {
+        let convention = "disentanglement_lib: logistic regression, area under the ROC curve; \
+                          without classes that no test row has";
+        learned(&[N::Explicitness], convention, &[both], None, &|random| {
             Ok(vec![explicitness(&Split::draw(data, train, test, random)?).score])
         })?;
-        let convention = "Hsu et al.: 10 nearest neighbours; logistic regression without penalty";
+        let convention = "Hsu et al.: 10 nearest neighbours; logistic regression without penalty; \
+                          without latents of a twentieth of the largest range or less";
         let matrix = Some(("infomec", [latents, factors]));
-        learned(&[N::InfoM, N::InfoE, N::InfoC], convention, matrix, &|random| {
+        let samples = rows.min(train);
+        learned(&[N::InfoM, N::InfoE, N::InfoC], convention, &[samples], matrix, &|random| {
             // Without replacement: a repeated row would be its own nearest neighbour.
             let rows = random.permutation(data.len());
-            let drawn = data.select(&rows[..rows.len().min(train)]);
+            let drawn = data.select(&rows[..samples]);
             let found = infomec(&drawn, random);
             let values = vec![found.modularity, found.explicitness, found.compactness];
             Ok(with_matrix(values, &found.information))
         })?;
-        let mut sized: Vec<(ScoreName, usize)> = Vec::new();
-        let boosting = [N::Boosting10, N::Boosting100, N::Boosting1000, N::Boosting10000];
-        let logistic = [N::Logistic10, N::Logistic100, N::Logistic1000, N::Logistic10000];
-        for (names, learner, convention) in [
-            (boosting, Learner::Boosting, "disentanglement_lib: accuracy of boosted trees"),
-            (logistic, Learner::Logistic, "disentanglement_lib: accuracy, C by cross-validation"),
-        ] {
-            let mut sizes = fitting(&DOWNSTREAM_SIZES, data.len());
-            sizes.retain(|size| *size <= train);
+        let sizes = self.downstream_sizes();
+        let most = sizes.last().copied().unwrap_or(0);
+        let samples: Vec<usize> =
+            sizes.iter().map(|size| size + test.min(rows.saturating_sub(most))).collect();
+        let trees = format!("disentanglement_lib: accuracy of boosted trees{too_fine}");
+        let logistic = "disentanglement_lib: accuracy, C by cross-validation";
+        for (names, learner, convention) in
+            [(BOOSTING, Learner::Boosting, trees.as_str()), (LOGISTIC, Learner::Logistic, logistic)]
+        {
             if sizes.is_empty() {
                 continue;
             }
-            learned(&names[..sizes.len()], convention, None, &|random| {
+            learned(&names[..sizes.len()], convention, &samples, None, &|random| {
                 let found = downstream(data, &sizes, test, learner, random)?;
                 let mean = |row| found.accuracies.row(row).iter().sum::<f64>() / factors as f64;
                 Ok((0..sizes.len()).map(mean).collect())
             })?;
-            sized.extend(names.into_iter().zip(sizes));
-        }
-        for (name, score) in &mut found.scores {
-            if let Some((_, size)) = sized.iter().find(|(other, _)| other == name) {
-                score.samples = *size;
-            }
         }
         if wants(&[N::BetaVaeHiggins]) {
             self.higgins(&mut found, progress)?;
@@ -352,6 +421,32 @@ impl Suite<'_> {
         Ok(found)
     }
 
+    /// Says which latents differ in digits that trees do not see: these take codes as f32 and split
+    /// nothing that differs by less than 1e-7, as scikit-learn's do.
+    fn too_fine(&self) -> String {
+        let codes = self.pool.data().codes();
+        let is_too_fine = |latent: &usize| {
+            let values = codes.matrix().column(*latent);
+            let low = values.clone().fold(f64::INFINITY, f64::min);
+            let high = values.fold(f64::NEG_INFINITY, f64::max);
+            high > low && high - low < 1e-5 * low.abs().max(high.abs()).max(1.0)
+        };
+        let latents: Vec<String> =
+            (0..codes.latents()).filter(is_too_fine).map(|latent| format!("z{latent}")).collect();
+        match latents.is_empty() {
+            true => String::new(),
+            false => format!("; too fine for trees: {}", latents.join(", ")),
+        }
+    }
+
+    /// The numbers of rows to learn from downstream that leave a third of the rows to test on and are
+    /// at most as many as the settings ask for.
+    pub fn downstream_sizes(&self) -> Vec<usize> {
+        let mut sizes = fitting(&DOWNSTREAM_SIZES, self.pool.data().len());
+        sizes.retain(|size| *size <= self.settings.samples);
+        sizes
+    }
+
     /// Scores that are functions of codes and factors: of all rows, or of repeated draws where there
     /// are more than the settings ask for.
     fn closed(&self, found: &mut Scores, group: Group<'_>, values: &Values<'_>) -> Result<()> {
@@ -360,25 +455,26 @@ impl Suite<'_> {
         if data.len() > samples {
             let draw = |random: &mut Random| Ok(values(&self.pool.sample(samples, random)));
             let estimates = repeated(repeats, seed, draw)?;
-            found.add(group, estimates, samples, &draws(repeats));
+            found.add(group, estimates, &[samples], &draws(repeats));
         } else {
             let estimates =
                 bootstrap(data.len(), RESAMPLES, seed, |rows| Ok(values(&data.select(rows))))?;
-            found.add(group, estimates, data.len(), &format!("bootstrap of {RESAMPLES}"));
+            found.add(group, estimates, &[data.len()], &format!("bootstrap of {RESAMPLES}"));
         }
         Ok(())
     }
 
-    /// Scores of draws, repeated.
+    /// Scores of draws, repeated. `samples` for all names, or for each.
     fn repeated(
         &self,
         found: &mut Scores,
         group: Group<'_>,
-        repeats: usize,
+        samples: &[usize],
         progress: Progress<'_>,
         values: &Draws<'_>,
     ) -> Result<()> {
         let (name, done) = (group.names[0].name(), AtomicUsize::new(0));
+        let repeats = self.settings.repeats;
         progress(name, 0.0);
         let estimates = repeated(repeats, self.settings.seed, |random| {
             let values = values(random);
@@ -386,7 +482,6 @@ impl Suite<'_> {
             progress(name, done as f64 / repeats as f64);
             values
         })?;
-        let samples = self.settings.samples.min(self.pool.data().len());
         found.add(group, estimates, samples, &draws(repeats));
         Ok(())
     }
@@ -421,9 +516,9 @@ impl Suite<'_> {
             conventions: &[&format!("Higgins et al.: {fixed}, softmax with Adagrad")],
             matrix: None,
         };
-        let samples = samples.min(self.pool.data().len());
+        let samples = (samples + samples.div_ceil(2)).min(self.pool.data().len());
         let interval = format!("the better half of {HIGGINS_REPEATS} draws");
-        found.add(group, vec![Estimate::of(kept)], samples, &interval);
+        found.add(group, vec![Estimate::of(kept)], &[samples], &interval);
         Ok(())
     }
 
@@ -465,7 +560,7 @@ impl Suite<'_> {
         let estimates = bootstrap(chosen.len(), RESAMPLES, seed, draw)?;
         let convention = format!("Duan et al.: lasso, {} other models", self.others.len());
         let group = Group { names: &[ScoreName::Udr], conventions: &[&convention], matrix: None };
-        found.add(group, estimates, chosen.len(), &format!("bootstrap of {RESAMPLES}"));
+        found.add(group, estimates, &[chosen.len()], &format!("bootstrap of {RESAMPLES}"));
         Ok(())
     }
 }
@@ -486,11 +581,18 @@ fn with_matrix(mut scores: Vec<f64>, matrix: &Matrix) -> Vec<f64> {
 }
 
 impl Scores {
-    fn add(&mut self, group: Group<'_>, estimates: Vec<Estimate>, samples: usize, interval: &str) {
+    fn add(
+        &mut self,
+        group: Group<'_>,
+        estimates: Vec<Estimate>,
+        samples: &[usize],
+        interval: &str,
+    ) {
         let (scores, rest) = estimates.split_at(group.names.len());
         let named = group.names.iter().zip(group.conventions.iter().cycle());
-        for ((name, convention), estimate) in named.zip(scores) {
-            let Estimate { value, low, high } = *estimate;
+        let named = named.zip(samples.iter().copied().cycle());
+        for (((name, convention), samples), estimate) in named.zip(scores) {
+            let Estimate { value, low, high } = estimate.within(name.bounds());
             let convention = format!("{convention}; interval: {interval}");
             self.scores.push((*name, Score { value, low, high, samples, convention }));
         }

@@ -84,7 +84,9 @@ fn words(advice: &Advice, again: &str) -> String {
             probe.beta, probe.beta_norm, probe.kl, probe.reconstruction, probe.active
         );
     }
-    text += &format!("\n{:>8}{:>22}{:>14}\n", "gamma", "largest |KL - C|", "-ln p(x|z)");
+    if !advice.tracking.is_empty() {
+        text += &format!("\n{:>8}{:>22}{:>14}\n", "gamma", "largest |KL - C|", "-ln p(x|z)");
+    }
     for Tracking { gamma, distance, reconstruction } in &advice.tracking {
         text += &format!("{gamma:>8}{distance:>22.2}{reconstruction:>14.2}\n");
     }
@@ -92,13 +94,22 @@ fn words(advice: &Advice, again: &str) -> String {
     for reason in &advice.reasons {
         text += &format!("- {reason}\n");
     }
-    let Advice { c_max, gamma, beta, .. } = advice;
-    // In the middle of the range, as ratios go.
-    let middle = (beta[0] * beta[1]).sqrt();
-    text += &format!(
-        "\nbetavae train{again} --set objective.kind=h --set objective.beta={middle}\n\
-         betavae train{again} --set objective.kind=b --set objective.gamma={gamma} \\\n    \
-         --set objective.c_max={c_max} --set objective.c_steps=100000 --steps 150000"
-    );
-    text
+    let mut commands = Vec::new();
+    if let Some([least, most]) = advice.beta {
+        // In the middle of the range, as ratios go.
+        let middle = (least * most).sqrt();
+        commands.push(format!(
+            "betavae train{again} --set objective.kind=h --set objective.beta={middle}"
+        ));
+    }
+    if let (Some(gamma), Some(c_max)) = (advice.gamma, advice.c_max) {
+        commands.push(format!(
+            "betavae train{again} --set objective.kind=b --set objective.gamma={gamma} \\\n    \
+             --set objective.c_max={c_max} --set objective.c_steps=100000 --steps 150000"
+        ));
+    }
+    if !commands.is_empty() {
+        text += &format!("\n{}", commands.join("\n"));
+    }
+    text.trim_end().to_owned()
 }

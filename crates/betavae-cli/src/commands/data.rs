@@ -175,8 +175,9 @@ fn info(input: &str, set: &[String], json: bool) -> anyhow::Result<()> {
 /// What the classes of a factor are, in a line.
 fn classes(factor: &data::Factor) -> String {
     let size = factor.values.len();
-    if factor.words.is_empty() {
-        let [first, last] = [0, size.saturating_sub(1)].map(|class| factor.class_name(class));
+    if let (true, [first, .., last] | [first @ last]) =
+        (factor.words.is_empty(), &factor.values[..])
+    {
         return format!("{size:>3} values, {first} to {last}");
     }
     let words: Vec<&str> = factor.words.iter().take(6).map(String::as_str).collect();

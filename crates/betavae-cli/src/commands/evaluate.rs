@@ -3,13 +3,14 @@
 use betavae::Device;
 use betavae::checkpoint::Trained;
 use betavae::evaluate::{self, Evaluation, subset};
-use betavae::scores::{self, CodesFile, Scores};
+use betavae::objective::ACTIVE_NATS;
+use betavae::scores::{self, CodesFile, ScoreName, Scores};
 use betavae::words::thousands;
 use serde::Serialize;
 
 use super::open_for;
-use super::score::{self, settings};
-use crate::args::{Evaluate, ScoreNames};
+use super::score::{self, attainable, settings};
+use crate::args::Evaluate;
 use crate::output::{print, print_json};
 use crate::progress;
 
@@ -17,15 +18,21 @@ pub fn evaluate(args: Evaluate, device: &Device) -> anyhow::Result<()> {
     let trained = Trained::load(&args.model, device)?;
     let data = open_for(&trained, &args.images)?;
     let indices = subset(data.len(), args.limit.unwrap_or(data.len()));
+    // What cannot be scored is refused before the images are encoded.
+    let asked = !args.scores.is_empty();
+    let factors = asked.then(|| scores::factors_of(&*data, &indices)).transpose()?;
+    let names = scores::factor_names(&*data);
+    let higgins = factors.as_ref().map(|factors| scores::higgins_factors(&names, factors));
+    let settings = settings(&args.estimation, higgins.unwrap_or_default());
+    let wanted = attainable(&args.scores, indices.len(), true, args.others.len(), &settings)?;
     let (bar, mut progress) = progress::images(indices.len());
     let (evaluation, codes) = evaluate::evaluate(&trained, &*data, &indices, &mut progress)?;
     bar.finish_and_clear();
-    let wanted = ScoreNames::wanted(&args.scores);
     let mut found = Scores::default();
-    if !wanted.is_empty() {
-        let factors = scores::factors_of(&*data, &indices)?;
+    if let Some(factors) = factors {
         let codes = CodesFile::try_from(&codes)?;
-        let others = args.others.iter().map(|model| {
+        let compared = if wanted.contains(&ScoreName::Udr) { &args.others[..] } else { &[] };
+        let others = compared.iter().map(|model| {
             let other = Trained::load(model, device)?;
             let (bar, mut progress) = progress::images(indices.len());
             let codes = evaluate::encode(&other.model, &*data, &indices, &mut progress)?;
@@ -33,16 +40,15 @@ pub fn evaluate(args: Evaluate, device: &Device) -> anyhow::Result<()> {
             CodesFile::try_from(&codes)
         });
         let others: Vec<_> = others.collect::<Result<_, _>>()?;
-        let settings = settings(&args.estimation, &scores::higgins_factors(&*data));
         let (bar, progress) = progress::scores();
-        found = scores::score(codes, &others, &factors, &wanted, settings, &progress)?;
+        found = scores::score(codes, &others, &factors, &names, &wanted, settings, &progress)?;
         bar.finish_and_clear();
     }
     if args.json {
         return print_json(&Both { evaluation: &evaluation, scores: &found });
     }
     print(&table(&evaluation))?;
-    if wanted.is_empty() { Ok(()) } else { print(&format!("\n{}", score::table(&found))) }
+    if found.scores.is_empty() { Ok(()) } else { print(&format!("\n{}", score::table(&found))) }
 }
 
 /// One object: the keys of both.
@@ -82,7 +88,9 @@ pub fn table(evaluation: &Evaluation) -> String {
     );
     let largest = at_mean.kl_per_latent.iter().copied().fold(f64::MIN_POSITIVE, f64::max);
     for (latent, kl) in at_mean.kl_per_latent.iter().enumerate() {
-        let bar = "#".repeat((kl / largest * 30.0).round().max(0.0) as usize);
+        // Where no latent is used, the largest of nothing is no full bar.
+        let share = if *kl > f64::from(ACTIVE_NATS) { kl / largest } else { 0.0 };
+        let bar = "#".repeat((share * 30.0).round() as usize);
         text += &format!("  z{latent:<4}{kl:>8.3}  {bar}\n");
     }
     text.trim_end().to_owned()

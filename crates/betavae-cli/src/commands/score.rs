@@ -1,5 +1,6 @@
 //! `score`, and the scores of `evaluate`.
 
+use betavae::Error;
 use betavae::scores::{self, Files, Score, ScoreName, Scores, SuiteSettings};
 use betavae::words::thousands;
 
@@ -8,35 +9,70 @@ use crate::output::{print, print_json, say};
 use crate::progress;
 
 pub fn score(args: args::Score) -> anyhow::Result<()> {
-    let Files { codes, others, factors, notes, .. } =
+    let Files { codes, others, factors, names, notes } =
         Files::read(&args.codes, &args.others, &args.factors)?;
     notes.iter().for_each(|note| say(note));
-    let wanted = ScoreNames::wanted(&args.metrics);
-    if codes.log_var.is_none() && args.metrics.iter().any(is_chen) {
-        say("note: mig_chen is left out: it needs `log_var` beside `mean`");
-    }
+    let settings = settings(&args.estimation, Vec::new());
+    let (rows, log_var) = (codes.mean.len(), codes.log_var.is_some());
+    let wanted = attainable(&args.metrics, rows, log_var, others.len(), &settings)?;
     let (bar, progress) = progress::scores();
-    let settings = settings(&args.estimation, &[]);
-    let found = scores::score(codes, &others, &factors, &wanted, settings, &progress)?;
+    let found = scores::score(codes, &others, &factors, &names, &wanted, settings, &progress)?;
     bar.finish_and_clear();
     if args.json { print_json(&found) } else { print(&table(&found)) }
 }
 
-fn is_chen(name: &ScoreNames) -> bool {
-    matches!(name, ScoreNames::One(ScoreName::MigChen))
+/// The scores that were asked for and can be computed of `rows` codes, beside `others`. Says what is
+/// left out and why, and when there are few codes.
+///
+/// # Errors
+/// If scores were asked for by name, and none of them can be computed.
+pub fn attainable(
+    names: &[ScoreNames],
+    rows: usize,
+    log_var: bool,
+    others: usize,
+    settings: &SuiteSettings,
+) -> anyhow::Result<Vec<ScoreName>> {
+    let mut wanted = ScoreNames::wanted(names);
+    let missing = scores::missing(&wanted, rows, log_var, others, settings);
+    let needs = |(name, needs): &(ScoreName, String)| format!("{}: {needs}", name.name());
+    let all = names.iter().any(|name| matches!(name, ScoreNames::All));
+    if !all && !missing.is_empty() && missing.len() == wanted.len() {
+        let needs: Vec<String> = missing.iter().map(needs).collect();
+        let message = format!("cannot be computed: {}", needs.join("; "));
+        return Err(Error::Config { message, hint: String::new() }.into());
+    }
+    for left_out in &missing {
+        say(&format!("note: left out, {}", needs(left_out)));
+    }
+    wanted.retain(|name| !missing.iter().any(|(other, _)| other == name));
+    if others > 0 && !wanted.contains(&ScoreName::Udr) {
+        say("note: --with is for udr, which was not asked for");
+    }
+    let used = rows.min(settings.samples);
+    if !wanted.is_empty() && used < scores::FEW {
+        say(&format!(
+            "note: scores of {} codes are rough: below {} bias and error are several per cent",
+            thousands(used),
+            thousands(scores::FEW)
+        ));
+    }
+    Ok(wanted)
 }
 
 /// The suite's settings from the arguments; `higgins` are the factors of `beta_vae_higgins` if none
 /// are given.
-pub fn settings(args: &Estimation, higgins: &[usize]) -> SuiteSettings {
+pub fn settings(args: &Estimation, higgins: Vec<usize>) -> SuiteSettings {
     let Estimation { score_seed: seed, repeats, samples, dci, higgins_factors } = args;
-    let given = if higgins_factors.is_empty() { higgins } else { higgins_factors };
     SuiteSettings {
         seed: *seed,
         repeats: *repeats,
         samples: *samples,
         dci: (*dci).into(),
-        higgins_factors: given.to_vec(),
+        higgins_factors: match higgins_factors.is_empty() {
+            true => higgins,
+            false => higgins_factors.clone(),
+        },
     }
 }
 
@@ -46,7 +82,7 @@ pub fn table(scores: &Scores) -> String {
         format!("{:<28}{:>8}  {:<18}{:>9}  convention", "score", "value", "95 %", "codes");
     for (name, Score { value, low, high, samples, convention }) in &scores.scores {
         let interval = match low.is_finite() && high.is_finite() {
-            true if low == high => "exact".into(),
+            _ if name.is_exact() => "exact".into(),
             true => format!("{low:.3} .. {high:.3}"),
             false => "-".into(),
         };

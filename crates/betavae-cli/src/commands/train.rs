@@ -162,11 +162,10 @@ fn quick_scores(run: &Run) -> anyhow::Result<Option<Scores>> {
     let indices = subset(data.len(), SCORED_IMAGES);
     let Ok(factors) = scores::factors_of(data, &indices) else { return Ok(None) };
     let codes = encode(&run.trained()?.model, data, &indices, &mut |_| ())?;
-    let higgins_factors = scores::higgins_factors(data);
-    let settings = SuiteSettings { higgins_factors, ..SuiteSettings::default() };
+    let (names, settings) = (scores::factor_names(data), SuiteSettings::default());
     let (bar, progress) = progress::scores();
     let found = CodesFile::try_from(&codes)
-        .and_then(|codes| scores::score(codes, &[], &factors, QUICK, settings, &progress));
+        .and_then(|codes| scores::score(codes, &[], &factors, &names, QUICK, settings, &progress));
     bar.finish_and_clear();
     match found {
         Ok(found) => {

@@ -102,7 +102,10 @@ pub(super) fn grid() -> FactorGrid {
     FactorGrid {
         factors: vec![
             factor("color", 1.0, 1.0, 1),
-            factor("shape", 1.0, 3.0, 3),
+            Factor {
+                words: ["square", "ellipse", "heart"].map(str::to_owned).into(),
+                ..factor("shape", 1.0, 3.0, 3)
+            },
             factor("scale", 0.5, 1.0, SCALES),
             factor("orientation", 0.0, TAU, ORIENTATIONS),
             factor("posX", 0.0, 1.0, POSITIONS),

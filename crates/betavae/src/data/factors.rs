@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::error::{Error, Result};
+use crate::numbers::short;
 
 /// One ground-truth factor of variation.
 #[derive(Clone, Debug, PartialEq)]
@@ -11,7 +12,7 @@ pub struct Factor {
     pub name: String,
     /// What each class stands for, in the data set's own unit; the numbers of the classes where they are words.
     pub values: Vec<f64>,
-    /// The word of each class; empty if classes are numbers.
+    /// The word for each class; empty if the factor is numbers.
     pub words: Vec<String>,
 }
 
@@ -27,12 +28,16 @@ impl Factor {
         }
     }
 
-    /// What a class stands for, as text.
+    /// What a class is called: its word, or its value with three digits, or with all of them if
+    /// these do not tell it from another.
     pub fn class_name(&self, class: usize) -> String {
-        match self.words.get(class) {
-            Some(word) => word.clone(),
-            None => self.values.get(class).map_or_else(String::new, f64::to_string),
+        if let Some(word) = self.words.get(class) {
+            return word.clone();
         }
+        let Some(value) = self.values.get(class) else { return class.to_string() };
+        let brief = short(*value);
+        let alike = self.values.iter().filter(|other| short(**other) == brief).count();
+        if alike > 1 { value.to_string() } else { brief }
     }
 }
 
@@ -279,6 +284,16 @@ mod tests {
         assert!(matches!(Factors::from_values(&["a", "b"], &swapped), Ok(Factors::Table(_))));
         let part = rows[..3].concat();
         assert!(matches!(Factors::from_values(&["a", "b"], &part), Ok(Factors::Table(_))));
+    }
+
+    #[test]
+    fn classes_are_called_by_word_or_number() {
+        let mut factor = Factor::linspace("colour", 0.0, 1.0, 3);
+        assert_eq!([0, 1, 7].map(|class| factor.class_name(class)), ["0", "0.5", "7"]);
+        factor.values = vec![1e6, 1_000_001.0, 2e6];
+        assert_eq!([0, 1, 2].map(|class| factor.class_name(class)), ["1000000", "1000001", "2e6"]);
+        factor.words = ["red", "green", "blue"].map(str::to_owned).into();
+        assert_eq!(factor.class_name(2), "blue");
     }
 
     #[test]

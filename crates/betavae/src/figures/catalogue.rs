@@ -20,6 +20,8 @@ use crate::record::Record;
 const SAMPLE: usize = 30_000;
 /// Images next to their reconstructions.
 const RECONSTRUCTIONS: usize = 32;
+/// Latents that are shown where none is active.
+const INACTIVE: usize = 3;
 /// Draws from the prior.
 const DRAWS: usize = 64;
 /// The seed of the draws.
@@ -91,7 +93,7 @@ impl FigureName {
         match self {
             Self::Traversal | Self::Samples => "a model",
             Self::Reconstructions => "a model and the images it was trained on",
-            Self::Responses => "a model, and data with a factor that has three values or more",
+            Self::Responses => "a model, and data with factors that vary",
             Self::Matrices => "a model, and data with known factors that recur",
             Self::Terms | Self::KlTraining => "a run folder with metrics",
             Self::KlCapacity => "a run folder, trained with loss B and a rising capacity",
@@ -185,11 +187,19 @@ impl<'a> Subject<'a> {
                 .map(|trained| Drawing::Picture(mosaic(trained.model.sample(DRAWS, SEED)))),
             FigureName::Responses => {
                 let Some((trained, data)) = self.with_factors() else { return Ok(None) };
-                let latents = shown(trained);
+                let (latents, active) = shown(trained);
                 let (indices, codes) = self.codes(trained, data)?;
-                let factors = data.factors().filter(|_| !latents.is_empty());
-                factors
-                    .and_then(|known| responses(codes, indices, known, &latents))
+                let drawn =
+                    data.factors().and_then(|known| responses(codes, indices, known, &latents));
+                drawn
+                    .map(|mut drawn| {
+                        if !active {
+                            drawn.title += &format!(
+                                "\nno latent has more than {ACTIVE_NATS} nats of KL; these have most"
+                            );
+                        }
+                        drawn
+                    })
                     .and_then(figure)
             }
             FigureName::Matrices => {
@@ -225,9 +235,16 @@ impl<'a> Subject<'a> {
     }
 }
 
-/// The active latents by falling KL; all where the KL is unknown.
-fn shown(trained: &Trained) -> Vec<usize> {
+/// The active latents by falling KL, and whether there are any; if there are none, the first few. All where
+/// the KL is unknown.
+fn shown(trained: &Trained) -> (Vec<usize>, bool) {
     let known = &trained.metadata.kl_per_latent;
     let active = |j: &usize| known.get(*j).is_none_or(|kl| *kl > f64::from(ACTIVE_NATS));
-    trained.latents_by_kl().into_iter().filter(active).collect()
+    let (mut active, others): (Vec<usize>, Vec<usize>) =
+        trained.latents_by_kl().into_iter().partition(active);
+    let any = !active.is_empty();
+    if !any {
+        active = others.into_iter().take(INACTIVE).collect();
+    }
+    (active, any)
 }

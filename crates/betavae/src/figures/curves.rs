@@ -1,8 +1,11 @@
 //! Terms of the loss over the steps of a run.
 
-use super::plot::{Axis, Figure, Lines, Mark, Panel, Series};
+use super::plot::{Axis, Figure, LEGEND_LINE, Lines, Mark, Panel, Series};
 use crate::objective::ACTIVE_NATS;
 use crate::record::Record;
+
+/// Height of the curves of many latents at most.
+const TALLEST: u32 = 1100;
 
 /// Panels of reconstruction, KL, loss and the number of active latents over the steps; with loss B the
 /// target C beside the KL, with a rising beta its value.
@@ -74,9 +77,13 @@ fn kl_curves(curves: Vec<Vec<[f64; 2]>>, x: Axis) -> Figure {
         mark: Mark::Guide,
         ..Series::line(if i == 0 { "inactive" } else { "" }, curve)
     });
-    let series = active.chain(others).collect();
+    let series: Vec<Series> = active.chain(others).collect();
     let y = Axis::new("KL per latent in nats");
-    Figure::one(Panel::Lines(Lines { x, y, series, ..Lines::default() }))
+    let labels = series.iter().filter(|series| !series.label.is_empty()).count();
+    let mut figure = Figure::one(Panel::Lines(Lines { x, y, series, ..Lines::default() }));
+    // A line of the legend for each of up to some sixty latents; more stand in columns.
+    figure.panel[1] = figure.panel[1].max(24 + LEGEND_LINE * labels as u32).min(TALLEST);
+    figure
 }
 
 /// Whether a positive curve is seen better on a logarithmic axis.

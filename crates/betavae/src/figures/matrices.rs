@@ -9,7 +9,13 @@ use crate::scores::{self, CodesFile, Progress, ScoreName, SuiteSettings};
 /// Codes that trees learn importances from; their means over repeats are what scores report.
 const SAMPLES: usize = 4000;
 
-/// Latents by factors, rows in the order of `latents`: the importance of a latent for predicting a factor
+/// Latents and factors that are shown at most.
+const MOST_ROWS: usize = 64;
+const MOST_COLUMNS: usize = 100;
+/// Panels stand beside each other up to this width in pixels.
+const WIDEST: u32 = 1800;
+
+/// Latents by factors, rows in the order of `given`, of which 64 are shown, and 100 factors: the importance of a latent for predicting a factor
 /// (DCI, boosted trees; Eastwood and Williams 2018), which takes seconds and is left out unless `trees`;
 /// mutual information in nats (20 bins, as in MIG); and Pearson's correlation.
 ///
@@ -19,7 +25,7 @@ pub fn matrices(
     codes: &Codes,
     indices: &[usize],
     data: &dyn Dataset,
-    latents: &[usize],
+    given: &[usize],
     trees: bool,
     progress: Progress<'_>,
 ) -> Result<Figure> {
@@ -30,10 +36,13 @@ pub fn matrices(
         false => &[ScoreName::Mig],
     };
     let table = CodesFile::try_from(codes)?;
-    let telling = scores::telling(&factors);
-    let found = scores::score(table.clone(), &[], &factors, wanted, settings, progress)?;
-    let known = data.factors().map(|known| known.factors()).unwrap_or_default();
-    let columns: Vec<String> = telling.iter().map(|k| known[*k].name.clone()).collect();
+    let mut telling = scores::telling(&factors);
+    let names = scores::factor_names(data);
+    let found = scores::score(table.clone(), &[], &factors, &names, wanted, settings, progress)?;
+    let latents = &given[..given.len().min(MOST_ROWS)];
+    let usable = telling.len();
+    telling.truncate(MOST_COLUMNS);
+    let columns: Vec<String> = telling.iter().map(|k| names[*k].clone()).collect();
     let rows: Vec<String> = latents.iter().map(|latent| format!("z{latent}")).collect();
     let panel = |title: &str, around_zero, most, value: &dyn Fn(usize, usize) -> f64| {
         let row =
@@ -63,9 +72,39 @@ pub fn matrices(
     panels.push(panel("correlation", true, Some(1.0), &|latent, k| {
         correlation(&table.mean.latent(latent), &levels[k])
     }));
-    let wide = 90 + 64 * columns.len() as u32;
-    let tall = 60 + 26 * rows.len() as u32;
-    Ok(Figure { title: String::new(), columns: panels.len(), panels, panel: [wide, tall] })
+    let mut title = String::new();
+    if latents.len() < given.len() {
+        title = format!("the {MOST_ROWS} latents with the largest KL of {}", given.len());
+    }
+    if telling.len() < usable {
+        let end = if title.is_empty() { "" } else { "; " };
+        title += &format!("{end}the first {MOST_COLUMNS} factors of {usable}");
+    }
+    let left_out: Vec<&str> = scores::left_out(&factors).iter().map(|(k, _)| &*names[*k]).collect();
+    if !left_out.is_empty() {
+        let end = if title.is_empty() { "" } else { "; " };
+        let which = match left_out.len() {
+            1..=3 => left_out.join(", "),
+            count => format!("{count} factors"),
+        };
+        title += &format!("{end}without {which}: constant, or of too many classes to recur");
+    }
+    let cell = [
+        match columns.len() {
+            ..=12 => 64,
+            13..=24 => 44,
+            _ => 28,
+        },
+        if rows.len() > 16 { 20 } else { 26 },
+    ];
+    let sizes = panels.iter().map(|panel| match panel {
+        Panel::Heat(heat) => heat.panel_of(cell),
+        _ => [0, 0],
+    });
+    let panel = sizes.fold([0, 0], |most, size| [most[0].max(size[0]), most[1].max(size[1])]);
+    // Below each other where they would be wider than a screen.
+    let beside = if panel[0] * panels.len() as u32 <= WIDEST { panels.len() } else { 1 };
+    Ok(Figure { title, columns: beside, panels, panel })
 }
 
 /// Pearson's, 0 for a constant.

@@ -6,6 +6,7 @@
 //! page can replace them by its own.
 
 mod draw;
+mod fit;
 
 use std::path::Path;
 use std::sync::Once;
@@ -18,6 +19,7 @@ use resvg::usvg::Tree;
 
 use crate::error::{Error, Result};
 use crate::files::write_atomically;
+pub(crate) use crate::numbers::{round_step, short};
 
 /// Colour of text and axes.
 pub const INK: &str = "#222222";
@@ -70,6 +72,8 @@ pub struct Axis {
     pub log: bool,
     /// Its ends; the data's if absent.
     pub range: Option<[f64; 2]>,
+    /// Names at 0, 1, 2.. in place of numbers; none if it is numbers. Only across.
+    pub words: Vec<String>,
 }
 
 impl Axis {
@@ -80,7 +84,7 @@ impl Axis {
 
     /// An axis on which distances are ratios.
     pub fn log(label: impl Into<String>) -> Self {
-        Self { label: label.into(), log: true, range: None }
+        Self { label: label.into(), log: true, ..Self::default() }
     }
 }
 
@@ -107,6 +111,8 @@ pub enum Mark {
     Line,
     /// Points joined by a line.
     Points,
+    /// Points alone, for what has no order.
+    Dots,
     /// A thin grey line, for what matters less and for guides.
     Guide,
     /// The same, with its label at its left end rather than in the legend.
@@ -151,8 +157,22 @@ pub struct Heat {
     pub annotated: bool,
 }
 
-/// Height of the figure's title.
-const TITLE: u32 = 30;
+impl Heat {
+    /// Width and height of a panel whose cells have this size, with the names around them.
+    pub fn panel_of(&self, cell: [u32; 2]) -> [u32; 2] {
+        prepare_font();
+        draw::heat_size(self, cell)
+    }
+}
+
+/// Height of the first line of the figure's title, and of each other one.
+const TITLE: [u32; 2] = [30, 20];
+/// Lines of the title at most.
+const TITLE_LINES: usize = 4;
+/// Size of its letters.
+const TITLE_SIZE: u32 = 17;
+/// Height of a line of a legend.
+pub(super) const LEGEND_LINE: u32 = 17;
 /// Dots per pixel of images.
 const DOTS: u32 = 2;
 
@@ -166,8 +186,17 @@ impl Figure {
     pub fn size(&self) -> [u32; 2] {
         let columns = self.columns.clamp(1, self.panels.len().max(1)) as u32;
         let rows = (self.panels.len() as u32).div_ceil(columns).max(1);
-        let title = if self.title.is_empty() { 0 } else { TITLE };
+        let title = match self.title_lines(columns * self.panel[0]).len() as u32 {
+            0 => 0,
+            lines => TITLE[0] + (lines - 1) * TITLE[1],
+        };
         [columns * self.panel[0], rows * self.panel[1] + title]
+    }
+
+    /// The title in lines of a figure of this width.
+    fn title_lines(&self, width: u32) -> Vec<String> {
+        prepare_font();
+        fit::wrapped(&self.title, TITLE_SIZE, width as i32 - 16, TITLE_LINES)
     }
 
     /// The figure as SVG, with the viewer's sans-serif font and no background.
@@ -235,30 +264,6 @@ fn prepare_font() {
         let known = register_font("sans-serif", FontStyle::Normal, font);
         debug_assert!(known.is_ok(), "a valid font");
     });
-}
-
-/// 1, 2 or 5 times a power of ten, not below `step`.
-pub(crate) fn round_step(step: f64) -> f64 {
-    let power = 10_f64.powf(step.max(f64::MIN_POSITIVE).log10().floor());
-    let round = [1.0, 2.0, 5.0].map(|digit| digit * power);
-    round.into_iter().find(|round| *round >= step * 0.999).unwrap_or(10.0 * power)
-}
-
-/// A number with three significant digits, for labels.
-pub(crate) fn short(value: f64) -> String {
-    let size = value.abs();
-    if value == 0.0 {
-        return "0".into();
-    }
-    if !(1e-3..1e5).contains(&size) {
-        return format!("{value:.0e}");
-    }
-    let digits = (2 - size.log10().floor() as i32).clamp(0, 5) as usize;
-    let text = format!("{value:.digits$}");
-    match text.contains('.') {
-        true => text.trim_end_matches('0').trim_end_matches('.').to_owned(),
-        false => text,
-    }
 }
 
 #[cfg(test)]
@@ -330,21 +335,5 @@ mod tests {
         let zeros =
             Heat { shape: [1, 2], values: vec![0.0; 2], annotated: true, ..Heat::default() };
         assert!(Figure::one(Panel::Heat(zeros)).svg().contains("</svg>"));
-    }
-
-    #[test]
-    fn numbers_are_short() {
-        for (value, text) in [
-            (0.0, "0"),
-            (1234.0, "1234"),
-            (0.25, "0.25"),
-            (-3.0, "-3"),
-            (1.0 / 3.0, "0.333"),
-            (2e6, "2e6"),
-            (1e-5, "1e-5"),
-        ] {
-            assert_eq!(short(value), text);
-        }
-        assert_eq!([0.3, 1.0, 11.0, 60.0, 0.0021].map(round_step), [0.5, 1.0, 20.0, 100.0, 0.005]);
     }
 }

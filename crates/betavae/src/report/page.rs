@@ -13,6 +13,7 @@ use crate::evaluate::Evaluation;
 use crate::figures::plot::{GRID, INK};
 use crate::figures::{Drawing, FigureName, Subject};
 use crate::record::Record;
+use crate::scores::ScoreName;
 use crate::words;
 
 const STYLE: &str = include_str!("report.css");
@@ -200,7 +201,7 @@ fn scores(run: &Record) -> Markup {
                         tr {
                             th { (name.name()) }
                             td { (format!("{:.3}", score.value)) }
-                            td { (interval(score.low, score.high)) }
+                            td { (interval(*name, score.low, score.high)) }
                             td { (words::thousands(score.samples)) }
                             td.text { (score.convention) }
                         }
@@ -212,9 +213,9 @@ fn scores(run: &Record) -> Markup {
 }
 
 /// The ends of an interval, if there is one.
-fn interval(low: f64, high: f64) -> String {
+fn interval(name: ScoreName, low: f64, high: f64) -> String {
     match low.is_finite() && high.is_finite() {
-        true if low == high => "exact".into(),
+        _ if name.is_exact() => "exact".into(),
         true => format!("{low:.3} .. {high:.3}"),
         false => "\u{2013}".into(),
     }

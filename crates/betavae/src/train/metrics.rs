@@ -44,11 +44,19 @@ impl Metrics {
 
     /// Adds the rows of a step.
     pub(super) fn append(&mut self, step: u64, rows: &[(String, f32)]) -> Result<()> {
-        let line = |(term, value): &(String, f32)| format!("{step},{term},{value}\n");
-        let lines: String = rows.iter().map(line).collect();
+        let lines = lines(step, rows);
         self.file.write_all(lines.as_bytes()).context("write", &self.path)?;
         self.bytes += lines.len() as u64;
         Ok(())
+    }
+
+    /// Adds the rows of the last step, which are no part of the length that checkpoints know: whoever
+    /// goes on from one cuts them off. Called again, it replaces them.
+    pub(super) fn append_last(&mut self, step: u64, rows: &[(String, f32)]) -> Result<()> {
+        self.file.set_len(self.bytes).context("truncate", &self.path)?;
+        self.file.seek(SeekFrom::Start(self.bytes)).context("write", &self.path)?;
+        self.file.write_all(lines(step, rows).as_bytes()).context("write", &self.path)?;
+        self.file.sync_all().context("write", &self.path)
     }
 
     /// Makes what was written survive a power cut and returns the length of the file.
@@ -56,6 +64,11 @@ impl Metrics {
         self.file.sync_all().context("write", &self.path)?;
         Ok(self.bytes)
     }
+}
+
+fn lines(step: u64, rows: &[(String, f32)]) -> String {
+    let line = |(term, value): &(String, f32)| format!("{step},{term},{value}\n");
+    rows.iter().map(line).collect()
 }
 
 /// Names and values of the terms of a step, on images of `image_values` = H * W * C values.
@@ -151,6 +164,22 @@ mod tests {
         let mean = window.take(InForce::Beta(4.0));
         assert_eq!((mean.total, mean.reconstruction, mean.kl, mean.active()), (3.0, 2.0, 2.0, 1));
         assert_eq!(window, Window::default());
+    }
+
+    #[test]
+    fn the_last_rows_are_beyond_what_checkpoints_know() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("metrics.csv");
+        let mut metrics = Metrics::create(path.clone()).unwrap();
+        metrics.append(4, &[("kl".into(), 2.0)]).unwrap();
+        for value in [30.0, 7.0] {
+            metrics.append_last(6, &[("kl".into(), value)]).unwrap();
+        }
+        let text = std::fs::read_to_string(&path).unwrap();
+        assert_eq!(text, "step,term,value\n4,kl,2\n6,kl,7\n");
+        let bytes = metrics.sync().unwrap();
+        Metrics::reopen(path.clone(), bytes).unwrap();
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "step,term,value\n4,kl,2\n");
     }
 
     #[test]

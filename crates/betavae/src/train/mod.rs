@@ -22,7 +22,7 @@ use crate::data::{Dataset, read_batch};
 use crate::error::{Error, IoContext, Result};
 use crate::files;
 use crate::model::{BetaVae, NamedTensor, Pass};
-use crate::objective::{Loss, Objective, Terms};
+use crate::objective::{InForce, Loss, Objective, Terms};
 use crate::optimizer::{NamedGradients, Optimizer};
 use crate::random::Stream;
 
@@ -190,6 +190,11 @@ impl Trainer {
     /// Optimisation steps taken.
     pub fn steps_taken(&self) -> u64 {
         self.step
+    }
+
+    /// Beta or C in the newest step.
+    pub fn in_force(&self) -> InForce {
+        self.objective.in_force(self.step)
     }
 
     /// The resolved configuration.

@@ -30,7 +30,7 @@ const KL_IMAGES: usize = 512;
 pub trait Observer {
     /// After every step, with the terms of that step.
     fn stepped(&mut self, _step: u64, _terms: &Terms) {}
-    /// After every row of `metrics.csv`, with its values.
+    /// After every row of `metrics.csv`, with its values; a run that had ended tells its last one again.
     fn logged(&mut self, _step: u64, _mean: &Terms) {}
     /// After every checkpoint.
     fn saved(&mut self, _checkpoint: &Path) {}
@@ -212,20 +212,51 @@ impl Run {
                 let mean = self.window.take(terms.in_force);
                 let rows = metrics::rows(&mean, self.trainer.data().shape().values());
                 self.metrics.append(step, &rows)?;
-                if let Some(events) = &mut self.events {
-                    events.terms(step, &rows, &mean)?;
-                }
-                let rate = (step - since.1) as f64 / since.0.elapsed().as_secs_f64();
-                self.timing.append(step, rate)?;
+                self.logged(&mean, &rows, since, observer)?;
                 since = (Instant::now(), step);
-                observer.logged(step, &mean);
             }
             if step.is_multiple_of(settings.checkpoint_every) || step == settings.steps {
                 self.save(observer)?;
                 saved = Some(step);
             }
         }
+        self.log_rest(since, observer)?;
         Ok(Outcome::Finished)
+    }
+
+    /// Tells all others of a row of `metrics.csv`. `since` is when and at which step the row before was
+    /// written, or this session began.
+    fn logged(
+        &mut self,
+        mean: &Terms,
+        rows: &[(String, f32)],
+        since: (Instant, u64),
+        observer: &mut dyn Observer,
+    ) -> Result<()> {
+        let step = self.trainer.steps_taken();
+        if let Some(events) = &mut self.events {
+            events.terms(step, rows, mean)?;
+        }
+        if step > since.1 {
+            let rate = (step - since.1) as f64 / since.0.elapsed().as_secs_f64();
+            self.timing.append(step, rate)?;
+        }
+        observer.logged(step, mean);
+        Ok(())
+    }
+
+    /// A last row, of the steps since the one before, where the run does not end with one: so that runs
+    /// shorter than `log_every` have curves too. It comes after the last checkpoint, which knows the file
+    /// and the window without it. Resuming from there, to train for longer, cuts it off again, and so ends
+    /// with the same bytes as a run that never stopped here.
+    fn log_rest(&mut self, since: (Instant, u64), observer: &mut dyn Observer) -> Result<()> {
+        if self.window.steps == 0 {
+            return Ok(());
+        }
+        let mean = self.window.clone().take(self.trainer.in_force());
+        let rows = metrics::rows(&mean, self.trainer.data().shape().values());
+        self.metrics.append_last(self.trainer.steps_taken(), &rows)?;
+        self.logged(&mean, &rows, since, observer)
     }
 
     /// Writes a checkpoint, and pictures if they are wanted.

@@ -7,7 +7,10 @@ use plotters::coord::ranged1d::{KeyPointHint, NoDefaultFormatting, Ranged, Value
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 
-use super::{Axis, Figure, Heat, Lines, Mark, Panel, Series, TITLE, round_step, short};
+use super::{
+    Axis, Figure, Heat, LEGEND_LINE, Lines, Mark, Panel, Series, TITLE, TITLE_SIZE, fit,
+    round_step, short,
+};
 
 type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
 type Failure = DrawingAreaErrorKind<std::io::Error>;
@@ -27,6 +30,13 @@ const COLORS: [RGBColor; 6] = [
     RGBColor(0xcc, 0x79, 0xa7),
     RGBColor(0x56, 0xb4, 0xe9),
 ];
+
+/// Strokes and gaps of lines in the first round of colours, which are whole, and in further ones.
+const DASHES: [Option<[i32; 2]>; 6] =
+    [None, Some([6, 4]), Some([2, 3]), Some([10, 3]), Some([2, 7]), Some([10, 8])];
+
+/// Names of columns and words reach so far down at most.
+const NAMES: i32 = 150;
 
 /// Points of the cividis colour map, from nothing to much.
 const CIVIDIS: [[f64; 3]; 6] = [
@@ -58,14 +68,15 @@ fn text(size: u32, color: RGBColor, horizontal: HPos) -> TextStyle<'static> {
 
 pub(super) fn figure(figure: &Figure, area: &Area<'_>) -> Drawn {
     let (width, _) = area.dim_in_pixel();
-    let rest = if figure.title.is_empty() {
-        area.clone()
-    } else {
-        let (head, rest) = area.split_vertically(TITLE);
-        let place = (width as i32 / 2, TITLE as i32 / 2);
-        head.draw_text(&figure.title, &text(17, INK, HPos::Center), place)?;
-        rest
-    };
+    let [first, further] = TITLE;
+    let mut rest = area.clone();
+    for (line, words) in figure.title_lines(width).iter().enumerate() {
+        let (head, below) = rest.split_vertically(if line == 0 { first } else { further });
+        // Further lines are nearer to their neighbours.
+        let place = (width as i32 / 2, if line == 0 { first } else { further - 4 } as i32 / 2);
+        head.draw_text(words, &text(TITLE_SIZE, INK, HPos::Center), place)?;
+        rest = below;
+    }
     let columns = figure.columns.clamp(1, figure.panels.len().max(1));
     let rows = figure.panels.len().div_ceil(columns).max(1);
     for (area, panel) in rest.split_evenly((rows, columns)).iter().zip(&figure.panels) {
@@ -78,24 +89,140 @@ pub(super) fn figure(figure: &Figure, area: &Area<'_>) -> Drawn {
     area.present()
 }
 
-/// Cuts off the panel's title.
+/// Cuts off the panel's title, which has two lines at most.
 fn below_title<'a>(title: &str, area: &Area<'a>) -> Result<Area<'a>, Failure> {
-    if title.is_empty() {
-        return Ok(area.clone());
+    let width = area.dim_in_pixel().0 as i32;
+    let mut rest = area.clone();
+    for words in fit::wrapped(title, USUAL, width - 8, 2) {
+        let (head, below) =
+            rest.split_vertically(if rest.dim_in_pixel() == area.dim_in_pixel() { 22 } else { 17 });
+        let middle = head.dim_in_pixel().1 as i32 - 10;
+        head.draw_text(&words, &text(USUAL, INK, HPos::Center), (width / 2, middle))?;
+        rest = below;
     }
-    let (head, rest) = area.split_vertically(22);
-    let place = (area.dim_in_pixel().0 as i32 / 2, 12);
-    head.draw_text(title, &text(USUAL, INK, HPos::Center), place)?;
     Ok(rest)
 }
 
+/// Height of a line of the legend.
+const LINE: i32 = LEGEND_LINE as i32;
+/// Width of a stroke in the legend, with the room around it.
+const STROKE: i32 = 24;
+
+/// The labels of a legend, and how they are laid out beside a panel.
+struct Legend {
+    labels: Vec<String>,
+    /// Lines in a column.
+    lines: usize,
+    /// Of a column, in pixels.
+    width: i32,
+    columns: usize,
+}
+
+impl Legend {
+    /// At most two fifths of the panel's width; in columns where there are many labels.
+    fn new(series: &[Series], [width, height]: [i32; 2]) -> Self {
+        let labelled = series.iter().filter(|series| has_legend(series));
+        let labels: Vec<String> = labelled.map(|series| series.label.clone()).collect();
+        let lines = ((height - 8) / LINE).max(1) as usize;
+        let columns = labels.len().div_ceil(lines).max(1);
+        let most = 2 * width / 5 / columns as i32 - STROKE - 8;
+        let labels = fit::distinct(&labels, SMALL, most.max(12));
+        let width = match labels.is_empty() {
+            true => 8,
+            false => fit::widest(&labels, SMALL) + STROKE + 8,
+        };
+        Self { labels, lines, width, columns }
+    }
+
+    /// Left end of a line's stroke, and its height.
+    fn place(&self, at: usize) -> (i32, i32) {
+        (2 + (at / self.lines) as i32 * self.width, 14 + (at % self.lines) as i32 * LINE)
+    }
+}
+
+fn has_legend(series: &Series) -> bool {
+    !series.label.is_empty() && series.mark != Mark::Contour
+}
+
+/// Names below an axis of words.
+struct Names {
+    /// Lines of each; one if it is upright.
+    names: Vec<Vec<String>>,
+    /// Only each of so many has room.
+    every: usize,
+    upright: bool,
+    /// Height of the names.
+    height: i32,
+}
+
+impl Names {
+    /// Below an axis of `width` pixels, at most `most` high: on one line or a few where they fit,
+    /// upright and shortened where they do not.
+    fn new(words: &[String], width: i32, most: i32) -> Self {
+        let room = width / words.len().max(1) as i32 - 6;
+        let lines: Vec<_> =
+            words.iter().map(|word| fit::wrapped(word, SMALL, room, NAME_LINES)).collect();
+        let whole = |(word, lines): (&String, &Vec<String>)| match &lines[..] {
+            [line] => line == word,
+            lines => room >= WRAPPED && !fit::is_shortened(lines),
+        };
+        if words.iter().zip(&lines).all(whole) {
+            let most = lines.iter().map(Vec::len).max().unwrap_or(0) as i32;
+            let height = 4 + NAME_LINE * most;
+            return Self { names: lines, every: 1, upright: false, height };
+        }
+        let names = fit::distinct(words, SMALL, most);
+        let height = fit::widest(&names, SMALL) + 6;
+        let fitting = (width / UPRIGHT).max(1) as usize;
+        let every = words.len().div_ceil(fitting);
+        let names = names.into_iter().map(|name| vec![name]).collect();
+        Self { names, every, upright: true, height }
+    }
+
+    /// Draws the names at these places across, below `top`.
+    fn draw(&self, area: &Area<'_>, across: impl Fn(usize) -> i32, top: i32) -> Drawn {
+        let style = if self.upright {
+            text(SMALL, INK, HPos::Right).transform(FontTransform::Rotate270)
+        } else {
+            text(SMALL, INK, HPos::Center)
+        };
+        for (i, lines) in self.names.iter().enumerate().step_by(self.every) {
+            for (line, name) in lines.iter().enumerate() {
+                let down = if self.upright { 4 } else { 10 + NAME_LINE * line as i32 };
+                area.draw_text(name, &style, (across(i), top + down))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Lines of a name that is not upright at most, and their height.
+const NAME_LINES: usize = 3;
+const NAME_LINE: i32 = 14;
+/// Names are broken into lines of no less than this.
+const WRAPPED: i32 = 80;
+/// Room that an upright name takes across.
+const UPRIGHT: i32 = 14;
+/// Margin of a panel, and room for the numbers on the left.
+const MARGIN: i32 = 6;
+const NUMBERS: i32 = 58;
+
 fn lines(panel: &Lines, area: &Area<'_>) -> Drawn {
     let area = below_title(&panel.title, area)?;
-    let legend = panel.series.iter().filter(|series| series.mark != Mark::Contour);
-    let longest = legend.map(|series| series.label.chars().count()).max().unwrap_or(0);
-    let legend = if longest > 0 { 34 + 7 * longest as u32 } else { 8 };
-    let (width, _) = area.dim_in_pixel();
-    let (main, side) = area.split_horizontally(width.saturating_sub(legend).max(80));
+    let (width, height) = area.dim_in_pixel();
+    let (width, height) = (width as i32, height as i32);
+    let legend = Legend::new(&panel.series, [width, height]);
+    let beside = (width - legend.width * legend.columns as i32).max(80);
+    let (main, side) = area.split_horizontally(beside);
+    let inner = beside - NUMBERS - 2 * MARGIN;
+    let words = (!panel.x.words.is_empty())
+        .then(|| Names::new(&panel.x.words, inner, (height / 3).min(NAMES)));
+    let label = fit::shortened(&panel.x.label, USUAL, inner);
+    let bottom = match (&words, label.is_empty()) {
+        (Some(words), empty) => words.height + if empty { 2 } else { 22 },
+        (None, true) => 24,
+        (None, false) => 42,
+    };
     let values = |of: usize| -> Vec<f64> {
         let ends = panel.series.iter().flat_map(|series| series.band.iter().flatten().copied());
         let points = panel.series.iter().flat_map(|series| series.points.iter().map(|p| p[of]));
@@ -104,42 +231,54 @@ fn lines(panel: &Lines, area: &Area<'_>) -> Drawn {
     let x = ends(&panel.x, &values(0), 0.0);
     let y = ends(&panel.y, &values(1), 0.04);
     let mut chart = ChartBuilder::on(&main)
-        .margin(6)
-        .set_label_area_size(LabelAreaPosition::Left, 58)
-        .set_label_area_size(LabelAreaPosition::Bottom, 42)
-        .build_cartesian_2d(
-            Scale { log: panel.x.log, ends: x },
-            Scale { log: panel.y.log, ends: y },
-        )?;
+        .margin(MARGIN)
+        .set_label_area_size(LabelAreaPosition::Left, NUMBERS)
+        .set_label_area_size(LabelAreaPosition::Bottom, bottom)
+        .build_cartesian_2d(Scale::new(&panel.x, x), Scale::new(&panel.y, y))?;
     chart
         .configure_mesh()
-        .x_desc(&panel.x.label)
-        .y_desc(&panel.y.label)
+        .x_desc(label)
+        .y_desc(fit::shortened(&panel.y.label, USUAL, height - bottom))
         .label_style(("sans-serif", SMALL).into_font().color(&INK))
         .axis_desc_style(("sans-serif", USUAL).into_font().color(&INK))
         .axis_style(INK)
         .bold_line_style(GRID)
         .light_line_style(TRANSPARENT)
         .draw()?;
-    let mut colored = 0;
-    let mut line = 14;
+    if let Some(names) = words {
+        let (corner, _) = main.get_pixel_range();
+        let (_, below) = chart.plotting_area().get_pixel_range();
+        let top = below.end - main.get_pixel_range().1.start;
+        let across = |i: usize| chart.backend_coord(&(i as f64, y[0])).0 - corner.start;
+        names.draw(&main, across, top)?;
+    }
+    let (mut colored, mut labelled) = (0, 0);
     for series in &panel.series {
         let thin = series.mark.is_thin();
         let color = if thin { GREY } else { COLORS[colored % COLORS.len()] };
-        // The second round of colours is dashed.
-        let dashed = !thin && colored >= COLORS.len();
+        let dashes = if thin { None } else { DASHES[colored / COLORS.len() % DASHES.len()] };
         colored += usize::from(!thin);
-        curve(&mut chart, panel, series, color, dashed)?;
-        if !series.label.is_empty() && series.mark != Mark::Contour {
+        curve(&mut chart, panel, series, color, dashes)?;
+        if has_legend(series) {
+            let (left, line) = legend.place(labelled);
             let stroke = color.stroke_width(2);
-            if dashed {
-                side.draw(&PathElement::new(vec![(2, line), (8, line)], stroke))?;
-                side.draw(&PathElement::new(vec![(12, line), (18, line)], stroke))?;
-            } else {
-                side.draw(&PathElement::new(vec![(2, line), (18, line)], stroke))?;
+            let across = |from: i32, to: i32| {
+                side.draw(&PathElement::new(vec![(left + from, line), (left + to, line)], stroke))
+            };
+            match dashes {
+                _ if series.mark == Mark::Dots => {
+                    side.draw(&Circle::new((left + 8, line), 4, color.filled()))?;
+                }
+                None => across(0, 16)?,
+                Some([dash, gap]) => {
+                    for from in (0..16).step_by((dash + gap) as usize) {
+                        across(from, (from + dash).min(16))?;
+                    }
+                }
             }
-            side.draw_text(&series.label, &text(SMALL, INK, HPos::Left), (24, line))?;
-            line += 17;
+            let place = (left + STROKE - 2, line);
+            side.draw_text(&legend.labels[labelled], &text(SMALL, INK, HPos::Left), place)?;
+            labelled += 1;
         }
     }
     Ok(())
@@ -150,7 +289,7 @@ fn curve(
     panel: &Lines,
     series: &Series,
     color: RGBColor,
-    dashed: bool,
+    dashes: Option<[i32; 2]>,
 ) -> Drawn {
     let scaled = |axis: &Axis, value: f64| if axis.log { value.log10() } else { value };
     let place = |x: f64, y: f64| (scaled(&panel.x, x), scaled(&panel.y, y));
@@ -167,16 +306,23 @@ fn curve(
     let stroke = color.stroke_width(width);
     // Gaps where values are missing.
     let points: Vec<_> = series.points.iter().map(|[x, y]| place(*x, *y)).collect();
-    let points = if series.mark == Mark::Points { points } else { thinned(points) };
+    let dotted = matches!(series.mark, Mark::Points | Mark::Dots);
+    let points = if dotted { points } else { thinned(points) };
     for part in points.split(|point| !finite(point)).filter(|part| !part.is_empty()) {
-        if dashed {
-            let dashes = DashedLineSeries::new(part.to_vec(), 6, 4, stroke);
-            chart.draw_series(dashes)?;
-        } else {
-            chart.draw_series([PathElement::new(part.to_vec(), stroke)])?;
+        match dashes {
+            _ if series.mark == Mark::Dots => {}
+            Some([dash, gap]) => {
+                let line = DashedLineSeries::new(part.to_vec(), dash, gap, stroke);
+                chart.draw_series(line)?;
+            }
+            None => {
+                chart.draw_series([PathElement::new(part.to_vec(), stroke)])?;
+            }
         }
-        if series.mark == Mark::Points || part.len() == 1 {
-            chart.draw_series(part.iter().map(|point| Circle::new(*point, 3, color.filled())))?;
+        if dotted || part.len() == 1 {
+            let size = if series.mark == Mark::Dots { 4 } else { 3 };
+            chart
+                .draw_series(part.iter().map(|point| Circle::new(*point, size, color.filled())))?;
         }
     }
     // Words stand clear of their point.
@@ -208,10 +354,12 @@ fn thinned(points: Vec<(f64, f64)>) -> Vec<(f64, f64)> {
     points.chunks(stretch).flat_map(ends).collect()
 }
 
-/// An axis with marks at about six round numbers; with `log` its values are logarithms.
+/// An axis with marks at about six round numbers; with `log` its values are logarithms; with words, marks
+/// are at whole numbers and have no text, as names are drawn apart.
 struct Scale {
     log: bool,
     ends: [f64; 2],
+    words: usize,
 }
 
 impl Ranged for Scale {
@@ -235,13 +383,23 @@ impl Ranged for Scale {
 
 impl ValueFormatter<f64> for Scale {
     fn format_ext(&self, value: &f64) -> String {
+        if self.words > 0 {
+            return String::new();
+        }
         short(if self.log { 10_f64.powf(*value) } else { clean(*value) })
     }
 }
 
 impl Scale {
+    fn new(axis: &Axis, ends: [f64; 2]) -> Self {
+        Self { log: axis.log, ends, words: axis.words.len() }
+    }
+
     fn marks(&self) -> Vec<f64> {
         let [low, high] = self.ends;
+        if self.words > 0 {
+            return (0..self.words).map(|i| i as f64).collect();
+        }
         if !self.log {
             let step = round_step((high - low) / 6.0);
             let first = (low / step - 1e-9).ceil();
@@ -263,6 +421,9 @@ impl Scale {
 /// The ends of an axis in its scale.
 fn ends(axis: &Axis, values: &[f64], margin: f64) -> [f64; 2] {
     let scale = |value: f64| if axis.log { value.log10() } else { value };
+    if !axis.words.is_empty() {
+        return [-0.5, axis.words.len() as f64 - 0.5];
+    }
     if let Some([low, high]) = axis.range {
         return [scale(low), scale(high)];
     }
@@ -296,12 +457,10 @@ fn heat(panel: &Heat, area: &Area<'_>) -> Drawn {
         return Ok(());
     }
     let (width, height) = area.dim_in_pixel();
-    let longest =
-        |names: &[String]| names.iter().map(|name| name.chars().count()).max().unwrap_or(0);
-    let left = 10 + 7 * longest(&panel.rows) as i32 + if panel.y_label.is_empty() { 0 } else { 18 };
-    let below = if panel.columns.is_empty() { 4 } else { 20 }
-        + if panel.x_label.is_empty() { 0 } else { 18 };
-    let (wide, tall) = (width as i32 - left - 10, height as i32 - below - 6);
+    let (width, height) = (width as i32, height as i32);
+    let rooms = Rooms::new(panel, [width, height]);
+    let (left, below) = (rooms.left, rooms.below);
+    let (wide, tall) = (width - left - 10, height - below - 6);
     if wide < 4 || tall < 4 {
         return Ok(());
     }
@@ -344,27 +503,74 @@ fn heat(panel: &Heat, area: &Area<'_>) -> Drawn {
                 let light = 0.3 * f64::from(r) + 0.59 * f64::from(g) + 0.11 * f64::from(b) > 140.0;
                 let ink = if light { BLACK } else { WHITE };
                 let place = ((x0 + x1) / 2, (y0 + y1) / 2);
-                area.draw_text(&format!("{value:.2}"), &text(SMALL, ink, HPos::Center), place)?;
+                let cell = x1 - x0;
+                area.draw_text(&cell_text(value, cell), &text(SMALL, ink, HPos::Center), place)?;
             }
         }
     }
-    for (row, name) in panel.rows.iter().enumerate() {
+    for (row, name) in rooms.rows.iter().enumerate() {
         let y = 4 + (edge(row, rows, tall) + edge(row + 1, rows, tall)) / 2;
         area.draw_text(name, &text(SMALL, INK, HPos::Right), (left - 6, y))?;
     }
-    for (column, name) in panel.columns.iter().enumerate() {
-        let x = left + (edge(column, columns, wide) + edge(column + 1, columns, wide)) / 2;
-        area.draw_text(name, &text(SMALL, INK, HPos::Center), (x, 4 + tall + 12))?;
+    if let Some(names) = &rooms.columns {
+        let across = |column: usize| {
+            left + (edge(column, columns, wide) + edge(column + 1, columns, wide)) / 2
+        };
+        names.draw(&area, across, 4 + tall)?;
     }
     if !panel.x_label.is_empty() {
         let place = (left + wide / 2, 4 + tall + below - 8);
-        area.draw_text(&panel.x_label, &text(SMALL, INK, HPos::Center), place)?;
+        let label = fit::shortened(&panel.x_label, SMALL, width - left);
+        area.draw_text(&label, &text(SMALL, INK, HPos::Center), place)?;
     }
     if !panel.y_label.is_empty() {
         let style = text(SMALL, INK, HPos::Center).transform(FontTransform::Rotate270);
-        area.draw_text(&panel.y_label, &style, (left - 12, 4 + tall / 2))?;
+        let label = fit::shortened(&panel.y_label, SMALL, tall);
+        area.draw_text(&label, &style, (left - 12, 4 + tall / 2))?;
     }
     Ok(())
+}
+
+/// The names around a matrix and the room they take.
+struct Rooms {
+    rows: Vec<String>,
+    columns: Option<Names>,
+    left: i32,
+    below: i32,
+}
+
+impl Rooms {
+    fn new(panel: &Heat, [width, height]: [i32; 2]) -> Self {
+        let rows = fit::distinct(&panel.rows, SMALL, NAMES.min(width / 3));
+        let label = |text: &str| if text.is_empty() { 0 } else { 18 };
+        let left = 10 + fit::widest(&rows, SMALL) + label(&panel.y_label);
+        let columns = (!panel.columns.is_empty())
+            .then(|| Names::new(&panel.columns, width - left - 10, NAMES.min(height / 2)));
+        let names = columns.as_ref().map_or(4, |names| names.height + 2);
+        Self { rows, columns, left, below: names + label(&panel.x_label) }
+    }
+}
+
+/// Of a panel whose cells have this size.
+pub(super) fn heat_size(panel: &Heat, [wide, tall]: [u32; 2]) -> [u32; 2] {
+    let [rows, columns] = panel.shape.map(|count| count as u32);
+    // No less than a title takes.
+    let inner = (columns * wide).max(180) as i32;
+    let rooms = Rooms::new(panel, [inner + 3 * NAMES, 2 * NAMES]);
+    let names = Names::new(&panel.columns, inner, NAMES).height + 2;
+    let below = if panel.columns.is_empty() { rooms.below } else { names };
+    [(inner + rooms.left + 10) as u32, 22 + rows * tall + below as u32 + 6]
+}
+
+/// A value with two digits, or with as many as a narrow cell has room for.
+fn cell_text(value: f64, room: i32) -> String {
+    // Nothing is -0.
+    let value = if value.abs() < 0.005 { 0.0 } else { value };
+    match value.abs() {
+        _ if fit::width("-0.00", SMALL) <= room - 4 => format!("{value:.2}"),
+        0.995.. => format!("{value:.1}"),
+        _ => format!("{value:.2}").replacen("0.", ".", 1),
+    }
 }
 
 /// The colour at `share` of the way through a map.
@@ -380,6 +586,32 @@ fn mixed(map: &[[f64; 3]], share: f64) -> RGBColor {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn values_fit_their_cells() {
+        super::super::prepare_font();
+        let texts = |room| [0.314, -0.027, -0.001, 1.0, -2.34].map(|value| cell_text(value, room));
+        assert_eq!(texts(64), ["0.31", "-0.03", "0.00", "1.00", "-2.34"]);
+        assert_eq!(texts(28), [".31", "-.03", ".00", "1.0", "-2.3"]);
+    }
+
+    #[test]
+    fn names_are_on_lines_or_upright() {
+        super::super::prepare_font();
+        let names = |texts: &[&str], width| {
+            let texts: Vec<String> = texts.iter().map(|text| (*text).to_owned()).collect();
+            Names::new(&texts, width, NAMES)
+        };
+        let short = names(&["red", "green"], 200);
+        assert!(!short.upright && short.height == 4 + NAME_LINE);
+        let long = "the height of the camera above the table in centimetres";
+        let lines = names(&[long, "red"], 400);
+        assert!(!lines.upright && lines.names[0].len() == 2, "{:?}", lines.names);
+        let upright = names(&[long, "red"], 120);
+        assert!(upright.upright && upright.height <= NAMES + 6 && upright.every == 1);
+        let many = vec!["word"; 100];
+        assert_eq!(names(&many, 700).every, 2);
+    }
 
     #[test]
     fn thinned_curves_keep_their_extremes() {

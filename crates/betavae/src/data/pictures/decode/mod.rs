@@ -74,11 +74,6 @@ pub(in crate::data) fn read_header(
 ) -> Result<Header> {
     let path = &place;
     let format = format_of(path, &mut content)?;
-    let transparent = match format {
-        // The decoder gives every GIF an alpha channel.
-        ImageFormat::Gif => Some(gif_is_transparent(&mut content)),
-        _ => None,
-    };
     let known = known(path, format, &mut content);
     let (size, color, orientation) = match (known, format) {
         (Err(_), ImageFormat::Jpeg) if is_cut_jpeg(path, &mut content)? => {
@@ -91,7 +86,6 @@ pub(in crate::data) fn read_header(
         size,
         grey: !color.has_color(),
         turned: orientation != Orientation::NoTransforms,
-        transparent: transparent.unwrap_or(color.has_alpha()),
     })
 }
 
@@ -209,22 +203,6 @@ fn check_size([width, height]: [u32; 2], bytes: u64) -> Result<(), String> {
 /// How an image is to be turned; not at all where its metadata are damaged.
 fn orientation_of(decoder: &mut impl ImageDecoder) -> Orientation {
     decoder.orientation().unwrap_or(Orientation::NoTransforms)
-}
-
-/// Whether the first image of a GIF has a transparent colour or leaves a part uncovered.
-fn gif_is_transparent(content: &mut impl BufRead) -> bool {
-    let Ok(mut decoder) = gif::Decoder::new(content) else { return false };
-    let [width, height] = [decoder.width(), decoder.height()];
-    match decoder.next_frame_info() {
-        Ok(Some(frame)) => {
-            frame.transparent.is_some()
-                || (frame.left, frame.top) != (0, 0)
-                || frame.width < width
-                || frame.height < height
-        }
-        // The decoder will say what is wrong.
-        _ => false,
-    }
 }
 
 /// Reduces an image to 8 bits and blends it over a background.
