@@ -178,7 +178,8 @@ fn classes(factor: &data::Factor) -> String {
     if let (true, [first, .., last] | [first @ last]) =
         (factor.words.is_empty(), &factor.values[..])
     {
-        return format!("{size:>3} values, {first} to {last}");
+        let values = if size == 1 { "value" } else { "values" };
+        return format!("{size:>3} {values}, {first} to {last}");
     }
     let words: Vec<&str> = factor.words.iter().take(6).map(String::as_str).collect();
     let more = if size > words.len() { ", ..." } else { "" };

@@ -270,7 +270,12 @@ fn interpret(source: &Source, member: usize, layout: Option<Layout>) -> Result<M
             let reason = format!(
                 "expected images of shape [N, H, W], [N, H, W, C] or [N, C, H, W], found {axes:?}"
             );
-            return Err(source.error(member, &reason, ""));
+            let hint = match axes {
+                [_, 784] => "save x.reshape(-1, 28, 28): rows of 784 are images of 28x28",
+                [_, _] => "save x.reshape(-1, H, W, C): rows must become images",
+                _ => "",
+            };
+            return Err(source.error(member, &reason, hint));
         }
     };
     if axes.contains(&0) {

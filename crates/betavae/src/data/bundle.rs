@@ -127,7 +127,8 @@ impl Bundle {
         };
         let container = if start.starts_with(b"PK") {
             let archive = open_zip(&path, file)?;
-            for (at, name) in zip_names(&archive).enumerate().filter(|(_, name)| wanted(name)) {
+            let is_wanted = |name: &Path| !is_folder(name) && wanted(name);
+            for (at, name) in zip_names(&archive).enumerate().filter(|(_, name)| is_wanted(name)) {
                 push(name, at as u64, 0)?;
             }
             Container::Zip(archive)
@@ -281,8 +282,18 @@ where
     names.iter().map(name).collect::<Vec<_>>().into_iter()
 }
 
+/// Whether an entry of a zip archive is a folder.
+fn is_folder(name: &Path) -> bool {
+    name.as_os_str().as_encoded_bytes().ends_with(b"/")
+}
+
 fn unreadable(place: &Path, error: &std::io::Error) -> Error {
-    Error::file_hint(place, format!("it cannot be unpacked: {error}"), COPY_AGAIN)
+    let hint = match error.kind() {
+        // The archive is good; it was packed in a way that few programs can read.
+        std::io::ErrorKind::Unsupported => "pack the archive again with the usual method, deflate",
+        _ => COPY_AGAIN,
+    };
+    Error::file_hint(place, format!("it cannot be unpacked: {error}"), hint)
 }
 
 /// A part of a file with a position of its own.

@@ -169,7 +169,11 @@ fn joined(mut table: Table, images: &Labelled<'_>) -> Result<Joined> {
             "{count} of its {} rows are about no image here, such as {place}",
             table.rows
         ));
-    } else if by_order && table.file_column().is_none() && table.index_column().is_none() {
+    } else if by_order
+        && !table.is_ordered()
+        && table.file_column().is_none()
+        && table.index_column().is_none()
+    {
         notes.push("its rows are taken in the order of the images".into());
     }
     Ok(Joined { table, rows, notes })
@@ -304,14 +308,26 @@ pub(super) fn among(source: &mut Source, images: usize, len: usize, path: &Path)
     let own = own_labels(&source.members[images].name);
     let names = own.iter().map(String::as_str).chain(Role::Factors.arrays().iter().copied());
     let Some(member) = names.filter_map(place).find(fits) else { return Labels::default() };
-    let name = format!("array `{}`", source.members[member].name);
+    let name = match source.members[member].name.as_str() {
+        "" => "the array".to_owned(),
+        name => format!("array `{name}`"),
+    };
     let images = Labelled { path, len, files: None };
     let table = table::array_of(source, path, member, Role::Factors);
-    match table.and_then(|table| of_table(table, &images, Gaps::LeftOut)) {
+    let labels = table.and_then(|mut table| {
+        table.in_order();
+        of_table(table, &images, Gaps::LeftOut)
+    });
+    match labels {
         Ok(mut labels) => {
-            labels.notes.retain(|note| !note.contains("in the order of the images"));
-            if labels.factors.is_some() {
-                labels.notes.insert(0, format!("factors from {name}{}", listed(&labels)));
+            match labels.factors {
+                Some(_) => {
+                    labels.notes.insert(0, format!("factors from {name}{}", listed(&labels)))
+                }
+                None => labels
+                    .notes
+                    .iter_mut()
+                    .for_each(|note| *note = format!("{name} is not used: {note}")),
             }
             labels
         }

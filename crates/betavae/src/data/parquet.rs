@@ -186,9 +186,12 @@ impl Rows {
 
 /// The image of a row.
 fn content(place: &Path, value: Option<&ByteArray>) -> Result<ByteArray> {
-    value.filter(|value| !value.data().is_empty()).cloned().ok_or_else(|| {
-        Error::file_hint(place, "it has no image", "rows need the bytes of their images, not paths")
-    })
+    let value = value.filter(|value| !value.data().is_empty());
+    value.cloned().ok_or_else(|| no_image(place))
+}
+
+fn no_image(place: &Path) -> Error {
+    Error::file_hint(place, "it has no image", "rows need the bytes of their images, not paths")
 }
 
 impl Encoded for Rows {

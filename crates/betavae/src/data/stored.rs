@@ -14,6 +14,7 @@ use super::store::{Facts, Form, Scan, Store};
 use super::{DataConfig, Dataset, Factors, ImageShape};
 use crate::error::{Error, Result};
 use crate::npz::{Dtype, Fault};
+use crate::words::counted;
 
 /// Bytes of pixels that are worked on at a time.
 const CHUNK: usize = 16 << 20;
@@ -104,7 +105,7 @@ impl Dataset for Stored {
     }
 
     fn description(&self) -> String {
-        format!("{} images {} {}", self.len(), self.shape(), self.about)
+        format!("{} {} {}", counted(self.len(), "image"), self.shape(), self.about)
     }
 
     fn len(&self) -> usize {

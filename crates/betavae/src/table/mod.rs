@@ -94,6 +94,8 @@ pub(crate) struct Table {
     doubtful: Option<Doubtful>,
     /// The column that names the images, where its own name does not say so.
     files: Option<usize>,
+    /// Whether rows are known to be in the order of what they are about.
+    ordered: bool,
     /// What was noticed, a line each.
     pub(crate) notes: Vec<String>,
 }
@@ -215,7 +217,7 @@ impl Table {
     fn new(path: &Path, columns: Vec<Column>, rows: usize) -> Self {
         let path = path.to_owned();
         let (lines, doubtful, files, notes) = (Vec::new(), None, None, Vec::new());
-        let mut table = Self { path, columns, rows, lines, doubtful, files, notes };
+        let mut table = Self { path, columns, rows, lines, doubtful, files, ordered: false, notes };
         let keys = [table.file_column(), table.index_column()];
         for position in table.unnamed().filter(|position| !keys.contains(&Some(*position))) {
             table.notes.push(format!("column {position} has no name and is left out"));
@@ -401,6 +403,12 @@ impl Table {
         let mut position = 0..;
         self.columns.retain(|_| position.next().is_none_or(|column| !keys.contains(&column)));
         self.files = None;
+        self.ordered = true;
+    }
+
+    /// Whether [`Table::in_order`] has said so.
+    pub(crate) fn is_ordered(&self) -> bool {
+        self.ordered
     }
 
     /// A row in words, with the image it is about, if it says.

@@ -138,36 +138,33 @@ impl Run {
         config.train.steps = steps.unwrap_or(config.train.steps);
         let checkpoints = folder.join("checkpoints");
         let (newest, warnings) = checkpoint::newest(&checkpoints)?;
-        // With a checkpoint there is no need of the file that the run once started from.
-        let mut trainer = match newest {
-            Some(_) => Trainer::with_fresh_weights(config, data, device)?,
-            None => Trainer::new(config, data, device)?,
+        if newest.is_none() && !warnings.is_empty() {
+            return Err(Error::file_hint(
+                &checkpoints,
+                format!("every checkpoint is damaged: {}", warnings.join("; ")),
+                "restore one from a copy, or start a new run in another folder",
+            ));
+        }
+        let data_sha256 = data.fingerprint()?;
+        let entered = newest.as_ref().map(|path| checkpoint::read(path)).transpose()?;
+        let expected = match &entered {
+            Some((_, _, state)) => Some(state.data.clone()),
+            None => recorded_data(folder)?,
         };
-        let data_sha256 = trainer.data().fingerprint()?;
+        check_data(expected, &data_sha256)?;
         let metrics_path = folder.join("metrics.csv");
-        let (metrics, window) = match newest {
-            None if !warnings.is_empty() => {
-                return Err(Error::file_hint(
-                    &checkpoints,
-                    format!("every checkpoint is damaged: {}", warnings.join("; ")),
-                    "restore one from a copy, or start a new run in another folder",
-                ));
+        let (trainer, metrics, window) = match entered {
+            None => {
+                let trainer = Trainer::new(config, data, device)?;
+                (trainer, Metrics::create(metrics_path)?, Window::default())
             }
-            None => (Metrics::create(metrics_path)?, Window::default()),
-            Some(path) => {
-                let (model, optimizer, state) = checkpoint::read(&path)?;
-                if state.data != data_sha256 {
-                    return Err(Error::Mismatch {
-                        what: "this is not the data the run was trained on".into(),
-                        expected: format!("SHA-256 {}", state.data),
-                        found: data_sha256,
-                        hint: "restore the original files, or start a new run".into(),
-                    });
-                }
+            Some((model, optimizer, state)) => {
                 check_length(steps, state.step)?;
+                // With a checkpoint there is no need of the file that the run once started from.
+                let mut trainer = Trainer::with_fresh_weights(config, data, device)?;
                 trainer.restore(model, optimizer, state.step)?;
                 let metrics = Metrics::reopen(metrics_path, state.metrics_bytes)?;
-                (metrics, state.window)
+                (trainer, metrics, state.window)
             }
         };
         let run = Self {
@@ -337,6 +334,30 @@ impl Run {
 fn open_events(folder: &Path, trainer: &Trainer) -> Result<Option<Events>> {
     let wanted = trainer.config().train.tensorboard;
     wanted.then(|| Events::create(folder, trainer.steps_taken())).transpose()
+}
+
+/// The fingerprint of the data that a run began with.
+fn recorded_data(folder: &Path) -> Result<Option<String>> {
+    let path = folder.join("provenance.toml");
+    if !path.exists() {
+        return Ok(None);
+    }
+    let text = fs::read_to_string(&path).context("read", &path)?;
+    let table = text.parse::<toml::Table>().ok();
+    Ok(table.and_then(|table| Some(table.get("data_sha256")?.as_str()?.to_owned())))
+}
+
+/// Refuses data that a run was not trained on.
+fn check_data(expected: Option<String>, found: &str) -> Result<()> {
+    match expected.filter(|expected| expected != found) {
+        None => Ok(()),
+        Some(expected) => Err(Error::Mismatch {
+            what: "this is not the data the run was trained on".into(),
+            expected: format!("SHA-256 {expected}"),
+            found: found.into(),
+            hint: "restore the original files, or start a new run".into(),
+        }),
+    }
 }
 
 /// Refuses to make a run shorter than it is.

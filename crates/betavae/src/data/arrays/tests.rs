@@ -144,7 +144,7 @@ fn every_element_type_gives_exact_pixels() {
     for (name, descr) in [("bool.npy", "|b1"), ("bits.npy", "|u1")] {
         let data = open(&files.file(name, &npy(descr, "(1, 2, 2)", &bits)));
         assert_eq!((data.white(), images(&data)), (1, vec![vec![0.0, 1.0, 1.0, 0.0]]));
-        assert_eq!(data.description(), format!("1 images 2x2x1 (binary) of {name}"));
+        assert_eq!(data.description(), format!("1 image 2x2x1 (binary) of {name}"));
     }
     let data = open(&files.file("u8.npy", &npy("|u1", "(1, 2, 2)", &[0, 2, 51, 255])));
     assert_eq!((data.white(), images(&data)), (255, vec![vec![0.0, 2.0 / 255.0, 0.2, 1.0]]));

@@ -42,6 +42,11 @@ pub(super) fn find(path: &Path, opening: &mut Opening<'_>) -> Result<Pictures> {
         if shards.is_empty() {
             return Err(nothing(path, &bundle));
         }
+        if let Some((total, kinds)) = kinds(bundle.names().filter(|name| !is_tar(name))) {
+            opening
+                .notes
+                .push(format!("{} beside the shards left out: {kinds}", counted(total, "file")));
+        }
         let parts = split::choose(path, &shards, config.split, "shard", &mut opening.notes)?;
         shards = parts.into_iter().map(|position| shards[position].clone()).collect();
         return in_samples(Bundle::shards(path, &shards, shown)?, config);

@@ -143,14 +143,18 @@ pub(in crate::data) fn load(
                             }
                         })
                         .collect();
-                    damage.check(path, encoded.len())?;
+                    if headers.is_empty() {
+                        damage.check(path, encoded.len())?;
+                    }
                     report = Report::of(&headers);
                     report.shape(path, &headers, &geometry)?
                 }
             };
-            let kept: Vec<usize> = (0..encoded.len())
-                .filter(|position| left_out.binary_search(position).is_err())
-                .collect();
+            // Those without a header are reported at the end, with what else turns out to be damaged.
+            let damaged = damage.positions();
+            let is_kept =
+                |position: &usize| !left_out.contains(position) && !damaged.contains(position);
+            let kept: Vec<usize> = (0..encoded.len()).filter(is_kept).collect();
             if kept.is_empty() {
                 return Err(Error::file(path, "none of its images can be decoded"));
             }
@@ -209,6 +213,11 @@ impl Damage {
                     data.skip_damaged=true`";
         match damaged.as_slice() {
             [] => Ok(()),
+            [(_, error), ..] if damaged.len() == images && images > 1 => {
+                let (count, first) = (counted(images, "image"), relative(path, error));
+                let reason = format!("none of its {count} can be read: {first}");
+                Err(Error::file_hint(path, reason, error.hint().unwrap_or_default()))
+            }
             [(_, Error::File { path, reason, .. })] => {
                 Err(Error::file_hint(path, reason.clone(), hint))
             }
@@ -381,7 +390,7 @@ impl Images for Decoder {
     }
 
     fn finish(&mut self) -> Result<Ending> {
-        self.damage.check(&self.path, self.kept.len() + self.left_out.len())?;
+        self.damage.check(&self.path, self.encoded.len())?;
         let Self { report, found, left_out, .. } = self;
         let mut notes = std::mem::take(&mut report.notes);
         let images = |count: usize| counted(count, "image");

@@ -105,9 +105,10 @@ fn labels(bundle: &Bundle, samples: &[(PathBuf, Sample)]) -> Result<Labels> {
         return Ok(Labels { factors: None, notes });
     }
     let images = Labelled { path: bundle.path(), len: samples.len(), files: None };
-    let mut labels = of_table(of_objects(bundle.path(), objects)?, &images, Gaps::LeftOut)?;
+    let mut table = of_objects(bundle.path(), objects)?;
     // Samples are read in their order, and their labels with them.
-    labels.notes.retain(|note| !note.contains("in the order of the images"));
+    table.in_order();
+    let mut labels = of_table(table, &images, Gaps::LeftOut)?;
     if labels.factors.is_some() {
         notes.push(format!("factors from the samples{}", listed(&labels)));
     }
