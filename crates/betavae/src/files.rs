@@ -9,7 +9,6 @@ use std::path::{Path, PathBuf};
 use sha2::{Digest, Sha256};
 use tempfile::NamedTempFile;
 
-use crate::data::hex;
 use crate::error::{IoContext, Result};
 pub(crate) use kind::{head_of, how_to_get_it, what_it_is};
 
@@ -111,6 +110,11 @@ pub(crate) fn sync_folder(folder: &Path) -> Result<()> {
     File::open(folder).and_then(|file| file.sync_all()).context("sync", folder)?;
     let _ = folder;
     Ok(())
+}
+
+/// Bytes in hexadecimal.
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// SHA-256 of a buffer in hexadecimal.
