@@ -5,7 +5,7 @@ mod common;
 use std::fs;
 use std::path::Path;
 
-use common::{path, refuse, succeed, train_tiny};
+use common::{path, refuse, run, succeed, train_tiny};
 use serde_json::Value;
 
 /// Codes that are the factors, one of them upside down, and a latent that says nothing.
@@ -72,6 +72,63 @@ fn a_trained_model_is_scored_with_its_evaluation() {
     let files = ["score", "--codes", path(&codes), "--factors", path(&factors)];
     let all = ["--metrics", "mig_chen", "--json"];
     assert!(json(&[&files[..], &all].concat())["mig_chen"]["value"].is_number());
+}
+
+#[test]
+fn scores_say_what_they_did_and_what_they_cannot() {
+    let folder = tempfile::tempdir().unwrap();
+    let [codes, _] = write_tables(folder.path());
+    // Beside the two factors one that is constant and one that numbers the rows.
+    let rows: String = (0..600).map(|i| format!("{},{},7,{i}\n", i % 4, i / 4 % 5)).collect();
+    let factors = folder.path().join("more.csv");
+    fs::write(&factors, rows).unwrap();
+    let files = ["score", "--codes", &codes, "--factors", path(&factors)];
+    let with = |more: &[&'static str]| [&files[..], more].concat();
+    let table = succeed(&with(&["--metrics", "mig,sap,active_units", "--repeats", "3"]));
+    let lines: Vec<&str> = table.lines().collect();
+    for line in &lines[1..3] {
+        assert!(
+            line.contains("(constant)") && line.contains("(600 classes of 600 rows)"),
+            "{line}"
+        );
+    }
+    assert!(!lines[3].contains("without") && !table.contains("exact"), "{table}");
+    let found = json(&with(&["--metrics", "sap,infoc,downstream_logistic_100", "--json"]));
+    let samples = |name: &str| found[name]["samples"].as_u64().unwrap();
+    assert_eq!((samples("sap"), samples("infoc")), (600, 600));
+    assert_eq!(samples("downstream_logistic_100"), 600);
+    // What cannot be computed is an error alone, and a note beside others.
+    let error = refuse(2, &with(&["--metrics", "udr,mig_chen"]));
+    assert!(error.contains("udr") && error.contains("log_var"), "{error}");
+    let output = run(&with(&["--metrics", "mig,downstream_boosting_1000"]));
+    let notes = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.success(), "{notes}");
+    assert!(notes.contains("downstream_boosting_1000") && notes.contains("needs 1500"), "{notes}");
+    assert!(notes.contains("scores of 600 codes are rough"), "{notes}");
+    let error = refuse(2, &with(&["--samples", "1"]));
+    assert!(error.contains("at least 10"), "{error}");
+    let higgins = ["--metrics", "beta_vae_higgins", "--higgins-factors"];
+    for (given, expected) in
+        [("2,3", "at least one that varies"), ("9", "below 4"), ("1,1", "twice")]
+    {
+        let error = refuse(1, &with(&[&higgins[..], &[given]].concat()));
+        assert!(error.contains(expected), "{error}");
+    }
+    let huge = folder.path().join("huge.csv");
+    fs::write(&huge, "1,1e307\n2,-1e307\n".repeat(300)).unwrap();
+    let error = refuse(1, &["score", "--codes", path(&huge), "--factors", path(&factors)]);
+    assert!(error.contains("latent 1 reaches 1e307"), "{error}");
+}
+
+#[test]
+fn udr_alone_needs_another_model() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = folder.path().join("run");
+    train_tiny(&run, 5, &[]);
+    let error = refuse(2, &["evaluate", path(&run), "--limit", "50", "--scores", "udr"]);
+    assert!(error.contains("udr") && error.contains("--with"), "{error}");
+    let error = refuse(2, &["advise", "--steps", "40"]);
+    assert!(error.contains("at least 100"), "{error}");
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! `figures`.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use betavae::Device;
 use betavae::checkpoint::Trained;
@@ -59,7 +59,7 @@ fn draw(
     args: &Figures,
     mut subject: Subject<'_>,
     names: &[FigureName],
-    folder: &PathBuf,
+    folder: &Path,
 ) -> anyhow::Result<()> {
     create_folder(folder)?;
     for name in names {

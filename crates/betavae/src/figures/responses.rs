@@ -357,9 +357,8 @@ mod tests {
     fn of_many_factors_those_that_move_the_latent_are_shown() {
         let factor = |k| Factor::linspace(&format!("factor {k}"), 0.0, 2.0, 3);
         let names: Vec<String> = (0..20).map(|k| format!("factor {k}")).collect();
-        let rows: Vec<f64> = (0..300)
-            .flat_map(|i| (0..20).map(move |k| f64::from((i * (k + 7) + i / 3) % 3)))
-            .collect();
+        let class = |i: u32, k: u32| f64::from((i.wrapping_mul(2_654_435_761) >> k) % 3);
+        let rows: Vec<f64> = (0..300).flat_map(|i| (0..20).map(move |k| class(i, k))).collect();
         let factors = Factors::from_values(&names, &rows).unwrap();
         assert_eq!(factors.factors()[0], factor(0));
         let (codes, indices) = codes_of(&factors, |classes| classes[13] as f32);
