@@ -222,7 +222,9 @@ fn factors_in_a_table_are_scored_described_and_exported() {
     let info: serde_json::Value = serde_json::from_str(&info).unwrap();
     assert_eq!(
         info["factors"][0],
-        serde_json::json!({"name": "side", "size": 2, "values": [0.0, 1.0]})
+        serde_json::json!({
+            "name": "side", "size": 2, "values": [0.0, 1.0], "words": ["left", "right"]
+        })
     );
     assert_eq!(info["factors"][1]["values"], serde_json::json!([0.0, 1.0, 2.0]));
 

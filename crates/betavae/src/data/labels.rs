@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use super::config::LabelSource;
 use super::{DataConfig, Factor, Factors, dsprites};
 use crate::error::{Error, Result};
-use crate::npz::Source;
+use crate::npz::{Content, Source};
 use crate::table::join::{Side, join};
 use crate::table::names::{Found, Names, slashes};
 use crate::table::{self, Cells, Column, Role, Table, natural_order};
@@ -17,9 +17,11 @@ pub const TABLES: [&str; 3] = ["factors", "labels", "metadata"];
 /// Endings of tables that are found by themselves.
 const ENDINGS: [&str; 4] = ["csv", "tsv", "jsonl", "parquet"];
 
-/// A column of words with more classes than half of this many images or more says something about each image
-/// and is no factor.
-const CAPTIONS: usize = 20;
+/// Whether words say something about each image rather than what it has in common with others: all differ,
+/// or in longer tables more than half do.
+fn is_caption(words: usize, rows: usize) -> bool {
+    (rows >= 6 && words == rows) || (rows >= 20 && 2 * words > rows)
+}
 
 /// The rank among [`TABLES`] of a file that is found by itself.
 pub(super) fn rank(name: &Path) -> Option<usize> {
@@ -237,7 +239,7 @@ pub(crate) fn factors_of(
             }
             Cells::Words(words) => {
                 let (classes, values) = classes(words, rows);
-                if rows.len() >= CAPTIONS && 2 * classes.len() > rows.len() {
+                if is_caption(classes.len(), rows.len()) {
                     let (name, count, rows) = (&column.name, classes.len(), rows.len());
                     notes.push(format!(
                         "column `{name}` is left out: {count} different words in {rows} rows"
@@ -335,6 +337,20 @@ pub(super) fn among(source: &mut Source, images: usize, len: usize, path: &Path)
     }
 }
 
+/// Gives factors the words that `data export` writes beside them, as `words_<factor>`.
+fn read_words(source: &mut Source, factors: &mut Factors) {
+    let mut words = |factor: &Factor| {
+        let name = format!("words_{}", factor.name);
+        let member = source.members.iter().position(|member| member.name == name);
+        match member.map(|member| source.read_content(member)) {
+            Some(Ok(Content::Texts(words))) if words.len() == factor.values.len() => words,
+            _ => factor.words.clone(),
+        }
+    };
+    let words: Vec<Vec<String>> = factors.factors().iter().map(&mut words).collect();
+    factors.set_words(words);
+}
+
 /// Names of the labels of an array of images that is one part of several.
 fn own_labels(images: &str) -> Vec<String> {
     let pairs = [
@@ -358,7 +374,8 @@ fn name_dsprites(factors: &mut Factors) {
     let sizes =
         |factors: &[Factor]| factors.iter().map(|factor| factor.values.len()).collect::<Vec<_>>();
     if numbered && sizes(theirs) == sizes(&names) {
-        factors.rename(names.into_iter().map(|factor| factor.name));
+        factors.rename(names.iter().map(|factor| factor.name.clone()));
+        factors.set_words(names.into_iter().map(|factor| factor.words));
     }
 }
 

@@ -76,11 +76,21 @@ pub fn check_shape(model: &BetaVae, data: &dyn Dataset) -> Result<()> {
     if expected == found {
         return Ok(());
     }
+    let mut hint = format!(
+        "bring them to it with `--set 'data.size=[{},{}]'`",
+        expected.height, expected.width
+    );
+    if expected.channels != found.channels {
+        hint = match expected.channels {
+            channels @ (1 | 3) => format!("{hint} and `--set data.channels={channels}`"),
+            _ => "the model takes images of the shape it was trained on".into(),
+        };
+    }
     Err(Error::Mismatch {
         what: format!("the images of {} do not fit the model", data.name()),
         expected: expected.to_string(),
         found: found.to_string(),
-        hint: "the model takes images of the shape it was trained on".into(),
+        hint,
     })
 }
 

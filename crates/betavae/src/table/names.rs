@@ -130,7 +130,10 @@ impl Names {
                 found => return found,
             }
         }
-        let by_number = number(stem).and_then(|number| self.numbers.get(&number));
+        // A folder is not to be guessed away.
+        let by_number = number(stem)
+            .filter(|_| !stem.contains('/'))
+            .and_then(|number| self.numbers.get(&number));
         by_number.copied().unwrap_or(Found::None)
     }
 }

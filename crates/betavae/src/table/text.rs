@@ -109,11 +109,18 @@ impl Separator {
         reader.has_headers(false).flexible(true).trim(csv::Trim::All).delimiter(byte);
         let mut reader = reader.from_reader(text.as_bytes());
         let mut record = csv::StringRecord::new();
+        // The crate counts lines from before the end of the last one; here a record is where it starts.
+        let (mut at, mut line) = (0, 1);
         // Text in memory can neither fail to be read nor be other than UTF-8.
         while reader.read_record(&mut record).unwrap_or(false) {
+            let position = record.position().map_or(0, |position| position.byte() as usize);
+            let ends = text.as_bytes()[position..].iter().take_while(|byte| b"\r\n".contains(byte));
+            let start = position + ends.count();
+            line += text.as_bytes()[at..start].iter().filter(|byte| **byte == b'\n').count() as u32;
+            at = start;
             let cells: Vec<&str> = record.iter().collect();
             if cells.iter().any(|cell| !cell.is_empty()) {
-                take(record.position().map_or(0, |position| position.line() as u32), &cells)?;
+                take(line, &cells)?;
             }
         }
         Ok(())
@@ -217,7 +224,13 @@ impl First {
                 first = Some(Self { cells: own, line, kinds, width: cells.len(), rows: 0 });
                 return Ok(());
             };
-            if first.rows == 0 && cells.len() == first.width + 1 && cells.last() != Some(&"") {
+            let is_key =
+                |cell: &String| is_called(cell, &FILE_COLUMNS) || is_called(cell, &INDEX_COLUMNS);
+            if first.rows == 0
+                && cells.len() == first.width + 1
+                && cells.last() != Some(&"")
+                && !first.cells.iter().any(is_key)
+            {
                 // R leaves out the name of the first column, which has names of rows.
                 first.cells.insert(0, String::new());
                 first.kinds.push(Kind::default());

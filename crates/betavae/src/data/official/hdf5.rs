@@ -56,14 +56,17 @@ pub(super) fn open(path: &Path, config: &DataConfig, notes: &mut Vec<String>) ->
     let band = band(path, &data, shape)?;
 
     let (mut names, mut values, mut white) = (Vec::new(), Vec::new(), 255);
-    let known: [(&str, &[&str]); 3] =
-        [("latents/values", &DSPRITES), ("labels", &SHAPES3D), ("y", &[])];
     // The labels of `x` are `y`, those of `train_images` are `train_labels`.
     let own = key.replacen("images", "labels", 1).replacen("x_", "y_", 1);
-    let own = (own != key).then_some((own.as_str(), &[] as &[&str]));
+    let own = Some(own.as_str()).filter(|own| *own != key);
     if config.labels.is_none() {
-        for (name, meant) in own.into_iter().chain(known) {
+        for name in own.into_iter().chain(["latents/values", "labels", "y"]) {
             let Some(labels) = find(name) else { continue };
+            let meant: &[&str] = match name {
+                "latents/values" => &DSPRITES,
+                "labels" => &SHAPES3D,
+                _ => &[],
+            };
             match table(path, name, &labels, len, meant) {
                 Ok(found) => (names, values) = found,
                 Err(Error::File { reason, .. }) => notes.push(format!("no factors: {reason}")),

@@ -259,8 +259,7 @@ fn hdf5_in_all_forms() {
         formula(0..7, shape)
     );
     let message = failure(&path, "key = \"x\"");
-    let expected =
-        "FOLDER/userblock.h5: no dataset `x`: the file has `images` [7, 6, 5, 3] uint8, `labels`";
+    let expected = "FOLDER/userblock.h5: no dataset `x`: the file has `images` [7, 6, 5, 3] uint8";
     assert!(message.starts_with(expected), "{message}");
     let message = failure(&fixture("contiguous-latest.h5"), "key = \"labels\"");
     assert!(message.contains("dataset `labels`: expected images of uint8, found int"), "{message}");
@@ -382,8 +381,7 @@ fn celeba_with_attributes_and_parts() {
     // Attributes that are not those of the images leave the images as they are.
     assert!(opened(&inner, "").unwrap().factors.is_none());
     fs::write(&list, rows.replace("000003.jpg  1", "000003.jpg  x")).unwrap();
-    let message = failure(&inner, "");
-    assert!(message.contains("expected attributes of -1 and 1"), "{message}");
+    assert!(opened(&inner, "").unwrap().factors.is_none());
     // As Kaggle has them.
     fs::remove_file(&list).unwrap();
     let header = "image_id,5_o_Clock_Shadow,Male,Smiling,Young\n";

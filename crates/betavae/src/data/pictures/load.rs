@@ -118,6 +118,7 @@ pub(in crate::data) fn load(
     loop {
         let damage = Damage::default();
         let mut encoded = make()?;
+        let images = encoded.len();
         let stored = Stored::from_reader(opening, path, parts, |known| {
             let mut report = Report::default();
             let shape = match (known, usual) {
@@ -181,10 +182,10 @@ pub(in crate::data) fn load(
             }
             Err(error) => {
                 let damaged = damage.positions();
-                if !config.skip_damaged || damaged.is_empty() {
+                left_out.extend(&damaged);
+                if !config.skip_damaged || damaged.is_empty() || left_out.len() == images {
                     return Err(error);
                 }
-                left_out.extend(damaged);
                 left_out.sort_unstable();
             }
         }

@@ -107,5 +107,14 @@ fn damaged_chairs_and_celeba() {
     let celeba = ["img_align_celeba.zip", "list_attr_celeba.txt", "list_eval_partition.txt"];
     let files = celeba.map(|name| (name, name));
     attack(&files, celeba[0], "");
-    attack(&files, celeba[1], "");
+    // Attributes that cannot be used leave the images as they are.
+    let place = folder(&files);
+    let list = place.path().join(celeba[1]);
+    let (original, mut stream) = (fs::read(&list).unwrap(), Stream::new(7, celeba[1], 0));
+    for _ in 0..COPIES {
+        fs::write(&list, damage(&original, &mut stream)).unwrap();
+        if let Ok(data) = opened(place.path(), "size = [8, 8]") {
+            assert_eq!(data.len, 7);
+        }
+    }
 }

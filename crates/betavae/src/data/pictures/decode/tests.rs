@@ -255,10 +255,7 @@ fn files_of_other_kinds_are_named() {
         (b"\0\0\0\x18ftypmp42", "it is an MP4 film"),
         (b"\n<!DOCTYPE html><html>", "it is an HTML page"),
         (b"<?xml version=\"1.0\"?><svg width=\"1\">", "it is an XML document"),
-        (
-            b"version https://git-lfs.github.com/spec/v1\n",
-            "it is a Git LFS pointer, not the file itself",
-        ),
+        (b"version https://git-lfs.github.com/spec/v1\n", "it is a Git LFS pointer"),
         (b"qoif\0\0\0\x01", "it is a file of the format Qoi"),
         (b"P6 1 1 255\nabc", "it is text"),
         (b"PK\x03\x04", "it is a zip archive"),
