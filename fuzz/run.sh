@@ -10,7 +10,7 @@ set -euo pipefail
 cd "$(dirname "$0")"
 fixtures=../crates/betavae/fixtures
 seconds=${SECONDS_EACH:-60}
-readers="idx norb hdf5 matlab cars chairs celeba archive pictures parquet tables npz"
+readers="idx norb hdf5 matlab cars chairs celeba archive pictures parquet tables labels npz"
 models="safetensors torch config program"
 # shellcheck disable=SC2086
 [ $# -gt 0 ] || set -- $readers $models
@@ -54,11 +54,20 @@ seed() {
         ;;
     parquet) cp "$fixtures"/data/*.parquet "$into" ;;
     tables)
-        printf 'index,file,mean_0,mean_1,log_var_0,log_var_1\n0,a.png,1,2,-1,-2\n1,b.png,3e-2,4.5,-3,-4\n' > "$into/codes"
-        printf '\xef\xbb\xbfshape;size\n0;1\n1;2\n' > "$into/semicolons"
-        printf 'file,shape,size\n"a,1.png",square,0.5\nb.png,"he""art",1\n' > "$into/words"
-        printf '1\t2\n3\t4\n' > "$into/tabs"
-        printf '{"file_name": "a.png", "size": 1}\n{"file_name": "b.png", "size": 2}\n' > "$into/lines"
+        printf '\0index,file,mean_0,mean_1,log_var_0,log_var_1\n0,a.png,1,2,-1,-2\n1,b.png,3e-2,4.5,-3,-4\n' > "$into/codes"
+        printf '\0\xef\xbb\xbfshape;size\n0;1\n1;2\n' > "$into/semicolons"
+        printf '\0file,shape,size\n"a,1.png",square,0.5\nb.png,"he""art",1\n' > "$into/words"
+        printf '\0,0,1\n0,2,3\n1,4,5\n' > "$into/index"
+        printf '\0\xff\xfea\0,\0b\0\n\0001\0,\0002\0\n\0' > "$into/utf16"
+        printf '\1# a b\n1.0e+00 2.0e+00\n3.0e+00 4.0e+00\n' > "$into/blanks"
+        printf '\0011\t2\n3\t4\n' > "$into/tabs"
+        printf '\2{"file_name": "a.png", "size": 1}\n{"file_name": "b.png", "size": 2}\n' > "$into/lines"
+        printf '\3[{"a": 1, "b": "x"}, {"a": null}]' > "$into/records"
+        ;;
+    labels)
+        printf '\0file,size\nb.png,1\na.png,0\n' > "$into/factors"
+        printf '\1\tname\n1\tx/b\n0\tx/a\n' > "$into/labels"
+        printf '\3{"file_name": "a.png", "size": 1}\n{"file_name": "b.png", "size": "x"}\n' > "$into/lines"
         ;;
     npz) cp seeds/codes.npz "$fixtures"/data/*.npz "$into" ;;
     program) cp seeds/program.bvae "$into" ;;
