@@ -143,10 +143,18 @@ fn broken_input_is_explained() {
         |codes: &str, factors: &str| refuse(1, &["score", "--codes", codes, "--factors", factors]);
     let error = score(&write("short.csv", "1,2\n3,4\n"), &factors);
     assert!(error.contains("2 and 600") && error.contains("short.csv"), "{error}");
-    let error = score(&write("nan.csv", "1,2\n3,NaN\n"), &factors);
-    assert!(error.contains("row 1, column 1"), "{error}");
-    let error = score(&codes, &write("half.csv", "1,2\n3,4.5\n"));
-    assert!(error.contains("4.5") && error.contains("integer"), "{error}");
+    let nan = format!("1,2\n3,NaN\n{}", "5,6\n".repeat(598));
+    let error = score(&write("nan.csv", &nan), &factors);
+    assert!(error.contains("line 2, column `1` is empty or NA"), "{error}");
+    let infinite = nan.replace("NaN", "inf");
+    let error = score(&write("inf.csv", &infinite), &factors);
+    assert!(error.contains("line 2, column `1` is inf"), "{error}");
+    // Fractions that recur are classes as well as whole numbers are.
+    let halves = fs::read_to_string(&factors).unwrap().replace("1", "0.5");
+    let mig = |factors: &str| {
+        succeed(&["score", "--codes", &codes, "--factors", factors, "--metrics", "mig", "--json"])
+    };
+    assert_eq!(mig(&write("half.csv", &halves)), mig(&factors));
     let error = score(&codes, &write("broken.npz", "PK\x03\x04 and nothing else"));
     assert!(error.contains("broken.npz"), "{error}");
     let error = score("absent.npz", &factors);
