@@ -5,7 +5,8 @@ mod passes;
 
 #[cfg(feature = "model")]
 pub use passes::{
-    Average, Evaluation, check_shape, encode, encode_batches, evaluate, kl_per_latent, load, subset,
+    Average, Evaluation, check_shape, encode, encode_batches, evaluate, kl_per_latent, load,
+    load_epoch, subset,
 };
 
 /// Posterior parameters of many images.

@@ -13,13 +13,14 @@ pub use measurement::{Measurement, measure};
 use std::sync::Arc;
 use std::time::Instant;
 
-use burn::tensor::{Device, Tensor, TensorData};
+use burn::tensor::{Device, Tensor};
 use serde::Serialize;
 
 use crate::config::Config;
 use crate::data::dsprites::DSprites;
-use crate::data::{Dataset, ImageShape, read_batch};
+use crate::data::{Dataset, ImageShape};
 use crate::error::{Error, Result};
+use crate::evaluate::load;
 use crate::model::{Architecture, BetaVae, ModelConfig, Precision, values};
 use crate::train::Trainer;
 use pixels::Pixels;
@@ -150,11 +151,9 @@ impl Bench {
             Mode::Encode => {
                 let model = config.build_model(device)?;
                 let indices: Vec<usize> = (0..options.batch).collect();
-                let pixels = read_batch(&*data, &indices, 0)?;
-                let ImageShape { height, width, channels } = options.image;
-                let pixels = TensorData::new(pixels, [options.batch, height, width, channels]);
+                let images = load(&*data, &indices, device)?;
                 let flops = model.network().flops().encode;
-                (Work::Encode(Box::new((model, Tensor::from_data(pixels, device)))), flops)
+                (Work::Encode(Box::new((model, images))), flops)
             }
         };
         let mut bench = Self { options, work, flops: per_image * options.batch as u64 };

@@ -322,6 +322,9 @@ pub(super) fn among(source: &mut Source, images: usize, len: usize, path: &Path)
     });
     match labels {
         Ok(mut labels) => {
+            if let Some(factors) = &mut labels.factors {
+                read_words(source, factors);
+            }
             match labels.factors {
                 Some(_) => {
                     labels.notes.insert(0, format!("factors from {name}{}", listed(&labels)))

@@ -61,8 +61,21 @@ pub fn subset(len: usize, count: usize) -> Vec<usize> {
 /// # Errors
 /// If one cannot be read.
 pub fn load(data: &dyn Dataset, indices: &[usize], device: &Device) -> Result<Tensor<4>> {
+    load_epoch(data, indices, 0, device)
+}
+
+/// As [`load`], with the noise of an epoch where images carry some.
+///
+/// # Errors
+/// If one cannot be read.
+pub fn load_epoch(
+    data: &dyn Dataset,
+    indices: &[usize],
+    epoch: u64,
+    device: &Device,
+) -> Result<Tensor<4>> {
     let shape = data.shape();
-    let pixels = read_batch(data, indices, 0)?;
+    let pixels = read_batch(data, indices, epoch)?;
     let shape = [indices.len(), shape.height, shape.width, shape.channels];
     Ok(Tensor::from_data(TensorData::new(pixels, shape), device))
 }

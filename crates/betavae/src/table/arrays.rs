@@ -70,9 +70,9 @@ pub(crate) fn array_of(
     {
         axes = front;
     }
-    let (rows, columns) = match axes {
-        &[rows] => (rows, 1),
-        &[rows, columns] => (rows, columns),
+    let (rows, columns) = match *axes {
+        [rows] => (rows, 1),
+        [rows, columns] => (rows, columns),
         _ => {
             let letter = if role == Role::Codes { "D" } else { "K" };
             let reason = format!("expected an array of shape [N, {letter}], found {shape:?}");

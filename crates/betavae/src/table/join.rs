@@ -55,9 +55,9 @@ impl Side {
     /// The name of a row for messages.
     fn row_name(&self, row: usize) -> String {
         match (&self.files, &self.indices) {
-            (Some(files), _) => format!("`{}`", files[row]),
-            (None, Some(indices)) => indices[row].to_string(),
-            (None, None) => self.place(row),
+            (Some(files), _) if row < files.len() => format!("`{}`", files[row]),
+            (None, Some(indices)) if row < indices.len() => indices[row].to_string(),
+            _ => self.place(row),
         }
     }
 }

@@ -234,6 +234,9 @@ fn rows_are_joined_by_name_then_by_index_then_by_order() {
 fn what_is_no_table_is_explained() {
     let error = |bytes: &[u8]| Table::parse(Path::new("x.csv"), bytes).unwrap_err().to_string();
     assert_eq!(error(b""), "x.csv: not a table: it is empty");
+    // A line of names without rows once ended in a panic.
+    let alone = "x.csv: not a table: its only line is taken for names, file, s";
+    assert_eq!(error(b"file,s"), alone);
     assert_eq!(error(b"a,b\n1\n"), "x.csv: not a table: line 2 has 1 cell, the first one 2");
     assert_eq!(
         error(b"a,b\n1,2\n1,2,3\n"),

@@ -166,6 +166,11 @@ pub(super) fn read(path: &Path, text: &str) -> Result<Table> {
         lines.push(number);
         Ok(())
     })?;
+    if lines.is_empty() {
+        let names = cells.join(", ");
+        let reason = format!("not a table: its only line is taken for names, {names}");
+        return Err(Error::file_hint(path, reason, "add rows below the line of names"));
+    }
     let mut columns: Vec<_> = columns.into_iter().map(|builder| builder.column).collect();
     // What a separator at the end of every line leaves.
     if columns.last().is_some_and(|last| !last.named && last.gaps.len() == lines.len()) {

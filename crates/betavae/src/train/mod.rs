@@ -17,9 +17,10 @@ use burn::tensor::{Device, Tensor, TensorData};
 
 use crate::checkpoint::Trained;
 use crate::config::Config;
+use crate::data::Dataset;
 use crate::data::order::Order;
-use crate::data::{Dataset, read_batch};
 use crate::error::{Error, IoContext, Result};
+use crate::evaluate::load_epoch;
 use crate::files;
 use crate::model::{BetaVae, NamedTensor, Pass};
 use crate::objective::{InForce, Loss, Objective, Terms};
@@ -163,10 +164,7 @@ impl Trainer {
     /// If an image cannot be read.
     pub fn batch(&self, step: u64) -> Result<(Tensor<4>, Tensor<2>)> {
         let (epoch, indices) = self.order.batch(step);
-        let pixels = read_batch(&*self.data, &indices, epoch)?;
-        let shape = self.data.shape();
-        let shape = [indices.len(), shape.height, shape.width, shape.channels];
-        let images = Tensor::from_data(TensorData::new(pixels, shape), &self.device);
+        let images = load_epoch(&*self.data, &indices, epoch, &self.device)?;
         let shape = [indices.len(), self.model().latents()];
         let noise = Stream::new(self.config.seed, "noise", step).normals(shape[0] * shape[1]);
         Ok((images, Tensor::from_data(TensorData::new(noise, shape), &self.device)))

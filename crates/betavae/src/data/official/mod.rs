@@ -65,7 +65,8 @@ pub fn read_all(path: &Path, config: &DataConfig) -> Result<usize> {
             .map(|data| data.len());
     }
     let cache = super::cache::Cache::standard();
-    let mut opening = Opening::new(config, &cache, &mut |_, _| ());
+    let mut progress = |_, _| ();
+    let mut opening = Opening::new(config, &cache, &mut progress);
     let mut opened = read(path, kind, &mut opening)?.finish(path, config, kind.usual_size())?;
     let values = opened.shape.values();
     let mut bytes = vec![0; opened.len.min((1 << 22) / values + 1) * values];
