@@ -126,13 +126,20 @@ fn web_datasets_keep_the_order_of_their_shards() {
     let shards = folder(&["shard-000.tar", "shard-001.tar"]);
     let data = open(shards.path()).unwrap();
     check(&data, ORDER);
-    // Fields that are numbers in every sample.
+    // Fields that every sample has; the caption is the same everywhere.
     let odd: fn(usize) -> f64 = |i| (i % 2) as f64;
-    check_factors(&data, ORDER, &[("cls", size), ("hue", hue), ("odd", odd)]);
+    let fields: [(&str, Value); 4] =
+        [("cls", size), ("hue", hue), ("odd", odd), ("caption", |_| 0.0)];
+    check_factors(&data, ORDER, &fields);
+    assert!(
+        data.notes().iter().any(|note| note.contains("column `maybe` is left out")),
+        "{:?}",
+        data.notes()
+    );
     assert_eq!(data.file_name(0).unwrap(), "shard-000.tar/000007.png");
     let first = open(&fixture("shard-000.tar")).unwrap();
     assert_eq!((first.len(), first.file_name(1).unwrap()), (6, Path::new("000002.png")));
-    assert_eq!(first.factors().unwrap().factors().len(), 3);
+    assert_eq!(first.factors().unwrap().factors().len(), 4);
 }
 
 #[cfg(feature = "parquet")]
@@ -140,7 +147,8 @@ fn web_datasets_keep_the_order_of_their_shards() {
 fn parquet_files_with_images_and_numbers() {
     let data = open(&fixture("hub.parquet")).unwrap();
     check(&data, IN_ORDER);
-    check_factors(&data, IN_ORDER, &[("size", size), ("hue", hue)]);
+    check_factors(&data, IN_ORDER, &[("size", size), ("hue", hue), ("text", |_| 0.0)]);
+    assert_eq!(data.factors().unwrap().factors()[2].words, ["a picture"]);
     assert!(
         data.notes().iter().any(|note| note.contains("column `missing` is left out")),
         "{:?}",
