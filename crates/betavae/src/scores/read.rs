@@ -9,6 +9,7 @@ use crate::data::{self, Gaps};
 use crate::error::{Error, Result};
 use crate::table::join::{Join, Side, join};
 use crate::table::{Cells, Column, Role, Table};
+use crate::words::counted;
 
 /// What to do about a code that is missing.
 const INCOMPLETE: &str = "complete the table, or remove the row";
@@ -87,6 +88,16 @@ impl Files {
 /// Which columns are the codes, for notes.
 fn said(table: &Table, columns: &[&Column]) -> String {
     let (rows, count) = (table.rows, columns.len());
+    let left_out: Vec<String> = table
+        .content()
+        .into_iter()
+        .map(|at| &table.columns[at])
+        .filter(|column| {
+            numbers_rows(column) && !columns.iter().any(|other| other.name == column.name)
+        })
+        .map(|column| format!("; `{}` numbers the rows and is left out", column.name))
+        .collect();
+    let left_out = left_out.concat();
     let ends = match columns {
         [] => String::new(),
         [one] => one.name.clone(),
@@ -100,7 +111,12 @@ fn said(table: &Table, columns: &[&Column]) -> String {
         },
         (None, None) => String::new(),
     };
-    format!("{}: {rows} codes of {count} latents, {ends}{key}", table.path.display())
+    let path = table.path.display();
+    format!(
+        "{path}: {} of {}, {ends}{key}{left_out}",
+        counted(rows, "code"),
+        counted(count, "latent")
+    )
 }
 
 /// The likely reason why codes have another number of rows than factors.
@@ -149,11 +165,35 @@ fn code_columns(table: &Table) -> Result<(Vec<&Column>, Vec<&Column>)> {
             "it has columns `log_var_0` .., but none called `mean_0` ..",
         ));
     }
-    let mean = if mean.is_empty() { content } else { mean };
+    let mean = if mean.is_empty() { without_numbering(content) } else { mean };
     if mean.is_empty() {
         return Err(Error::file(&table.path, "no column holds codes"));
     }
     Ok((mean, log_var))
+}
+
+/// Leaves out columns that number the rows under some other name: whole numbers that rise from row to row beside
+/// columns of fractions. In ten rows and more no latent does that.
+fn without_numbering(columns: Vec<&Column>) -> Vec<&Column> {
+    let has_fractions = |column: &Column| match &column.cells {
+        Cells::Numbers(numbers) => numbers.iter().any(|x| x.fract() != 0.0),
+        Cells::Words(_) => false,
+    };
+    if !columns.iter().any(|column| has_fractions(column)) {
+        return columns;
+    }
+    columns.into_iter().filter(|column| !numbers_rows(column)).collect()
+}
+
+fn numbers_rows(column: &Column) -> bool {
+    match &column.cells {
+        Cells::Numbers(numbers) => {
+            numbers.len() >= 10
+                && numbers.iter().all(|x| x.fract() == 0.0 && *x >= 0.0)
+                && numbers.windows(2).all(|pair| pair[0] < pair[1])
+        }
+        Cells::Words(_) => false,
+    }
 }
 
 /// The codes in some rows of a table.

@@ -56,11 +56,13 @@ pub(crate) enum Found {
 pub(crate) struct Names {
     exact: Level,
     stems: Level,
+    /// Stems without regard to case, which some file systems do not tell apart.
+    folded: Level,
     /// Positions by the number that a name without its ending is.
     numbers: HashMap<u64, Found>,
 }
 
-/// The names at one level of detail: with or without their endings.
+/// The names at one level of detail.
 #[derive(Default)]
 struct Level {
     whole: HashMap<String, Found>,
@@ -99,13 +101,14 @@ fn ends(name: &str) -> impl Iterator<Item = &str> {
 
 impl Names {
     pub(crate) fn new<S: AsRef<str>>(names: &[S]) -> Self {
-        let (mut exact, mut stems, mut numbers) =
-            (Level::default(), Level::default(), HashMap::new());
+        let [mut exact, mut stems, mut folded] = [(); 3].map(|()| Level::default());
+        let mut numbers = HashMap::new();
         for (position, name) in names.iter().enumerate() {
             let name = clean(name.as_ref());
             let stem = without_ending(&name);
             exact.insert(&name, position);
             stems.insert(stem, position);
+            folded.insert(&stem.to_lowercase(), position);
             if let Some(number) = number(stem) {
                 let place = numbers.entry(number).or_insert(Found::One(position));
                 if *place != Found::One(position) {
@@ -113,18 +116,21 @@ impl Names {
                 }
             }
         }
-        Self { exact, stems, numbers }
+        Self { exact, stems, folded, numbers }
     }
 
-    /// The known name that `name` means: the same, or one that differs in leading folders, in the ending, or
-    /// in leading zeros only.
+    /// The known name that `name` means: the same, or one that differs in leading folders, in the ending, in
+    /// case, or in leading zeros only.
     pub(crate) fn find(&self, name: &str) -> Found {
         let name = clean(name);
         if name.is_empty() {
             return Found::None;
         }
         let stem = without_ending(&name);
-        for (level, name) in [(&self.exact, name.as_str()), (&self.stems, stem)] {
+        let lower = stem.to_lowercase();
+        for (level, name) in
+            [(&self.exact, name.as_str()), (&self.stems, stem), (&self.folded, lower.as_str())]
+        {
             match level.find(name) {
                 Found::None => {}
                 found => return found,
@@ -159,6 +165,7 @@ mod tests {
             ("/home/me/photos/000.png", Found::One(0)),
             ("C:\\photos\\000.PNG", Found::One(0)),
             ("./a/001.png", Found::One(1)),
+            ("A/001.PNG", Found::One(1)),
             ("photos/b/001", Found::One(2)),
             ("001.png", Found::Several),
             ("1", Found::Several),

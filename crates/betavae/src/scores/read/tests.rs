@@ -43,6 +43,18 @@ fn codes_and_factors_are_joined_by_name() {
 }
 
 #[test]
+fn a_column_that_numbers_the_rows_is_no_latent() {
+    let folder = Folder::new();
+    let (codes, notes) =
+        read_codes(&folder.file("z.csv", "nr,a,b\n3,0.5,1\n5,1.5,2\n9,2.5,3\n")).unwrap();
+    assert_eq!(codes.mean.latents(), 1, "b rises as well");
+    assert!(notes[0].contains("`nr` numbers the rows and is left out"), "{notes:?}");
+    // Whole numbers alone are codes.
+    let (codes, _) = read_codes(&folder.file("z.csv", "1,5\n2,4\n3,6\n")).unwrap();
+    assert_eq!(codes.mean.latents(), 2);
+}
+
+#[test]
 fn latents_are_in_the_order_of_their_numbers() {
     let folder = Folder::new();
     let names: Vec<String> =
