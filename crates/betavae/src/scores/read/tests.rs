@@ -45,12 +45,14 @@ fn codes_and_factors_are_joined_by_name() {
 #[test]
 fn a_column_that_numbers_the_rows_is_no_latent() {
     let folder = Folder::new();
-    let (codes, notes) =
-        read_codes(&folder.file("z.csv", "nr,a,b\n3,0.5,1\n5,1.5,2\n9,2.5,3\n")).unwrap();
-    assert_eq!(codes.mean.latents(), 1, "b rises as well");
+    let rows = |row: &dyn Fn(usize) -> String| (0..12).map(row).collect::<String>();
+    let text = rows(&|i| format!("{},{i}.5,{}\n", 3 * i, i % 4));
+    let (codes, notes) = read_codes(&folder.file("z.csv", &format!("nr,a,b\n{text}"))).unwrap();
+    assert_eq!(codes.mean.latents(), 2, "`a` rises as well, but in halves");
     assert!(notes[0].contains("`nr` numbers the rows and is left out"), "{notes:?}");
     // Whole numbers alone are codes.
-    let (codes, _) = read_codes(&folder.file("z.csv", "1,5\n2,4\n3,6\n")).unwrap();
+    let (codes, _) =
+        read_codes(&folder.file("z.csv", &rows(&|i| format!("{i},{}\n", i % 4)))).unwrap();
     assert_eq!(codes.mean.latents(), 2);
 }
 
