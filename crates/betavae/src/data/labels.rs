@@ -11,10 +11,10 @@ use crate::table::names::{Found, Names, slashes};
 use crate::table::{self, Cells, Column, Role, Table, natural_order};
 
 /// Names of tables that are found by themselves in a folder or archive of images, without their endings
-/// `.csv`, `.tsv`, `.jsonl` and `.parquet`; the first one counts. Case does not matter.
+/// `.csv`, `.tsv`, `.jsonl`, `.json` and `.parquet`; the first one counts. Case does not matter.
 pub const TABLES: [&str; 3] = ["factors", "labels", "metadata"];
 
-/// Endings of tables that are found by themselves.
+/// Endings of tables; other files in JSON are seldom one.
 const ENDINGS: [&str; 4] = ["csv", "tsv", "jsonl", "parquet"];
 
 /// Whether words say something about each image rather than what it has in common with others: all differ,
@@ -25,14 +25,17 @@ fn is_caption(words: usize, rows: usize) -> bool {
 
 /// The rank among [`TABLES`] of a file that is found by itself.
 pub(super) fn rank(name: &Path) -> Option<usize> {
-    let stem = name.file_stem()?.to_str()?.to_lowercase();
-    has_ending(name).then(|| TABLES.iter().position(|table| *table == stem)).flatten()
+    let name = name.file_name()?.to_str()?.to_lowercase();
+    // A packed table is no table, and to be named for that.
+    let (stem, ending) = name.strip_suffix(".gz").unwrap_or(&name).rsplit_once('.')?;
+    let is_table = ENDINGS.contains(&ending) || ending == "json";
+    is_table.then(|| TABLES.iter().position(|table| *table == stem)).flatten()
 }
 
-/// Whether a name ends as a table does.
-pub(super) fn has_ending(name: &Path) -> bool {
+/// Whether a file is called as tables are.
+pub(super) fn is_table(name: &Path) -> bool {
     let ending = name.extension().unwrap_or_default();
-    ENDINGS.iter().any(|known| ending.eq_ignore_ascii_case(known))
+    rank(name).is_some() || ENDINGS.iter().any(|known| ending.eq_ignore_ascii_case(known))
 }
 
 /// What to do about gaps in a table of labels.

@@ -44,8 +44,14 @@ impl Files {
         code_table.expect_rows(factor_table.rows);
         factor_table.expect_rows(code_table.rows);
         let side = Side::of_table(&code_table);
-        let Join { pairs, mut notes, .. } = join(&side, &Side::of_table(&factor_table))
+        let Join { mut pairs, mut notes, .. } = join(&side, &Side::of_table(&factor_table))
             .map_err(|error| transposed(&code_table, factor_table.rows).unwrap_or(error))?;
+        // An index tells the order in which the rows were made: sorting a table changes no score.
+        if code_table.file_column().is_none()
+            && let Some(indices) = code_table.indices()
+        {
+            pairs.sort_by_key(|(row, _)| indices[*row]);
+        }
         let (rows, factor_rows): (Vec<usize>, Vec<usize>) = pairs.into_iter().unzip();
         let known =
             data::factors_of(&factor_table, &factor_rows, Gaps::Refused(INCOMPLETE), &mut notes)?

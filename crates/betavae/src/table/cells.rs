@@ -4,10 +4,10 @@ use std::cmp::Ordering;
 
 use super::{Cells, Column};
 
-/// What stands for a missing value, as pandas reads it.
-const GAPS: [&str; 16] = [
-    "", "NA", "N/A", "n/a", "NaN", "nan", "NAN", "-nan", "-NaN", "null", "NULL", "Null", "None",
-    "<NA>", "#N/A", "NaT",
+/// What stands for a missing value: what pandas takes for it, and the question mark of UCI's tables.
+const GAPS: [&str; 17] = [
+    "", "?", "NA", "N/A", "n/a", "NaN", "nan", "NAN", "-nan", "-NaN", "null", "NULL", "Null",
+    "None", "<NA>", "#N/A", "NaT",
 ];
 
 /// Whether a cell holds nothing.

@@ -249,3 +249,33 @@ fn what_is_no_table_is_explained() {
     fs::write(&path, b"PAR1 damaged").unwrap();
     assert!(Table::read(&path, Role::Codes).unwrap_err().to_string().contains("Parquet"));
 }
+
+#[test]
+fn comments_are_no_names() {
+    let expected = csv("image,p\n000.png,1\n001.png,2\n");
+    let table = csv("# made by me\n# in 2024 with care\nimage,p\n000.png,1\n001.png,2\n");
+    assert_eq!((&table.columns, table.place(0).as_str()), (&expected.columns, "line 4"));
+    assert_eq!(table.notes, ["its first lines are comments"]);
+    // `numpy.savetxt` puts a hash before the names.
+    assert_eq!(names(&csv("# a,b\n0.5,1\n")), ["a", "b"]);
+    assert_eq!(names(&parse("x.txt", "# a b\n0.5 1\n").unwrap()), ["a", "b"]);
+    assert_eq!(names(&csv("#a\n0.5\n")), ["a"]);
+}
+
+#[test]
+fn carriage_returns_end_lines() {
+    assert_eq!(csv("a,b\r1,2\r3,4\r").columns, csv("a,b\n1,2\n3,4\n").columns);
+}
+
+#[test]
+fn a_question_mark_is_a_gap() {
+    let table = csv("a,b\n1,2\n?,4\n");
+    assert_eq!((table.columns[0].gaps.as_slice(), numbers(&table, 0)[0]), (&[1][..], 1.0));
+}
+
+#[test]
+fn two_columns_of_one_name_are_refused() {
+    let error = parse("x.csv", "file,p,p\na.png,1,2\n").unwrap_err().to_string();
+    assert!(error.contains("columns 1 and 2 are both called `p`"), "{error}");
+    assert_eq!(csv("p,,\n1,2,3\n").columns.len(), 3, "no name is no name twice");
+}

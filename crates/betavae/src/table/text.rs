@@ -129,9 +129,9 @@ impl Separator {
 
 /// Reads a table in text.
 pub(super) fn read(path: &Path, text: &str) -> Result<Table> {
-    // `numpy.savetxt` puts a hash before the names.
-    let text = text.strip_prefix('#').unwrap_or(text);
-    let text = without_count(text);
+    let text = with_line_feeds(text);
+    let (text, comments) = without_comments(&text);
+    let text = without_count(&text);
     let separator = Separator::of(path, text);
     // Cells with decimal commas are numbers only where commas separate nothing.
     let commas = separator != Separator::Byte(b',');
@@ -140,6 +140,9 @@ pub(super) fn read(path: &Path, text: &str) -> Result<Table> {
         return Err(Error::file(path, "not a table: it is empty"));
     };
     let header = header(&cells, &kinds);
+    if header == Header::Names {
+        check_names(path, &cells)?;
+    }
     let named = header.is_names();
     let is_key = |column: usize| named && is_called(&cells[column], &FILE_COLUMNS);
     // The first line counts for the kind of a column unless it has names.
@@ -178,6 +181,11 @@ pub(super) fn read(path: &Path, text: &str) -> Result<Table> {
     }
     let mut table = Table::new(path, columns, lines.len());
     table.lines = lines;
+    if comments > 0 {
+        let lines =
+            if comments == 1 { "line 1 is a comment" } else { "its first lines are comments" };
+        table.notes.push(lines.to_owned());
+    }
     for (column, kind) in table.columns.iter().zip(&whole) {
         let name = &column.name;
         if let (Some((row, word)), true) =
@@ -197,6 +205,59 @@ pub(super) fn read(path: &Path, text: &str) -> Result<Table> {
         table.doubtful = Some(Doubtful { cells, line, is_names });
     }
     Ok(table)
+}
+
+/// Text with the line ends of old Macs, a carriage return alone, is text like any other.
+fn with_line_feeds(text: &str) -> Cow<'_, str> {
+    if text.contains('\n') { text.into() } else { text.replace('\r', "\n").into() }
+}
+
+/// Removes the hash that `numpy.savetxt` puts before the names; lines with a hash that are no names are comments
+/// and become empty, so that the others keep their numbers. Returns how many were.
+fn without_comments(text: &str) -> (Cow<'_, str>, usize) {
+    let (mut rest, mut comments) = (text, 0);
+    while let Some(line) = rest.strip_prefix('#') {
+        let (first, below) = line.split_once('\n').unwrap_or((line, ""));
+        if is_row_of_names(first, below.lines().next().unwrap_or_default()) {
+            rest = line;
+            break;
+        }
+        comments += 1;
+        rest = below;
+    }
+    let text = if comments == 0 { rest.into() } else { ("\n".repeat(comments) + rest).into() };
+    (text, comments)
+}
+
+/// Whether a line has as many cells as the one below it, whatever separates them; the name of the first column
+/// may be missing.
+fn is_row_of_names(names: &str, row: &str) -> bool {
+    if row.starts_with('#') {
+        return false;
+    }
+    let widths = [",", ";", "\t", "|", ""].map(|separator| {
+        let width = |line: &str| match separator {
+            "" => line.split_whitespace().count(),
+            _ => line.split(separator).count(),
+        };
+        (width(names), width(row))
+    });
+    let fits = |(names, row): &(usize, usize)| names == row || names + 1 == *row && *names > 1;
+    match widths.iter().any(|(_, row)| *row > 1) {
+        true => widths.iter().any(|width| width.1 > 1 && fits(width)),
+        false => widths.iter().all(fits),
+    }
+}
+
+/// Refuses two columns of one name.
+fn check_names(path: &Path, names: &[String]) -> Result<()> {
+    for (second, name) in names.iter().enumerate().filter(|(_, name)| !is_unnamed(name)) {
+        if let Some(first) = names[..second].iter().position(|other| other == name) {
+            let reason = format!("columns {first} and {second} are both called `{name}`");
+            return Err(Error::file_hint(path, reason, "give them different names"));
+        }
+    }
+    Ok(())
 }
 
 /// CelebA's lists start with the number of their rows; the names come after it.

@@ -120,7 +120,7 @@ fn leave_out_runs(bundle: &mut Bundle, opening: &mut Opening<'_>) -> Result<()> 
 fn others(bundle: &Bundle) -> Option<String> {
     let is_other = |name: &&Path| {
         let file = name.file_name().unwrap_or_default().to_string_lossy().to_lowercase();
-        !is_image(name) && !labels::has_ending(name) && !CLUTTER.contains(&&*file)
+        !is_image(name) && !labels::is_table(name) && !CLUTTER.contains(&&*file)
     };
     let (total, kinds) = kinds(bundle.names().filter(is_other))?;
     Some(format!("{} of other kinds left out: {kinds}", counted(total, "file")))
@@ -156,6 +156,8 @@ fn nothing(path: &Path, bundle: &Bundle) -> Error {
         |ending: &str| bundle.names().any(|name| name.extension().is_some_and(|e| e == ending));
     let hint = if has("npy") || has("npz") {
         "give one array file in place of the folder"
+    } else if path.is_file() {
+        "unpack it, and give one of the files in it"
     } else if has("zip") || has("h5") || has("hdf5") {
         "give one file in place of the folder"
     } else {
@@ -176,7 +178,7 @@ struct Lying {
 fn tables(bundle: &Bundle) -> Result<Vec<Lying>> {
     let best = bundle.names().filter_map(labels::rank).min();
     let mut found = Vec::new();
-    for (index, name) in bundle.names().enumerate().filter(|(_, name)| labels::has_ending(name)) {
+    for (index, name) in bundle.names().enumerate().filter(|(_, name)| labels::is_table(name)) {
         let is_meant = best.is_some() && labels::rank(name) == best;
         let place = bundle.place(index);
         let table = is_meant.then(|| match place.is_file() {

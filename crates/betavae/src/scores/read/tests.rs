@@ -129,3 +129,15 @@ fn codes_that_are_no_numbers_are_named() {
         "f.csv: line 4, column `x` is empty or NA"
     );
 }
+
+#[test]
+fn an_index_puts_rows_back_in_order() {
+    let folder = Folder::new();
+    let factors = folder.file("f.csv", ",size\n0,0\n1,1\n2,2\n3,0\n4,1\n");
+    let sorted = folder.file("z.csv", ",a,b\n0,0.5,1\n1,1.5,0\n2,2.5,1\n3,0.1,1\n4,1.1,0\n");
+    let shuffled = folder.file("s.csv", ",a,b\n3,0.1,1\n1,1.5,0\n0,0.5,1\n4,1.1,0\n2,2.5,1\n");
+    let read = |codes: &Path| Files::read(codes, &[], &factors).unwrap();
+    let (sorted, shuffled) = (read(&sorted), read(&shuffled));
+    assert_eq!(sorted.codes.mean, shuffled.codes.mean);
+    assert_eq!(sorted.factors, shuffled.factors);
+}
