@@ -644,10 +644,8 @@ pub enum DataCommand {
     },
     /// Size, factors and fingerprint of a data set; licence and citation of an official one
     Info {
-        /// A data set name, an .npz or .npy file, an official file, a folder or archive of images, Parquet
-        /// files
-        #[arg(value_name = "INPUT")]
-        input: String,
+        #[command(flatten)]
+        images: Images,
         /// Set one key of [data], such as data.size=64; may be repeated
         #[arg(long = "set", value_name = "data.KEY=VALUE")]
         set: Vec<String>,
@@ -681,9 +679,8 @@ betavae in the user's cache.")]
   betavae data export dsprites --output dsprites.npz
   betavae data export blobs --output blobs.npz")]
     Export {
-        /// A data set name, an .npz or .npy file, a folder or archive of images, Parquet files
-        #[arg(value_name = "INPUT")]
-        input: String,
+        #[command(flatten)]
+        images: Images,
         /// Set one key of [data], such as data.size=64; may be repeated
         #[arg(long = "set", value_name = "data.KEY=VALUE")]
         set: Vec<String>,
@@ -936,5 +933,23 @@ mod tests {
     fn image_shapes_have_three_positive_numbers() {
         assert_eq!(image("48x64x3"), Ok(ImageShape::new(48, 64, 3)));
         assert!(["64x64", "64x0x1", "64x64x3x1", "axbxc", ""].iter().all(|s| image(s).is_err()));
+    }
+}
+
+/// Images that are all a command is about, so that they need no flag.
+#[derive(Args)]
+pub struct Images {
+    /// A data set name, an .npz or .npy file, an official file, a folder or archive of images, Parquet files
+    #[arg(value_name = "INPUT", required_unless_present = "data")]
+    place: Option<String>,
+    /// The same, as other commands take it
+    #[arg(long, value_name = "INPUT", visible_alias = "input", conflicts_with = "place")]
+    data: Option<String>,
+}
+
+impl Images {
+    /// What was given.
+    pub fn word(&self) -> &str {
+        self.place.as_deref().or(self.data.as_deref()).unwrap_or_default()
     }
 }

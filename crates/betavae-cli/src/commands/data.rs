@@ -23,11 +23,15 @@ const CHUNK: usize = 4096;
 pub fn data(args: Data) -> anyhow::Result<()> {
     match args.command {
         DataCommand::List { json } => list(json),
-        DataCommand::Info { input, set, json } => info(&input, &set, json),
+        DataCommand::Info { images, set, json } => info(images.word(), &set, json),
         DataCommand::Fetch { name, output, url } => download(&name, output, url.as_deref()),
-        DataCommand::Export { input, set, indices, seed, output } => {
+        DataCommand::Export { images, set, indices, seed, output } => {
             check_ending(&output, &["npz"])?;
-            export(&*open(&change_data(&data::by_word(&input)?, &set)?, seed)?, indices, &output)
+            export(
+                &*open(&change_data(&data::by_word(images.word())?, &set)?, seed)?,
+                indices,
+                &output,
+            )
         }
     }
 }

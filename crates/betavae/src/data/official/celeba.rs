@@ -21,7 +21,7 @@ const PARTITION: &str = "list_eval_partition";
 pub(super) fn is_face(name: &Path) -> bool {
     let file = name.file_name().and_then(|file| file.to_str()).unwrap_or_default();
     let number = file.strip_suffix(".jpg").or(file.strip_suffix(".png"));
-    number.is_some_and(|number| number.len() == 6 && number.bytes().all(|x| x.is_ascii_digit()))
+    number.is_some_and(|number| !number.is_empty() && number.bytes().all(|x| x.is_ascii_digit()))
 }
 
 /// Opens the images, 64x64 in RGB unless configured otherwise.
@@ -75,7 +75,7 @@ pub(super) fn open(path: &Path, opening: &mut Opening<'_>) -> Result<Stored> {
             let Labels { factors, notes } =
                 with_files(&bundle, path, |images| labels::found(table, &name, images))?;
             opening.notes.extend(notes);
-            factors.map(|factors| zero_or_one(&list, factors)).transpose()?
+            factors.map(zero_or_one)
         }
     };
     pictures(path, bundle, opening, "CelebA", attributes)
@@ -91,12 +91,10 @@ fn with_files<T>(
     with(&Labelled { path, len: files.len(), files: Some(&files) })
 }
 
-/// Attributes that are absent are 0 here, and -1 in the list.
-fn zero_or_one(list: &Path, mut factors: Factors) -> Result<Factors> {
-    let values = || factors.factors().iter().flat_map(|factor| &factor.values);
-    if let Some(value) = values().find(|value| value.abs() != 1.0) {
-        return Err(Error::file(list, format!("expected attributes of -1 and 1, found {value}")));
+/// Attributes that are absent are 0 here, and -1 in the list; other lists are taken as they are.
+fn zero_or_one(mut factors: Factors) -> Factors {
+    if factors.factors().iter().flat_map(|factor| &factor.values).all(|value| value.abs() == 1.0) {
+        factors.map_values(|value| value.max(0.0));
     }
-    factors.map_values(|value| value.max(0.0));
-    Ok(factors)
+    factors
 }

@@ -397,6 +397,24 @@ fn celeba_with_attributes_and_parts() {
 }
 
 #[test]
+fn folders_like_celeba() {
+    let place = tempfile::tempdir().unwrap();
+    let inner = place.path().join("img_align_celeba");
+    fs::create_dir(&inner).unwrap();
+    let mut list = String::from("image_id,Smiling\n");
+    for i in 0..4_u8 {
+        let name = format!("{i}.png");
+        image::RgbImage::from_pixel(8, 8, image::Rgb([i; 3])).save(inner.join(&name)).unwrap();
+        list += &format!("{name},{}\n", i % 2);
+    }
+    // torchvision's attributes are 0 and 1 already.
+    fs::write(place.path().join("list_attr_celeba.csv"), list).unwrap();
+    let data = opened(place.path(), "").unwrap();
+    assert_eq!((data.len, data.shape), (4, ImageShape::new(64, 64, 3)));
+    assert_eq!((values(&data, 0), sizes(&data)), (vec![0.0, 1.0, 0.0, 1.0], vec![("Smiling", 2)]));
+}
+
+#[test]
 fn chairs_say_in_their_names_what_they_are() {
     let path = fixture("rendered_chairs.tar");
     let mut data = opened(&path, "").unwrap();
