@@ -645,7 +645,7 @@ pub enum DataCommand {
     /// Size, factors and fingerprint of a data set; licence and citation of an official one
     Info {
         #[command(flatten)]
-        images: Images,
+        images: Source,
         /// Set one key of [data], such as data.size=64; may be repeated
         #[arg(long = "set", value_name = "data.KEY=VALUE")]
         set: Vec<String>,
@@ -680,7 +680,7 @@ betavae in the user's cache.")]
   betavae data export blobs --output blobs.npz")]
     Export {
         #[command(flatten)]
-        images: Images,
+        images: Source,
         /// Set one key of [data], such as data.size=64; may be repeated
         #[arg(long = "set", value_name = "data.KEY=VALUE")]
         set: Vec<String>,
@@ -938,7 +938,7 @@ mod tests {
 
 /// Images that are all a command is about, so that they need no flag.
 #[derive(Args)]
-pub struct Images {
+pub struct Source {
     /// A data set name, an .npz or .npy file, an official file, a folder or archive of images, Parquet files
     #[arg(value_name = "INPUT", required_unless_present = "data")]
     place: Option<String>,
@@ -947,7 +947,7 @@ pub struct Images {
     data: Option<String>,
 }
 
-impl Images {
+impl Source {
     /// What was given.
     pub fn word(&self) -> &str {
         self.place.as_deref().or(self.data.as_deref()).unwrap_or_default()
