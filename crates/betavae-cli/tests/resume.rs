@@ -38,9 +38,11 @@ fn kills_wanted() -> u32 {
     std::env::var("BETAVAE_KILLS").map_or(20, |text| text.parse().unwrap())
 }
 
-/// Whether the last checkpoint of a run is complete: what comes after it is drawn from it.
+/// Whether the last checkpoint of a run is complete, and the row of `metrics.csv` that follows it: what comes
+/// after both is drawn from them.
 fn is_trained(folder: &Path) -> bool {
-    folder.join("checkpoints/step-000000060/DONE").exists()
+    let metrics = fs::read_to_string(folder.join("metrics.csv")).unwrap_or_default();
+    folder.join("checkpoints/step-000000060/DONE").exists() && metrics.contains("\n60,kl_")
 }
 
 #[test]
