@@ -9,12 +9,6 @@
 //!
 //! This is the only crate of the workspace with `unsafe`: loads and stores behind checked lengths,
 //! and calls of functions compiled for an instruction set that was detected.
-// What the compiler that builds for the web calls unstable.
-#![cfg_attr(
-    older_compiler,
-    allow(stable_features),
-    feature(let_chains, slice_as_chunks, unsigned_is_multiple_of)
-)]
 #![allow(unsafe_code)]
 #![warn(clippy::undocumented_unsafe_blocks)]
 // Numerical loops index several arrays at once.

@@ -1,12 +1,6 @@
 //! A trained model as a [`Program`]: the layers of encoder and decoder in order, with their weights,
 //! and nothing else. It runs on the kernels of `betavae-kernels` alone, so it is small enough for a
 //! web page, whose functions are in `exports`.
-// What the compiler that builds for the web calls unstable.
-#![cfg_attr(
-    older_compiler,
-    allow(stable_features),
-    feature(let_chains, slice_as_chunks, unsigned_is_multiple_of)
-)]
 
 #[cfg(target_arch = "wasm32")]
 mod exports;
