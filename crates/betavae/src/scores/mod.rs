@@ -9,7 +9,7 @@ use disentanglement::{Codes, Factors, Labelled, Pool, Suite, UdrModel, activity}
 pub use disentanglement::{DciWith, Progress, Score, ScoreName, Scores, SuiteSettings};
 use rayon::prelude::*;
 
-use crate::data::Dataset;
+use crate::data::{self, Dataset};
 use crate::error::{Error, Result};
 use crate::evaluate;
 pub use read::{Files, read_codes};
@@ -25,8 +25,13 @@ pub fn factors_of(data: &dyn Dataset, indices: &[usize]) -> Result<Factors> {
         found: "images only".into(),
         hint: "encode it, and give its factors to `betavae score`".into(),
     })?;
+    numbered(known, indices.iter().copied())
+}
+
+/// The classes of factors in some rows, as scores take them.
+fn numbered(known: &data::Factors, rows: impl Iterator<Item = usize>) -> Result<Factors> {
     let sizes = known.factors().iter().map(|factor| factor.values.len()).collect();
-    let classes = indices.iter().flat_map(|index| known.classes(*index));
+    let classes = rows.flat_map(|row| known.classes(row));
     let classes = classes.map(|class| class as u32).collect();
     Factors::numbered(classes, sizes).map_err(unscored)
 }

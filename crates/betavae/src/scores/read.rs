@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use disentanglement::{Codes, Factors};
 
-use super::{CodesFile, unscored};
+use super::{CodesFile, numbered};
 use crate::data::{self, Gaps};
 use crate::error::{Error, Result};
 use crate::table::join::{Join, Side, join};
@@ -83,10 +83,7 @@ impl Files {
         let factor_names: Vec<String> =
             known.factors().iter().map(|factor| factor.name.clone()).collect();
         notes.insert(1, format!("{}: factors {}", factors.display(), factor_names.join(", ")));
-        let sizes = known.factors().iter().map(|factor| factor.values.len()).collect();
-        let classes = (0..known.len()).flat_map(|row| known.classes(row));
-        let classes = classes.map(|class| class as u32).collect();
-        let factors = Factors::numbered(classes, sizes).map_err(unscored)?;
+        let factors = numbered(&known, 0..known.len())?;
         Ok(Self { codes: own, others: read, factors, names: factor_names, notes })
     }
 }

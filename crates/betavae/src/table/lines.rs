@@ -8,7 +8,7 @@ use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::Value;
 
 use super::cells::is_gap;
-use super::{Cells, Column, FILE_COLUMNS, MAX_VALUES, Table};
+use super::{Cells, Column, FILE_COLUMNS, MAX_VALUES, Table, is_called};
 use crate::error::{Error, Result};
 
 /// The fields of an object in their order, which tells the order of columns.
@@ -112,7 +112,7 @@ fn column(name: String, position: usize, values: Vec<Value>) -> Column {
         _ => false,
     };
     let gaps = (0..values.len()).filter(|row| is_missing(&values[*row])).collect();
-    let is_key = FILE_COLUMNS.contains(&name.to_lowercase().as_str());
+    let is_key = is_called(&name, &FILE_COLUMNS);
     let is_number = |value: &Value| value.is_number() || value.is_boolean() || is_missing(value);
     let cells = if !is_key && values.iter().all(is_number) {
         let number = |value: Value| match value {

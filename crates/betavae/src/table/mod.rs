@@ -147,7 +147,7 @@ impl Column {
 
     /// Whether its name is one of these, whatever the case.
     fn is_called(&self, names: &[&str]) -> bool {
-        self.named && names.contains(&self.name.to_lowercase().as_str())
+        self.named && is_called(&self.name, names)
     }
 
     /// Its cells as whole numbers that are all different and not negative, as an index is.
@@ -161,6 +161,11 @@ impl Column {
         };
         indices.filter(|indices| all_different(indices))
     }
+}
+
+/// Whether a name is one of these, whatever the case.
+fn is_called(name: &str, names: &[&str]) -> bool {
+    names.contains(&name.to_lowercase().as_str())
 }
 
 /// Whether a name stands for none: pandas writes an index without a name as nothing or as `Unnamed: 0`.

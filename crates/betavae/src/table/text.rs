@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::path::Path;
 
 use super::cells::{Builder, Kind, is_gap};
-use super::{Doubtful, FILE_COLUMNS, INDEX_COLUMNS, MAX_VALUES, Table, is_unnamed};
+use super::{Doubtful, FILE_COLUMNS, INDEX_COLUMNS, MAX_VALUES, Table, is_called, is_unnamed};
 use crate::error::{Error, Result};
 
 /// Lines that are looked at to find the separator.
@@ -341,10 +341,6 @@ impl Header {
     fn is_names(self) -> bool {
         matches!(self, Self::Names | Self::Doubtful { is_names: true })
     }
-}
-
-fn is_called(cell: &str, names: &[&str]) -> bool {
-    names.contains(&cell.to_lowercase().as_str())
 }
 
 /// Whether the first line, `cells`, has the names of the columns below it.
