@@ -142,6 +142,16 @@ fn web_datasets_keep_the_order_of_their_shards() {
     assert_eq!(first.factors().unwrap().factors().len(), 4);
 }
 
+/// A header of a page claims a list of billions of fields, which the library would skip one by one.
+#[test]
+#[cfg(feature = "parquet")]
+fn damaged_parquet_files_end() {
+    let start = std::time::Instant::now();
+    let error = open(&fixture("endless-header.parquet")).err().unwrap().to_string();
+    assert!(error.contains("endless-header.parquet"), "{error}");
+    assert!(start.elapsed().as_secs() < 10, "{:?}", start.elapsed());
+}
+
 #[cfg(feature = "parquet")]
 #[test]
 fn parquet_files_with_images_and_numbers() {

@@ -2,6 +2,7 @@
 //! behind a fence.
 
 use std::fs::File;
+use std::io::{self, BufReader, Read};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
@@ -9,7 +10,7 @@ use parquet::basic::{LogicalType, Type};
 use parquet::column::reader::{ColumnReader, ColumnReaderImpl};
 use parquet::data_type::{ByteArray, DataType};
 use parquet::errors::ParquetError;
-use parquet::file::reader::{FileReader, SerializedFileReader};
+use parquet::file::reader::{ChunkReader, FileReader, Length, SerializedFileReader};
 use parquet::schema::types::ColumnDescriptor;
 
 use super::cells::is_gap;
@@ -102,7 +103,7 @@ fn joined(name: String, position: usize, parts: Vec<Part>) -> Column {
 /// An opened file.
 pub(crate) struct ParquetFile {
     pub(crate) path: PathBuf,
-    reader: SerializedFileReader<File>,
+    reader: SerializedFileReader<Strict>,
 }
 
 impl ParquetFile {
@@ -110,7 +111,7 @@ impl ParquetFile {
     pub(crate) fn open(path: &Path) -> Result<Self> {
         let file = File::open(path).context("open", path)?;
         let bytes = file.metadata().context("read", path)?.len();
-        let reader = fenced(path, || SerializedFileReader::new(file))?;
+        let reader = fenced(path, || SerializedFileReader::new(Strict(file)))?;
         for group in reader.metadata().row_groups() {
             let most = group.columns().iter().map(|column| column.num_values()).max();
             let packed = group.columns().iter().map(|column| column.compressed_size()).max();
@@ -247,6 +248,40 @@ impl ParquetFile {
             );
         }
         Ok(())
+    }
+}
+
+/// A file in which reading at its end is an error. The library takes the end for a field without bytes, and skips a list
+/// of billions of these one by one where a damaged header claims so.
+struct Strict(File);
+
+impl Length for Strict {
+    fn len(&self) -> u64 {
+        Length::len(&self.0)
+    }
+}
+
+impl ChunkReader for Strict {
+    type T = BufReader<StrictReader>;
+
+    fn get_read(&self, start: u64) -> Result<Self::T, ParquetError> {
+        // Its buffer is empty still, so that nothing is lost.
+        Ok(BufReader::new(StrictReader(self.0.get_read(start)?.into_inner())))
+    }
+
+    fn get_bytes(&self, start: u64, length: usize) -> Result<bytes::Bytes, ParquetError> {
+        self.0.get_bytes(start, length)
+    }
+}
+
+struct StrictReader(File);
+
+impl Read for StrictReader {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self.0.read(buffer)? {
+            0 if !buffer.is_empty() => Err(io::ErrorKind::UnexpectedEof.into()),
+            read => Ok(read),
+        }
     }
 }
 
