@@ -5,13 +5,13 @@ use std::ops::Range;
 use std::path::PathBuf;
 
 use betavae::Device;
-use betavae::advise::LEAST_STEPS;
 use betavae::bench::Mode;
 use betavae::data::ImageShape;
 use betavae::figures::FigureName;
 use betavae::model::Architecture;
 use betavae::model::Precision;
 use betavae::scores::{DciWith, ScoreName};
+use betavae::studies::LEAST_STEPS;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 

@@ -5,7 +5,6 @@ mod args;
 mod commands;
 mod output;
 mod progress;
-mod recipes;
 
 use std::process::ExitCode;
 

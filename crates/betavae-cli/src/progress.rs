@@ -8,7 +8,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use betavae::objective::Terms;
-use betavae::train::Observer;
+use betavae::run::Observer;
+use betavae::studies;
 use console::Term;
 use indicatif::{ProgressBar, ProgressStyle};
 
@@ -24,7 +25,7 @@ pub fn catch_signals() -> anyhow::Result<()> {
         if STOP.swap(true, Ordering::SeqCst) {
             std::process::exit(130);
         }
-        say("\nfinishing the step and saving; once more to quit at once");
+        say("\nfinishing the step; once more to quit at once");
     })?)
 }
 
@@ -38,16 +39,16 @@ pub struct Progress {
     bar: Option<ProgressBar>,
     view: View,
     steps: u64,
-    /// H * W * C, for beta_norm.
-    image_values: usize,
     start: (Instant, u64),
     spoken: Option<Instant>,
     drawn: Option<Instant>,
+    /// While the finished model is scored.
+    scores: Option<ProgressBar>,
 }
 
 impl Progress {
-    /// For a run that goes on from `step` to `steps`, on images of `image_values` values.
-    pub fn new(step: u64, steps: u64, image_values: usize) -> Self {
+    /// For a run that goes on from `step` to `steps`.
+    pub fn new(step: u64, steps: u64) -> Self {
         let clever = std::env::var_os("TERM").is_none_or(|term| term != "dumb");
         let bar = (std::io::stderr().is_terminal() && clever).then(|| {
             let bar = ProgressBar::new(steps);
@@ -68,7 +69,7 @@ impl Progress {
             bar
         });
         let start = (Instant::now(), step);
-        Self { bar, view: View::default(), steps, image_values, start, spoken: None, drawn: None }
+        Self { bar, view: View::default(), steps, start, spoken: None, drawn: None, scores: None }
     }
 
     /// What follows the bar: the view below it, or in a small window the summary beside it.
@@ -76,18 +77,20 @@ impl Progress {
         let (height, width) = Term::stderr().size();
         let (height, width) = (usize::from(height), usize::from(width));
         if height < SMALLEST[0] || width < SMALLEST[1] {
-            let beside: String = terms.summary(self.image_values).chars().take(width / 3).collect();
+            let beside: String = terms.summary().chars().take(width / 3).collect();
             return format!("  {beside}");
         }
-        let weight = terms.in_force_words(self.image_values);
-        let lines = self.view.lines(terms, &weight, width - 1, height - MARGIN);
+        let lines = self.view.lines(terms, width - 1, height - MARGIN);
         lines.iter().map(|line| format!("\n{line}")).collect()
     }
 
     /// Leaves the last line on the terminal.
-    pub fn finish(&self) {
+    pub fn finish(&mut self) {
         if let Some(bar) = &self.bar {
             bar.abandon();
+        }
+        if let Some(bar) = self.scores.take() {
+            bar.finish_and_clear();
         }
     }
 }
@@ -115,7 +118,7 @@ impl Observer for Progress {
         let rate = (step - self.start.1) as f64 / self.start.0.elapsed().as_secs_f64();
         let left = Duration::from_secs(((self.steps - step) as f64 / rate) as u64);
         let left = indicatif::HumanDuration(left);
-        let mean = mean.summary(self.image_values);
+        let mean = mean.summary();
         say(&format!("step {step}/{}  {rate:.1} steps/s  {mean}  {left:#} left", self.steps));
     }
 
@@ -125,6 +128,52 @@ impl Observer for Progress {
             Some(bar) => bar.suspend(|| say(&text)),
             None => say(&text),
         }
+    }
+
+    fn scoring(&mut self, score: &str, share: f64) {
+        let bar = self.scores.get_or_insert_with(|| scores().0);
+        show_score(bar, score, share);
+    }
+
+    fn should_stop(&mut self) -> bool {
+        STOP.load(Ordering::SeqCst)
+    }
+}
+
+/// Shows the progress of a study: a bar for each stage, or a line where there is no terminal.
+#[derive(Default)]
+pub struct StudyProgress {
+    bar: Option<ProgressBar>,
+    stage: String,
+}
+
+impl StudyProgress {
+    /// Takes the bar away.
+    pub fn finish(&mut self) {
+        if let Some(bar) = self.bar.take() {
+            bar.finish_and_clear();
+        }
+    }
+}
+
+impl studies::Progress for StudyProgress {
+    fn stepped(&mut self, stage: &str, step: u64, steps: u64) {
+        let bar = self.bar.get_or_insert_with(|| {
+            let template = "{bar:24.cyan/dim} {pos}/{len}  {msg}  {eta} left";
+            let style = ProgressStyle::with_template(template);
+            ProgressBar::new(steps)
+                .with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
+        });
+        if self.stage != stage {
+            stage.clone_into(&mut self.stage);
+            if bar.is_hidden() {
+                say(stage);
+            }
+            bar.set_message(stage.to_owned());
+            bar.set_length(steps);
+            bar.reset();
+        }
+        bar.set_position(step);
     }
 
     fn should_stop(&mut self) -> bool {
@@ -208,8 +257,10 @@ pub fn scores() -> (ProgressBar, impl Fn(&str, f64) + Sync) {
         ProgressBar::hidden()
     };
     let handle = bar.clone();
-    (bar, move |score: &str, share: f64| {
-        handle.set_message(score.to_owned());
-        handle.set_position((1000.0 * share) as u64);
-    })
+    (bar, move |score: &str, share: f64| show_score(&handle, score, share))
+}
+
+fn show_score(bar: &ProgressBar, score: &str, share: f64) {
+    bar.set_message(score.to_owned());
+    bar.set_position((1000.0 * share) as u64);
 }

@@ -11,9 +11,11 @@ use std::path::Path;
 
 use betavae::burn::module::Module;
 use betavae::checkpoint::Trained;
+use betavae::config::Config;
 use betavae::data;
 use betavae::evaluate::{load, subset};
-use betavae::model::{Activation, Architecture, NamedTensor, Pass, values};
+use betavae::model::{Activation, NamedTensor, Pass, values};
+use betavae::objective::{Batch, Facts, Objective, ObjectiveKind, Reduction};
 use betavae::optimizer::NamedGradients;
 use betavae::random::Stream;
 use betavae::{Device, Tensor, TensorData};
@@ -29,23 +31,26 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let (Some(run), Some(output)) = (arguments.next(), arguments.next()) else {
         return Err("usage: dump RUN OUTPUT.safetensors".into());
     };
-    let Trained { model, metadata, .. } = Trained::load(Path::new(&run), &Device::flex())?;
+    let config = Config::of_run(Path::new(&run))?;
+    let Trained { model, description, .. } = Trained::load(Path::new(&run), &Device::flex())?;
     let model = model.train();
-    let config = &metadata.config;
-    let (objective, _) = config.objective()?;
-    let step = metadata.step.max(1);
+    let step = description.step.max(1);
 
     let device = Device::flex().autodiff();
-    let data = data::open(&config.data, config.seed)?;
-    let images = load(&*data, &subset(data.len(), BATCH), &device)?;
-    let noise = Stream::new(config.seed, "dump", 0).normals(BATCH * model.latents());
+    let data = data::open(config.data(), config.seed())?;
+    let facts = Facts::new(data.len(), config.image(), model.latents(), config.seed());
+    let objective = Objective::new(config.objective(), facts);
+    let indices = subset(data.len(), BATCH);
+    let images = load(&*data, &indices, &device)?;
+    let noise = Stream::new(config.seed(), "dump", 0).normals(BATCH * model.latents());
     let noise = TensorData::new(noise, [BATCH, model.latents()]);
     let noise: Tensor<2> = Tensor::from_data(noise, &device);
 
     let forward = model.forward(images.clone(), noise.clone(), &mut Pass::train());
-    let loss = model.loss(&objective, images.clone(), noise.clone(), step, &mut Pass::train());
+    let batch = Batch { images: images.clone(), noise: noise.clone(), indices };
+    let loss = objective.loss(&model, &batch, step, &mut Pass::train());
     let terms = loss.terms();
-    let gradients = NamedGradients::collect(&model, loss.total.backward()).values();
+    let gradients = NamedGradients::collect(&model, &mut loss.total.backward()).values();
 
     let mut tensors = vec![
         named("images", model.to_network_scale(images).inner()),
@@ -53,9 +58,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         named("mean", forward.posterior.mean.inner()),
         named("log_var", forward.posterior.log_var.inner()),
         named("output", model.decoder.forward(forward.z.clone(), &mut Pass::train()).inner()),
-        scalar("total", terms.total),
-        scalar("reconstruction", terms.reconstruction),
-        scalar("kl", terms.kl),
+        scalar("total", terms.total()),
+        scalar("reconstruction", terms.reconstruction()),
+        scalar("kl", terms.kl()),
         NamedTensor {
             name: "kl_per_latent".into(),
             shape: vec![model.latents()],
@@ -72,27 +77,34 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         tensors.push(NamedTensor { name: format!("param.{name}"), shape, values });
     }
 
-    let (model, o) = (&config.model, &config.objective);
-    let custom = model.architecture == Architecture::Custom;
-    let in_force = objective.in_force(step).value();
+    let table = config.model().table();
+    let (kind, gamma) = match &config.objective().kind {
+        ObjectiveKind::H(_) => ("h", 0.0),
+        ObjectiveKind::B(loss) => ("b", loss.gamma),
+    };
+    let (reduction, kl_weight) = match config.objective().reduction {
+        Reduction::Sum => ("sum", 1.0),
+        Reduction::Mean { kl_weight } => ("mean", kl_weight),
+    };
+    let weight = objective.weights(step)[0].value;
     let spec = json!({
-        "architecture": model.architecture,
-        "image": model.image,
-        "latents": model.latents,
-        "widths": model.widths.clone().unwrap_or_default(),
-        "hidden": model.hidden.clone().unwrap_or(if custom { vec![256] } else { vec![] }),
-        "kernel": model.kernel.unwrap_or(4),
-        "activation": model.activation.unwrap_or(Activation::Relu),
-        "norm": model.norm.unwrap_or_default(),
+        "architecture": table.architecture,
+        "image": table.image,
+        "latents": table.latents,
+        "widths": table.widths.clone().unwrap_or_default(),
+        "hidden": table.hidden.clone().unwrap_or_default(),
+        "kernel": table.kernel.unwrap_or(4),
+        "activation": table.activation.unwrap_or(Activation::Relu),
+        "norm": table.norm.unwrap_or_default(),
         "objective": {
-            "kind": o.kind,
-            "beta": in_force,
-            "gamma": o.gamma.unwrap_or(0.0),
-            "capacity": in_force,
-            "likelihood": o.likelihood,
-            "sigma": o.sigma.unwrap_or(1.0),
-            "reduction": o.reduction,
-            "kl_weight": o.kl_weight.unwrap_or(1.0),
+            "kind": kind,
+            "beta": weight,
+            "gamma": gamma,
+            "capacity": weight,
+            "likelihood": table.likelihood,
+            "sigma": table.sigma.unwrap_or(1.0),
+            "reduction": reduction,
+            "kl_weight": kl_weight,
         },
     });
     write(Path::new(&output), &tensors, spec.to_string())

@@ -6,8 +6,8 @@
 
 use betavae::Device;
 use betavae::burn::module::Module;
-use betavae::checkpoint::{Metadata, Trained};
-use betavae::config::Config;
+use betavae::checkpoint::{Description, Trained};
+use betavae::config::Recipe;
 use betavae::data::Dataset;
 use betavae::data::blobs::Blobs;
 use betavae::evaluate::{kl_per_latent, subset};
@@ -35,25 +35,21 @@ const RECIPE: &str = r#"
 "#;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let (config, _) = Config::from_recipe(RECIPE, &[])?;
     let data = Arc::new(Blobs::new());
+    let config = Recipe::from_toml(RECIPE)?.resolve(data.shape())?;
     let mut trainer = Trainer::new(config, data.clone(), &Device::flex())?;
-    for step in 1..=trainer.config().train.steps {
+    for step in 1..=trainer.config().train().steps {
         let terms = trainer.step()?;
         if step % 100 == 0 {
-            println!("{step:4}  {}", terms.summary(data.shape().values()));
+            println!("{step:4}  {}", terms.summary());
         }
     }
 
     // Inference needs no gradients: `valid` gives the plain network.
     let model = trainer.model().valid();
-    let metadata = Metadata {
-        version: env!("CARGO_PKG_VERSION").into(),
-        step: trainer.steps_taken(),
-        kl_per_latent: kl_per_latent(&model, &*data, &subset(4096, 512))?,
-        config: trainer.config().clone(),
-    };
-    let trained = Trained { model, metadata, path: "blobs".into() };
+    let kl_per_latent = kl_per_latent(&model, &*data, &subset(4096, 512))?;
+    let description = Description::new(trainer.config(), trainer.steps_taken(), kl_per_latent);
+    let trained = Trained { model, description, path: "blobs".into() };
     let centre = vec![0.0; trained.model.latents()];
     let options = TraversalOptions { range: 2.0, frames: 9, centre };
     Traversal::new(&trained, &options).figure("blobs").save("blobs.png")?;

@@ -70,6 +70,10 @@ pub enum Error {
         hint: String,
     },
 
+    /// The caller stopped a study before its end.
+    #[error("stopped before there was a result")]
+    Stopped,
+
     /// A loss term or a gradient became infinite or NaN; the parameters were left as they were
     /// before the step.
     #[error(
@@ -98,6 +102,7 @@ impl Error {
                 io::ErrorKind::NotFound => "check the path",
                 _ => "",
             },
+            Error::Stopped => "",
             Error::Unwritable { hint, .. }
             | Error::File { hint, .. }
             | Error::Config { hint, .. }
@@ -126,6 +131,7 @@ impl Error {
     pub(crate) fn with_hint(self, new: impl Into<String>) -> Self {
         let new = new.into();
         match self {
+            Error::Stopped => Error::Stopped,
             Error::Io { action, path, source } => {
                 Error::Unwritable { action, path, reason: source.to_string(), hint: new }
             }

@@ -14,12 +14,8 @@
 // What only models need of the shared parts.
 #![cfg_attr(not(feature = "model"), allow(dead_code, unused_imports))]
 
-#[cfg(feature = "model")]
-pub mod advise;
-#[cfg(feature = "model")]
+#[cfg(feature = "figures")]
 pub mod bench;
-#[cfg(feature = "model")]
-pub mod bottleneck;
 #[cfg(feature = "model")]
 pub mod checkpoint;
 pub mod codes;
@@ -30,11 +26,11 @@ pub mod cpu;
 pub mod data;
 mod error;
 pub mod evaluate;
-#[cfg(feature = "model")]
+#[cfg(feature = "export")]
 pub mod explore;
-#[cfg(feature = "model")]
+#[cfg(feature = "export")]
 pub mod export;
-#[cfg(feature = "model")]
+#[cfg(feature = "figures")]
 pub mod figures;
 mod files;
 #[cfg(feature = "model")]
@@ -47,12 +43,20 @@ pub mod objective;
 pub mod optimizer;
 pub mod random;
 #[cfg(feature = "model")]
-pub mod record;
-#[cfg(feature = "model")]
+pub mod recipes;
+#[cfg(feature = "figures")]
 pub mod report;
+#[cfg(feature = "model")]
+pub mod run;
+#[cfg(feature = "model")]
+pub mod runs;
 pub mod scores;
+#[cfg(feature = "figures")]
+pub mod studies;
 mod table;
 #[cfg(feature = "model")]
+mod tagged;
+#[cfg(feature = "export")]
 pub mod torch;
 #[cfg(feature = "model")]
 pub mod train;

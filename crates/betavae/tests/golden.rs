@@ -9,8 +9,10 @@ use betavae::model::{
     Activation, Architecture, BetaVae, Likelihood, ModelConfig, NamedTensor, Network, Norm, Pass,
     values,
 };
-use betavae::objective::{Constraint, Objective, Reduction};
-use betavae::optimizer::{Kind, NamedGradients, Optimizer, OptimizerConfig};
+use betavae::objective::{
+    Batch, Facts, LossB, LossH, Objective, ObjectiveConfig, ObjectiveKind, Reduction,
+};
+use betavae::optimizer::{Adagrad, Adam, NamedGradients, Optimizer, OptimizerConfig, UpdateRule};
 use betavae::{Device, Tensor, TensorData};
 use safetensors::SafeTensors;
 
@@ -53,8 +55,7 @@ impl Fixture {
     }
 
     fn model(&self, network: Network, likelihood: Likelihood) -> BetaVae {
-        BetaVae::from_network(network, likelihood, 0, &Device::flex())
-            .and_then(|model| model.with_named_tensors(self.group("param.")))
+        BetaVae::with_weights(network, likelihood, self.group("param."), &Device::flex())
             .unwrap()
             .train()
     }
@@ -124,15 +125,26 @@ fn images(model: &BetaVae, fixture: &Fixture, device: &Device) -> Tensor<4> {
     if model.network().signed_images() { images * 0.5 + 0.5 } else { images }
 }
 
+/// An objective over a data set that is not asked for anything.
+fn objective(model: &BetaVae, kind: ObjectiveKind, reduction: Reduction) -> Objective {
+    let facts = Facts::new(1000, model.network().image, model.latents(), 0);
+    Objective::new(&ObjectiveConfig { kind, reduction }, facts)
+}
+
+fn batch(images: Tensor<4>, noise: Tensor<2>) -> Batch {
+    let indices = (0..images.dims()[0]).collect();
+    Batch { images, noise, indices }
+}
+
 fn check_network(name: &str) {
     let fixture = Fixture::read(name);
     let device = Device::flex().autodiff();
     let noise: Tensor<2> = fixture.tensor("noise", &device);
     let likelihoods =
         [("bernoulli", Likelihood::Bernoulli), ("gaussian", Likelihood::Gaussian { sigma: 0.7 })];
-    let constraints = [
-        ("h", Constraint::H { beta: 4.0, warmup_steps: 0 }),
-        ("b", Constraint::B { gamma: 10.0, c_min: 1.5, c_max: 1.5, c_steps: 0 }),
+    let kinds = [
+        ("h", ObjectiveKind::H(LossH { beta: 4.0, warmup_steps: 0 })),
+        ("b", ObjectiveKind::B(LossB { gamma: 10.0, c_min: 1.5, c_max: 1.5, c_steps: 0 })),
     ];
     let reductions =
         [("sum", Reduction::Sum), ("mean", Reduction::Mean { kl_weight: 0.00025 * 16.0 })];
@@ -154,18 +166,18 @@ fn check_network(name: &str) {
         let z = forward.z.clone();
         let output = model.decoder.forward(z, &mut Pass::train());
         close("output", values(output.inner()), VALUES);
-        for (constraint_name, constraint) in constraints {
+        for (kind_name, kind) in &kinds {
             for (reduction_name, reduction) in reductions {
-                let case = format!("{constraint_name}_{likelihood_name}_{reduction_name}");
-                let objective = Objective { constraint, reduction };
-                let (images, noise) = (images.clone(), noise.clone());
-                let loss = model.loss(&objective, images, noise, 1, &mut Pass::train());
+                let case = format!("{kind_name}_{likelihood_name}_{reduction_name}");
+                let objective = objective(&model, kind.clone(), reduction);
+                let batch = batch(images.clone(), noise.clone());
+                let loss = objective.loss(&model, &batch, 1, &mut Pass::train());
                 let terms = loss.terms();
-                close(&format!("{case}.total"), vec![terms.total], VALUES);
-                close(&format!("{case}.reconstruction"), vec![terms.reconstruction], VALUES);
-                close(&format!("{case}.kl"), vec![terms.kl], VALUES);
+                close(&format!("{case}.total"), vec![terms.total()], VALUES);
+                close(&format!("{case}.reconstruction"), vec![terms.reconstruction()], VALUES);
+                close(&format!("{case}.kl"), vec![terms.kl()], VALUES);
                 close(&format!("{case}.kl_per_latent"), terms.kl_per_latent, VALUES);
-                let gradients = NamedGradients::collect(&model, loss.total.backward());
+                let gradients = NamedGradients::collect(&model, &mut loss.total.backward());
                 let gradients: BTreeMap<_, _> = gradients.values().into_iter().collect();
                 let expected = fixture.group(&format!("{case}.grad."));
                 assert_eq!(gradients.len(), expected.len(), "{name} {case}");
@@ -223,9 +235,11 @@ fn custom_agrees_with_pytorch() {
 fn ten_steps(
     fixture: &Fixture,
     mut model: BetaVae,
-    objective: Objective,
+    kind: ObjectiveKind,
+    reduction: Reduction,
     optimizer: OptimizerConfig,
 ) -> BetaVae {
+    let objective = objective(&model, kind, reduction);
     let device = Device::flex().autodiff();
     let images: Tensor<5> = fixture.tensor("images", &device);
     let noise: Tensor<3> = fixture.tensor("noise", &device);
@@ -236,12 +250,12 @@ fn ten_steps(
         let images = if model.network().signed_images() { images * 0.5 + 0.5 } else { images };
         let noise = noise.clone().narrow(0, t, 1).squeeze_dim::<2>(0);
         let mut pass = Pass::train();
-        let loss = model.loss(&objective, images, noise, step, &mut pass);
+        let loss = objective.loss(&model, &batch(images, noise), step, &mut pass);
         let expected = fixture.values("losses")[t];
-        assert_close(&format!("loss {step}"), &[loss.terms().total], &[expected], LOSSES);
-        let gradients = NamedGradients::collect(&model, loss.total.backward());
+        assert_close(&format!("loss {step}"), &[loss.terms().total()], &[expected], LOSSES);
+        let gradients = NamedGradients::collect(&model, &mut loss.total.backward());
         model = optimizer.step(model, gradients, step);
-        model.update_running_statistics(pass);
+        model.update_running_statistics(pass.into_moments());
     }
     let trained = model.to_named_tensors();
     for expected in fixture.group("final.") {
@@ -255,33 +269,31 @@ fn ten_steps(
 fn ten_steps_of_adam_follow_pytorch() {
     let fixture = Fixture::read("steps-adam");
     let model = fixture.model(network("burgess"), Likelihood::Bernoulli);
-    let constraint = Constraint::H { beta: 4.0, warmup_steps: 0 };
-    let objective = Objective { constraint, reduction: Reduction::Sum };
+    let kind = ObjectiveKind::H(LossH { beta: 4.0, warmup_steps: 0 });
     let optimizer = OptimizerConfig { learning_rate: 5e-3, ..Default::default() };
-    ten_steps(&fixture, model, objective, optimizer);
+    ten_steps(&fixture, model, kind, Reduction::Sum, optimizer);
 }
 
 #[test]
 fn ten_steps_of_adagrad_under_rising_capacity_follow_pytorch() {
     let fixture = Fixture::read("steps-adagrad");
     let model = fixture.model(network("higgins-fc"), Likelihood::Bernoulli);
-    let constraint = Constraint::B { gamma: 10.0, c_min: 0.5, c_max: 5.0, c_steps: 8 };
-    let objective = Objective { constraint, reduction: Reduction::Sum };
-    let optimizer =
-        OptimizerConfig { kind: Kind::Adagrad, learning_rate: 1e-2, ..Default::default() };
-    ten_steps(&fixture, model, objective, optimizer);
+    let kind = ObjectiveKind::B(LossB { gamma: 10.0, c_min: 0.5, c_max: 5.0, c_steps: 8 });
+    let rule = UpdateRule::Adagrad(Adagrad::default());
+    let optimizer = OptimizerConfig { rule, learning_rate: 1e-2, ..Default::default() };
+    ten_steps(&fixture, model, kind, Reduction::Sum, optimizer);
 }
 
 #[test]
 fn batch_norm_keeps_the_running_averages_of_pytorch() {
     let fixture = Fixture::read("steps-batch-norm");
     let model = fixture.model(network("pytorch-vae"), Likelihood::Gaussian { sigma: 0.7 });
-    let constraint = Constraint::H { beta: 4.0, warmup_steps: 0 };
+    let kind = ObjectiveKind::H(LossH { beta: 4.0, warmup_steps: 0 });
     let reduction = Reduction::Mean { kl_weight: 0.00025 * 16.0 };
     // The usual epsilon would turn the rounding noise of biases before batch norm into full steps.
-    let epsilon = Some(1e-3);
-    let optimizer = OptimizerConfig { learning_rate: 5e-3, epsilon, ..Default::default() };
-    let model = ten_steps(&fixture, model, Objective { constraint, reduction }, optimizer).valid();
+    let rule = UpdateRule::Adam(Adam { epsilon: 1e-3, ..Adam::default() });
+    let optimizer = OptimizerConfig { rule, learning_rate: 5e-3, ..Default::default() };
+    let model = ten_steps(&fixture, model, kind, reduction, optimizer).valid();
     let images: Tensor<5> = fixture.tensor("images", &Device::flex());
     let posterior = model.encode(images.narrow(0, 0, 1).squeeze_dim::<4>(0) * 0.5 + 0.5);
     assert_close("eval mean", &values(posterior.mean.clone()), fixture.values("eval.mean"), 2e-3);
@@ -292,15 +304,9 @@ fn batch_norm_keeps_the_running_averages_of_pytorch() {
 #[test]
 fn parameter_counts_are_the_published_ones() {
     let count = |architecture, latents, image: [usize; 3]| {
-        BetaVae::new(
-            &config(architecture, latents),
-            Likelihood::Gaussian { sigma: 1.0 },
-            ImageShape::from(image),
-            1,
-            &Device::flex(),
-        )
-        .unwrap()
-        .parameter_count()
+        let network = Network::new(&config(architecture, latents), ImageShape::from(image));
+        let gaussian = Likelihood::Gaussian { sigma: 1.0 };
+        BetaVae::new(network.unwrap(), gaussian, 1, &Device::flex()).unwrap().parameter_count()
     };
     assert_eq!(count(Architecture::Burgess, 10, [64, 64, 1]), 502_005);
     assert_eq!(count(Architecture::Burgess, 10, [64, 64, 3]), 504_055);

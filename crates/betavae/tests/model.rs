@@ -34,7 +34,8 @@ fn configs() -> [ModelConfig; 7] {
 }
 
 fn build(config: &ModelConfig, shape: [usize; 3], seed: u64) -> BetaVae {
-    BetaVae::new(config, GAUSSIAN, ImageShape::from(shape), seed, &Device::flex()).unwrap()
+    let network = Network::new(config, ImageShape::from(shape)).unwrap();
+    BetaVae::new(network, GAUSSIAN, seed, &Device::flex()).unwrap()
 }
 
 #[test]
@@ -155,7 +156,7 @@ fn public_types_can_cross_threads() {
     fn shared<T: Send + Sync>() {}
     check::<BetaVae>();
     check::<betavae::train::Trainer>();
-    check::<betavae::train::Run>();
+    check::<betavae::run::Run>();
     shared::<Error>();
     shared::<betavae::config::Config>();
     shared::<betavae::data::dsprites::DSprites>();

@@ -3,15 +3,15 @@
 use std::path::Path;
 
 use betavae::Device;
-use betavae::advise::{Advice, Stage, Tracking};
-use betavae::config::Config;
+use betavae::config::Recipe;
+use betavae::studies::{self, Advice, Tracking};
 use betavae::words::{quoted, thousands};
-use indicatif::{ProgressBar, ProgressStyle};
 
 use super::open;
 use super::train::{data_changes, recipe_text};
 use crate::args::Advise;
 use crate::output::{print, print_json, say};
+use crate::progress::{StudyProgress, catch_signals};
 
 pub fn advise(args: Advise, device: &Device) -> anyhow::Result<()> {
     let name = args.recipe.as_deref().unwrap_or("default");
@@ -21,40 +21,22 @@ pub fn advise(args: Advise, device: &Device) -> anyhow::Result<()> {
     let (_, text) = recipe_text(&name)?;
     let mut changes = data_changes(args.data.as_deref())?;
     changes.extend(args.set.iter().cloned());
-    let (mut config, _) = Config::from_recipe(&text, &changes)?;
-    let data = open(&config.data, config.seed)?;
-    config.train.batch = config.train.batch.min(data.len());
+    let (mut recipe, _) = Recipe::with_changes(&text, &changes)?;
+    let data = open(&recipe.data, recipe.seed)?;
+    recipe.train.batch = recipe.train.batch.min(data.len());
     say(&format!(
         "{}: {} images {}, probed in runs of {} steps with the network {}",
         data.name(),
         thousands(data.len()),
         data.shape(),
         thousands(args.steps as usize),
-        config.model.architecture.name(),
+        recipe.model.architecture.name(),
     ));
-    let bar = ProgressBar::new(args.steps);
-    bar.set_style(
-        ProgressStyle::with_template("{bar:24.cyan/dim} {msg}  {eta} left for this one")
-            .unwrap_or_else(|_| ProgressStyle::default_bar()),
-    );
-    let mut told = None;
-    let mut progress = |stage: Stage, step: u64| {
-        if told != Some(stage) {
-            told = Some(stage);
-            let words = match stage {
-                Stage::Beta(beta) => format!("loss H, beta {beta}"),
-                Stage::Gamma(gamma) => format!("loss B, gamma {gamma}"),
-            };
-            if bar.is_hidden() {
-                say(&words);
-            }
-            bar.set_message(words);
-            bar.reset();
-        }
-        bar.set_position(step);
-    };
-    let advice = betavae::advise::advise(&config, data, args.steps, device, &mut progress)?;
-    bar.finish_and_clear();
+    catch_signals()?;
+    let mut progress = StudyProgress::default();
+    let advice = studies::advise(&recipe, data, args.steps, device, &mut progress);
+    progress.finish();
+    let advice = advice?;
     if args.json { print_json(&advice) } else { print(&words(&advice, &again(&args))) }
 }
 

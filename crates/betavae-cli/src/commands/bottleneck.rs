@@ -1,23 +1,21 @@
 //! `bottleneck`.
 
 use betavae::Device;
-use betavae::bottleneck::study;
-use indicatif::{ProgressBar, ProgressStyle};
+use betavae::studies;
 
 use super::{create_folder, write_file};
 use crate::args::Bottleneck;
 use crate::output::print;
+use crate::progress::{StudyProgress, catch_signals};
 
 pub fn bottleneck(args: Bottleneck, device: &Device) -> anyhow::Result<()> {
     let folder = &args.output;
     create_folder(folder)?;
-    let bar = ProgressBar::new(args.steps);
-    bar.set_style(
-        ProgressStyle::with_template("{bar:24.cyan/dim} {pos}/{len}  {per_sec}  {eta} left")
-            .unwrap_or_else(|_| ProgressStyle::default_bar()),
-    );
-    let found = study(args.steps, device, &mut |step| bar.set_position(step))?;
-    bar.finish_and_clear();
+    catch_signals()?;
+    let mut progress = StudyProgress::default();
+    let found = studies::bottleneck(args.steps, device, &mut progress);
+    progress.finish();
+    let found = found?;
     let at = |ending: &str| folder.join("bottleneck").with_extension(ending);
     found.figure().save(&at("svg"))?;
     betavae::figures::save(&found.pictures, &at("png"))?;

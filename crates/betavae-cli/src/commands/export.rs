@@ -63,7 +63,7 @@ fn state_dict(layout: PeerLayout) -> (Format, String) {
 
 /// The state dict that a network can be written as.
 fn state_dict_of(trained: &Trained) -> anyhow::Result<ExportFormat> {
-    match PeerLayout::of(trained.metadata.config.model.architecture) {
+    match PeerLayout::of(trained.description.model.architecture()) {
         Some(PeerLayout::DisentanglingVae) => Ok(ExportFormat::DisentanglingVae),
         Some(PeerLayout::PytorchVae) => Ok(ExportFormat::PytorchVae),
         None => Err(betavae::Error::Config {

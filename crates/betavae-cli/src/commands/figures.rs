@@ -5,7 +5,7 @@ use std::path::Path;
 use betavae::Device;
 use betavae::checkpoint::Trained;
 use betavae::figures::{FigureName, Subject};
-use betavae::record::Record;
+use betavae::runs::Record;
 
 use super::{create_folder, open_for};
 use crate::args::{FigureFormat, Figures};

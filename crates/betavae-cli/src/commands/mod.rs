@@ -33,13 +33,12 @@ use crate::progress;
 
 /// Opens images for a model, with the settings of its training where none are given, and says what was read.
 fn open_for(trained: &Trained, images: &Images) -> anyhow::Result<Arc<dyn Dataset>> {
-    let config = &trained.metadata.config;
     let shape = trained.model.network().image;
-    let data = for_model(&config.data, images.data.as_deref(), shape)?;
+    let data = for_model(&trained.description.data()?, images.data.as_deref(), shape)?;
     if images.data.is_none() {
         check_there(&data)?;
     }
-    let data = open(&change_data(&data, &images.set)?, config.seed)?;
+    let data = open(&change_data(&data, &images.set)?, trained.description.seed)?;
     check_shape(&trained.model, &*data)?;
     Ok(data)
 }

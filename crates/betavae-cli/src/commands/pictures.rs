@@ -65,7 +65,7 @@ pub fn traverse(args: Traverse, device: &Device) -> anyhow::Result<()> {
     let (centre, around) = centre(&args, &trained, device)?;
     let options = TraversalOptions { range: args.range, frames: args.frames, centre };
     let traversal = Traversal::new(&trained, &options);
-    let step = trained.metadata.step;
+    let step = trained.description.step;
     match extension(&output).as_str() {
         "gif" => save_gif(&output, traversal.animation(5)),
         "npz" => {

@@ -1,10 +1,10 @@
 //! `recipes`.
 
 use betavae::Error;
+use betavae::recipes::{RECIPES, duration, find, summary};
 
 use crate::args::Recipes;
 use crate::output::print;
-use crate::recipes::{RECIPES, duration, find, summary};
 
 pub fn recipes(args: Recipes) -> anyhow::Result<()> {
     let Some(name) = args.name else {

@@ -1,10 +1,6 @@
 //! `report`.
 
-use std::path::Path;
-use std::sync::Arc;
-
 use betavae::Device;
-use betavae::data::Dataset;
 use betavae::report::{self, Entry};
 
 use super::{check_ending, open_for};
@@ -35,11 +31,4 @@ pub fn report(args: Report, device: &Device) -> anyhow::Result<()> {
     });
     report::write(&output, &entries)?;
     print(&output.display().to_string())
-}
-
-/// The report that comes with every finished training.
-pub fn of_run(folder: &Path, data: &Arc<dyn Dataset>, device: &Device) -> anyhow::Result<()> {
-    let mut entry = Entry::read(folder, device)?;
-    entry.data = Some(data.clone());
-    Ok(report::write(&folder.join("report.html"), &[entry])?)
 }

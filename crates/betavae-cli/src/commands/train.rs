@@ -3,81 +3,57 @@
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use betavae::Device;
 use betavae::checkpoint::Trained;
-use betavae::config::Config;
+use betavae::config::{Config, Recipe};
 use betavae::data::{self, DataConfig};
-use betavae::evaluate::{Evaluation, encode, evaluate, subset};
-use betavae::record::read_config;
-use betavae::scores::{self, CodesFile, ScoreName, Scores, SuiteSettings};
-use betavae::train::{Outcome, Run};
-use betavae::words;
-use serde::Serialize;
+use betavae::run::{Outcome, Run};
+use betavae::{Device, recipes, words};
 
 use crate::args::{Resume, Train};
 use crate::commands::evaluate::table;
-use crate::commands::{absolute, open, report, score, warn_if_emulated, write_file};
+use crate::commands::{absolute, open, score, warn_if_emulated};
 use crate::output::{print, say};
-use crate::progress::{self, Progress, catch_signals};
-use crate::recipes;
-
-/// Images of the evaluation at the end of training.
-const FINAL_IMAGES: usize = 2048;
-
-/// Images of the scores at the end of training: what they learn from and test on.
-const SCORED_IMAGES: usize = 15_000;
-
-/// Scores that take seconds.
-const QUICK: &[ScoreName] = &[
-    ScoreName::BetaVae,
-    ScoreName::FactorVae,
-    ScoreName::Mig,
-    ScoreName::Sap,
-    ScoreName::Modularity,
-];
+use crate::progress::{Progress, catch_signals};
 
 pub fn train(args: Train, device: &Device) -> anyhow::Result<ExitCode> {
     let name = args.recipe.as_deref().unwrap_or("default");
     let (title, text) = recipe_text(name)?;
-    let (mut config, dropped) = Config::from_recipe(&text, &changes(&args)?)?;
+    let (mut recipe, dropped) = Recipe::with_changes(&text, &changes(&args)?)?;
     for key in dropped {
-        say(&format!("note: {key} of the recipe does not apply to this objective and is dropped"));
+        say(&format!("note: {key} of the recipe does not apply to the new kind and is dropped"));
     }
-    make_absolute(&mut config.data)?;
-    if let Some(init) = &mut config.train.init {
+    make_absolute(&mut recipe.data)?;
+    if let Some(init) = &mut recipe.train.init {
         *init = absolute(init)?;
         let own_network =
             args.recipe.is_none() && !args.set.iter().any(|c| c.starts_with("model."));
-        continue_from(&mut config, own_network, device)?;
+        continue_from(&mut recipe, own_network, device)?;
     }
-    let data = open(&config.data, config.seed)?;
+    let data = open(&recipe.data, recipe.seed)?;
     let batch_is_given =
         args.set.iter().any(|change| change.trim_start().starts_with("train.batch"));
-    if data.len() < config.train.batch && !batch_is_given {
-        let (images, batch) = (data.len(), config.train.batch);
+    if data.len() < recipe.train.batch && !batch_is_given {
+        let (images, batch) = (data.len(), recipe.train.batch);
         say(&format!("note: there are only {images} images, so a batch has {images}, not {batch}"));
-        config.train.batch = images;
+        recipe.train.batch = images;
     }
     let folder = args.out.clone().unwrap_or_else(|| free_folder(&title));
-    let run = Run::create(&folder, config, data, device)?;
+    let run = Run::create(&folder, recipe.resolve(data.shape())?, data, device)?;
     go(run, device)
 }
 
 pub fn resume(args: Resume, device: &Device) -> anyhow::Result<ExitCode> {
-    let config = read_config(&args.folder)?;
-    let moved = args.data.as_deref().map(|word| moved(&config.data, word)).transpose()?;
-    let wanted = moved.as_ref().unwrap_or(&config.data);
+    let config = Config::of_run(&args.folder)?;
+    let moved = args.data.as_deref().map(|word| moved(config.data(), word)).transpose()?;
+    let wanted = moved.as_ref().unwrap_or(config.data());
     if let Some(path) = wanted.path.as_ref().filter(|path| !path.exists()) {
         let message = format!("{}: the images of this run are not there", path.display());
         let folder = args.folder.display();
         let hint = format!("if they have moved: betavae resume {folder} --data PATH");
         return Err(betavae::Error::Config { message, hint }.into());
     }
-    let data = open(wanted, config.seed)?;
+    let data = open(wanted, config.seed())?;
     let run = Run::resume(&args.folder, args.steps, moved, data, device)?;
-    for warning in run.warnings() {
-        say(&format!("warning: skipped a damaged checkpoint: {warning}"));
-    }
     say(&format!("resuming at step {}", run.trainer().steps_taken()));
     go(run, device)
 }
@@ -109,12 +85,14 @@ fn make_absolute(data: &mut DataConfig) -> anyhow::Result<()> {
 
 /// Trains, then shows what came out.
 fn go(mut run: Run, device: &Device) -> anyhow::Result<ExitCode> {
-    introduce(&run)?;
-    warn_if_emulated(run.trainer().config().train.precision)?;
+    for warning in run.warnings() {
+        say(&format!("warning: {warning}"));
+    }
+    introduce(&run);
+    warn_if_emulated(run.trainer().config().train().precision)?;
     catch_signals()?;
-    let steps = run.trainer().config().train.steps;
-    let mut progress =
-        Progress::new(run.trainer().steps_taken(), steps, run.trainer().data().shape().values());
+    let steps = run.trainer().config().train().steps;
+    let mut progress = Progress::new(run.trainer().steps_taken(), steps);
     let outcome = run.train(&mut progress);
     progress.finish();
     let folder = run.folder().display().to_string();
@@ -122,13 +100,17 @@ fn go(mut run: Run, device: &Device) -> anyhow::Result<ExitCode> {
     let word = words::quoted(run.folder());
     match outcome? {
         Outcome::Finished => {
-            let evaluation = summarise(&run)?;
-            say(&format!("\n{}", table(&evaluation)));
-            if let Some(scores) = quick_scores(&run)? {
-                say(&format!("\n{}\n", score::table(&scores)));
+            let results = run.finish(device, &mut progress);
+            progress.finish();
+            let results = results?;
+            say(&format!("\n{}", table(&results.evaluation)));
+            if let Some(scores) = &results.scores {
+                say(&format!("\n{}\n", score::table(scores)));
                 say(&format!("all scores: betavae evaluate {word} --scores all"));
             }
-            report::of_run(run.folder(), run.trainer().data(), device)?;
+            for note in &results.notes {
+                say(&format!("note: {note}"));
+            }
             say(&format!(
                 "report: {folder}/report.html\nmove its latents: betavae explore {word}\n\
                  train longer: betavae resume {word} --steps {}",
@@ -145,50 +127,11 @@ fn go(mut run: Run, device: &Device) -> anyhow::Result<ExitCode> {
     }
 }
 
-/// Evaluates the final model on a sample of the data and writes `evaluation.json`.
-fn summarise(run: &Run) -> anyhow::Result<Evaluation> {
-    let trained = run.trained()?;
-    let data = &**run.trainer().data();
-    let indices = subset(data.len(), FINAL_IMAGES);
-    let (evaluation, _) = evaluate(&trained, data, &indices, &mut |_| ())?;
-    write(run, "evaluation.json", &evaluation)?;
-    Ok(evaluation)
-}
-
-/// Where factors are known, the scores that take seconds, and `scores.json`. Data that cannot be
-/// scored is no reason to fail now.
-fn quick_scores(run: &Run) -> anyhow::Result<Option<Scores>> {
-    let data = &**run.trainer().data();
-    let indices = subset(data.len(), SCORED_IMAGES);
-    let Ok(factors) = scores::factors_of(data, &indices) else { return Ok(None) };
-    let codes = encode(&run.trained()?.model, data, &indices, &mut |_| ())?;
-    let (names, settings) = (scores::factor_names(data), SuiteSettings::default());
-    let (bar, progress) = progress::scores();
-    let found = CodesFile::try_from(&codes)
-        .and_then(|codes| scores::score(codes, &[], &factors, &names, QUICK, settings, &progress));
-    bar.finish_and_clear();
-    match found {
-        Ok(found) => {
-            write(run, "scores.json", &found)?;
-            Ok(Some(found))
-        }
-        Err(error) => {
-            say(&format!("note: {error}"));
-            Ok(None)
-        }
-    }
-}
-
-fn write(run: &Run, name: &str, value: &impl Serialize) -> anyhow::Result<()> {
-    let path = run.folder().join(name);
-    Ok(write_file(&path, serde_json::to_string_pretty(value)?)?)
-}
-
 /// Says in words what is about to be trained.
-fn introduce(run: &Run) -> anyhow::Result<()> {
+fn introduce(run: &Run) {
     let trainer = run.trainer();
     let (data, parameters) = (trainer.data(), trainer.model().parameter_count());
-    let told = words::training(trainer.config(), data.name(), data.len(), parameters)?;
+    let told = words::training(trainer.config(), data.name(), data.len(), parameters);
     for (label, text) in told {
         say(&format!("{label:<11}{text}"));
     }
@@ -197,27 +140,25 @@ fn introduce(run: &Run) -> anyhow::Result<()> {
         rayon::current_num_threads(),
         run.folder().display()
     ));
-    Ok(())
 }
 
 /// What a recipe leaves open is taken from the model whose weights the run starts from: the network, unless
 /// the user described one; the likelihood; the size of image files.
-fn continue_from(config: &mut Config, own_network: bool, device: &Device) -> anyhow::Result<()> {
-    let Some(init) = &config.train.init else { return Ok(()) };
+fn continue_from(recipe: &mut Recipe, own_network: bool, device: &Device) -> anyhow::Result<()> {
+    let Some(init) = &recipe.train.init else { return Ok(()) };
     let trained = Trained::load(init, device)?;
-    let theirs = trained.metadata.config;
+    let theirs = trained.description.model.table();
     if own_network {
-        config.model = theirs.model;
-    }
-    if config.objective.likelihood.is_none() {
-        config.objective.likelihood = theirs.objective.likelihood;
-        config.objective.sigma = config.objective.sigma.or(theirs.objective.sigma);
+        recipe.model = theirs.clone();
+    } else if recipe.model.likelihood.is_none() {
+        recipe.model.likelihood = theirs.likelihood;
+        recipe.model.sigma = recipe.model.sigma.or(theirs.sigma);
     }
     // Images of any source are brought to the shape of the model, unless the user wants another.
     let image = trained.model.network().image;
-    config.data.size.get_or_insert([image.height, image.width]);
+    recipe.data.size.get_or_insert([image.height, image.width]);
     if [1, 3].contains(&image.channels) {
-        config.data.channels.get_or_insert(image.channels);
+        recipe.data.channels.get_or_insert(image.channels);
     }
     Ok(())
 }

@@ -12,8 +12,9 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::middleware::{Next, from_fn_with_state, map_response};
 use axum::response::{Html, IntoResponse, Response};
 use axum::routing::get;
-use betavae::record::Record;
+
 use betavae::report::{live, live_page};
+use betavae::runs::Record;
 
 use crate::args::Watch;
 use crate::output::{print, say};
@@ -90,15 +91,14 @@ async fn only_our_name(
 }
 
 async fn page(State(run): State<Arc<PathBuf>>) -> Response {
-    let answer = Record::read(&run).and_then(|record| {
-        let fragment = live(&record, &newest_pictures(&run))?;
-        Ok(live_page(&record, &fragment))
-    });
-    html(answer)
+    html(Record::read(&run).map(|record| {
+        let fragment = live(&record, &newest_pictures(&run));
+        live_page(&record, &fragment)
+    }))
 }
 
 async fn fragment(State(run): State<Arc<PathBuf>>) -> Response {
-    html(Record::read(&run).and_then(|record| live(&record, &newest_pictures(&run))))
+    html(Record::read(&run).map(|record| live(&record, &newest_pictures(&run))))
 }
 
 fn html(answer: betavae::Result<String>) -> Response {

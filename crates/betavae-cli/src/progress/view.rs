@@ -19,19 +19,20 @@ pub struct View {
 impl View {
     /// Adds a row.
     pub fn log(&mut self, mean: &Terms) {
-        self.reconstruction.push(f64::from(mean.reconstruction));
-        self.kl.push(f64::from(mean.kl));
+        self.reconstruction.push(f64::from(mean.reconstruction()));
+        self.kl.push(f64::from(mean.kl()));
     }
 
-    /// Lines of at most `width` columns, not more than `height`. `weight` is what is in force, in words.
-    pub fn lines(&self, terms: &Terms, weight: &str, width: usize, height: usize) -> Vec<String> {
+    /// Lines of at most `width` columns, not more than `height`.
+    pub fn lines(&self, terms: &Terms, width: usize, height: usize) -> Vec<String> {
         let room = width.saturating_sub(LABEL + 1).min(60);
         let mut lines = vec![
-            labelled("reconstruction", terms.reconstruction, &curve(&self.reconstruction, room)),
-            labelled("KL", terms.kl, &curve(&self.kl, room)),
+            labelled("reconstruction", terms.reconstruction(), &curve(&self.reconstruction, room)),
+            labelled("KL", terms.kl(), &curve(&self.kl, room)),
             format!(
-                "  {weight}, {} of {} latents active",
-                terms.active(),
+                "  {}, {} of {} latents active",
+                terms.weights_in_words(),
+                terms.active_latents(),
                 terms.kl_per_latent.len()
             ),
         ];
@@ -82,15 +83,14 @@ fn curve(values: &[f64], room: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use betavae::objective::InForce;
+    use betavae::objective::{Term, Unit};
 
     fn terms(kl: &[f32]) -> Terms {
+        let losses = Terms::COMMON.iter().zip([0.0, 101.25, kl.iter().sum()]);
         Terms {
-            total: 0.0,
-            reconstruction: 101.25,
-            kl: kl.iter().sum(),
+            losses: losses.map(|((name, unit), value)| Term { name, unit: *unit, value }).collect(),
             kl_per_latent: kl.to_vec(),
-            in_force: InForce::Beta(4.0),
+            weights: vec![Term::new("beta", Unit::Number, 4.0)],
         }
     }
 
@@ -109,17 +109,15 @@ mod tests {
     fn latents_come_by_kl_and_lines_keep_to_the_window() {
         let mut view = View::default();
         (1..100).for_each(|i| view.log(&terms(&[i as f32, 0.0])));
-        let lines = view.lines(&terms(&[0.0, 2.0, 1.0]), "beta 4", 40, 20);
+        let lines = view.lines(&terms(&[0.0, 2.0, 1.0]), 40, 20);
         assert_eq!(lines.len(), 6);
         assert!(lines[0].starts_with("  reconstruction  101.250 ▁"), "{}", lines[0]);
         assert_eq!(lines[2], "  beta 4, 2 of 3 latents active");
         assert_eq!(lines[3], "  z1                2.000 █████████████");
         assert_eq!(lines[5], "  z0                0.000 ");
         assert!(lines.iter().all(|line| line.chars().count() <= 40));
-        assert_eq!(view.lines(&terms(&[0.0; 30]), "C 3", 80, 5).len(), 5);
-        assert_eq!(view.lines(&terms(&[0.0; 30]), "C 3", 80, 50).len(), 13);
-        assert!(
-            view.lines(&terms(&[0.0]), "C 3", 3, 9).iter().all(|line| line.chars().count() <= 3)
-        );
+        assert_eq!(view.lines(&terms(&[0.0; 30]), 80, 5).len(), 5);
+        assert_eq!(view.lines(&terms(&[0.0; 30]), 80, 50).len(), 13);
+        assert!(view.lines(&terms(&[0.0]), 3, 9).iter().all(|line| line.chars().count() <= 3));
     }
 }

@@ -1,6 +1,6 @@
 //! How long a step takes, beside what the machine could do at the same time.
 //!
-//! [`Bench`] takes steps as they are taken in earnest; [`measure`] turns their times into a
+//! [`Bench`] takes steps as a training does; [`measure`] turns their times into a
 //! [`Measurement`].
 
 mod layers;
@@ -16,12 +16,13 @@ use std::time::Instant;
 use burn::tensor::{Device, Tensor};
 use serde::Serialize;
 
-use crate::config::Config;
+use crate::config::{Config, Recipe};
 use crate::data::dsprites::DSprites;
 use crate::data::{Dataset, ImageShape};
 use crate::error::{Error, Result};
 use crate::evaluate::load;
 use crate::model::{Architecture, BetaVae, ModelConfig, Precision, values};
+use crate::objective::{LossH, ObjectiveKind};
 use crate::train::Trainer;
 use pixels::Pixels;
 
@@ -87,21 +88,22 @@ impl Options {
     }
 
     /// Loss H with beta 4, and Adam with step size 5e-4.
-    fn config(&self) -> Config {
-        let mut config = Config {
+    fn config(&self) -> Result<Config> {
+        let loss = LossH { beta: 4.0, warmup_steps: 0 };
+        let mut recipe = Recipe {
             seed: 1,
             model: ModelConfig {
                 architecture: self.architecture,
                 latents: self.latents,
                 ..ModelConfig::default()
             },
-            ..Config::default()
+            objective: ObjectiveKind::H(loss).into(),
+            ..Recipe::default()
         };
-        config.train.batch = self.batch;
-        config.train.precision = self.precision;
-        config.objective.beta = Some(4.0);
-        config.optimizer.learning_rate = 5e-4;
-        config
+        recipe.train.batch = self.batch;
+        recipe.train.precision = self.precision;
+        recipe.optimizer.learning_rate = 5e-4;
+        recipe.resolve(self.image)
     }
 
     /// dSprites where it has the right shape, which is rendered as the batch is fetched.
@@ -139,8 +141,7 @@ impl Bench {
                 "bf16 is for training: use --mode train",
             ));
         }
-        let mut config = options.config();
-        config.resolve(options.image)?;
+        let config = options.config()?;
         let data = options.data();
         let (work, per_image) = match options.mode {
             Mode::Train => {
@@ -149,7 +150,7 @@ impl Bench {
                 (Work::Train(Box::new(trainer)), flops)
             }
             Mode::Encode => {
-                let model = config.build_model(device)?;
+                let model = config.model().build(config.seed(), device)?;
                 let indices: Vec<usize> = (0..options.batch).collect();
                 let images = load(&*data, &indices, device)?;
                 let flops = model.network().flops().encode;

@@ -183,7 +183,7 @@ pub fn evaluate(
         let batch_kl = values(posterior.kl_per_latent());
         let count = batch.len() as f64;
         kl.iter_mut().zip(batch_kl).for_each(|(sum, kl)| *sum += f64::from(kl) * count);
-        let noise = noise(trained.metadata.config.seed, batch, latents, &device);
+        let noise = noise(trained.description.seed, batch, latents, &device);
         let targets = model.to_network_scale(images);
         let sampled = BetaVae::reparameterise(&posterior, noise);
         codes.mean.extend(values(posterior.mean.clone()));
@@ -206,7 +206,7 @@ pub fn evaluate(
         elbo: -(reconstruction + total),
     };
     let evaluation = Evaluation {
-        step: trained.metadata.step,
+        step: trained.description.step,
         data: data.name().to_owned(),
         images: indices.len(),
         active_latents: kl.iter().filter(|kl| **kl > f64::from(ACTIVE_NATS)).count(),

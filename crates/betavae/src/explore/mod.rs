@@ -79,7 +79,7 @@ struct Examples {
 /// If an image cannot be read, or does not fit the model.
 pub fn page(trained: &Trained, data: Option<&dyn Dataset>, range: f64) -> Result<String> {
     let model = &trained.model;
-    let config = &trained.metadata.config;
+    let description = &trained.description;
     let image = model.network().image;
     let (codes, examples) = match data.filter(|data| !data.is_empty()) {
         None => (None, None),
@@ -88,23 +88,23 @@ pub fn page(trained: &Trained, data: Option<&dyn Dataset>, range: f64) -> Result
             (Some(statistics(&codes)), Some(examples(data, trained)?))
         }
     };
-    let (objective, _) = config.objective.check()?;
-    let objective = objective.describe(model.latents(), image.values());
-    let data_name = config.data.name.clone().or_else(|| {
-        let path = config.data.path.as_ref()?;
-        Some(path.file_name()?.to_string_lossy().into_owned())
+    let trained_on = description.data().ok();
+    let data_name = trained_on.and_then(|data| {
+        let of_path = data.path.as_ref().and_then(|path| path.file_name());
+        data.name.or(of_path.map(|name| name.to_string_lossy().into_owned()))
     });
     let data_name = data_name.unwrap_or_else(|| "images".into());
     let info = Info {
         about: format!(
-            "{data_name}, {image}: {objective}, {} latents, {} steps",
+            "{data_name}, {image}: {}, {} latents, {} steps",
+            description.objective,
             model.latents(),
-            trained.metadata.step
+            description.step
         ),
         image: image.into(),
         latents: model.latents(),
         order: trained.latents_by_kl(),
-        kl: &trained.metadata.kl_per_latent,
+        kl: &description.kl_per_latent,
         active: ACTIVE_NATS,
         range,
         codes,

@@ -39,9 +39,9 @@ pub enum Format {
 /// If the format cannot hold such a network, or the disk fails.
 pub fn export(trained: &Trained, format: Format, path: &Path) -> Result<()> {
     let bytes = match format {
-        Format::Safetensors => checkpoint::model_bytes(&trained.model, &trained.metadata)?,
+        Format::Safetensors => checkpoint::model_bytes(&trained.model, &trained.description)?,
         Format::Onnx(part, layout) => {
-            let description = checkpoint::describe(&trained.metadata);
+            let description = trained.description.to_toml();
             let properties = [("betavae", description.as_str()), ("image_range", "0..1")];
             onnx::onnx(&trained.model.to_program(), part, layout, &properties)?
         }

@@ -14,7 +14,7 @@ use crate::data::Dataset;
 use crate::error::Result;
 use crate::evaluate::{Codes, encode, load, subset};
 use crate::objective::ACTIVE_NATS;
-use crate::record::Record;
+use crate::runs::Record;
 
 /// Images that responses and matrices are computed from.
 const SAMPLE: usize = 30_000;
@@ -238,7 +238,7 @@ impl<'a> Subject<'a> {
 /// The active latents by falling KL, and whether there are any; if there are none, the first few. All where
 /// the KL is unknown.
 fn shown(trained: &Trained) -> (Vec<usize>, bool) {
-    let known = &trained.metadata.kl_per_latent;
+    let known = &trained.description.kl_per_latent;
     let active = |j: &usize| known.get(*j).is_none_or(|kl| *kl > f64::from(ACTIVE_NATS));
     let (mut active, others): (Vec<usize>, Vec<usize>) =
         trained.latents_by_kl().into_iter().partition(active);

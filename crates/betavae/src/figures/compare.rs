@@ -3,19 +3,26 @@
 use std::collections::BTreeMap;
 
 use super::plot::{Axis, Figure, Lines, Mark, Panel, Series, round_step, short};
-use crate::record::Record;
+use crate::objective::ObjectiveKind;
+use crate::runs::{Record, groups};
 use crate::scores::ScoreName;
 
 /// Rate, the KL, against distortion, -ln p(x | z), both in nats per image: a point per run, those that
 /// differ in nothing but beta, C and seed joined to a curve, and lines of equal ELBO (Alemi et al. 2018,
 /// Fig. 1). `None` if no run has finished.
 pub fn rate_distortion(runs: &[&Record]) -> Option<Figure> {
-    let mut curves: BTreeMap<String, Vec<([f64; 2], String)>> = BTreeMap::new();
-    for run in runs {
-        let Some(point) = run.rate_and_distortion() else { continue };
-        curves.entry(kind(run)).or_default().push((point, pressure(run)));
-    }
-    let points: Vec<[f64; 2]> = curves.values().flatten().map(|(point, _)| *point).collect();
+    let runs: Vec<&Record> =
+        runs.iter().copied().filter(|run| run.rate_and_distortion().is_some()).collect();
+    let curves: Vec<(String, Vec<([f64; 2], String)>)> =
+        groups(&runs, &["seed", "objective.beta", "objective.c_max"])
+            .into_iter()
+            .map(|group| {
+                let point = |run: &&Record| Some((run.rate_and_distortion()?, pressure(run)));
+                (group.label, group.runs.iter().filter_map(point).collect())
+            })
+            .collect();
+    let points: Vec<[f64; 2]> =
+        curves.iter().flat_map(|(_, points)| points).map(|(point, _)| *point).collect();
     if points.is_empty() {
         return None;
     }
@@ -66,24 +73,15 @@ fn around(values: impl Iterator<Item = f64> + Clone) -> [f64; 2] {
 
 /// What holds the rate of a run down.
 fn pressure(run: &Record) -> String {
-    let objective = &run.config.objective;
-    match (objective.beta, objective.c_max) {
-        (Some(beta), _) => format!("\u{3b2} {beta}"),
-        (None, Some(capacity)) => format!("C {capacity}"),
-        (None, None) => String::new(),
+    match &run.config.objective().kind {
+        ObjectiveKind::H(loss) => format!("\u{3b2} {}", loss.beta),
+        ObjectiveKind::B(loss) => format!("C {}", loss.c_max),
     }
 }
 
-/// What runs of one curve share.
-fn kind(run: &Record) -> String {
-    let config = &run.config;
-    let data = config.data.name.clone().unwrap_or_else(|| "images".into());
-    format!("{data}, {} latents", config.model.latents)
-}
-
-/// Scores against beta_norm, a panel per score and a curve per number of latents (Higgins et al. 2017,
-/// Fig. 6). Runs that differ in their seed alone make one point, their mean; its interval runs from the
-/// lowest to the highest, or is the score's own if there is one run. `None` without scores of a run with
+/// Scores against beta_norm, a panel per score and a curve for runs that are equal but for beta and seed
+/// (Higgins et al. 2017, Fig. 6). Runs that differ in their seed alone make one point, their mean; its interval runs from
+/// the lowest to the highest, or is the score's own if there is one run. `None` without scores of a run with
 /// loss H.
 pub fn score_beta(runs: &[&Record]) -> Option<Figure> {
     let panels: Vec<Panel> =
@@ -97,32 +95,32 @@ pub fn score_beta(runs: &[&Record]) -> Option<Figure> {
 }
 
 fn score_panel(runs: &[&Record], name: ScoreName) -> Option<Panel> {
-    // By latents, then by the bits of beta_norm, which rise with it.
-    let mut curves: BTreeMap<usize, BTreeMap<u64, Vec<[f64; 3]>>> = BTreeMap::new();
-    for run in runs {
-        let found = run.scores.iter().find(|(known, _)| *known == name);
-        let (Some(norm), Some((_, score))) = (run.beta_norm().filter(|n| *n > 0.0), found) else {
-            continue;
-        };
-        let curve = curves.entry(run.config.model.latents).or_default();
-        curve.entry(norm.to_bits()).or_default().push([score.value, score.low, score.high]);
-    }
-    if curves.is_empty() {
+    let at = |run: &Record| {
+        let (_, score) = run.scores.iter().find(|(known, _)| *known == name)?;
+        let norm = run.beta_norm().filter(|norm| *norm > 0.0)?;
+        Some((norm, [score.value, score.low, score.high]))
+    };
+    let scored: Vec<&Record> = runs.iter().copied().filter(|run| at(run).is_some()).collect();
+    if scored.is_empty() {
         return None;
     }
-    let all = || curves.values().flat_map(BTreeMap::values).flatten();
-    let bounded = all().all(|scores| (0.0..=1.0).contains(&scores[0]));
-    let series = curves.iter().map(|(latents, points)| {
+    let bounded = scored.iter().filter_map(|run| at(run)).all(|(_, s)| (0.0..=1.0).contains(&s[0]));
+    let series = groups(&scored, &["seed", "objective.beta"]).into_iter().map(|group| {
+        // By the bits of beta_norm, which rise with it.
+        let mut points: BTreeMap<u64, Vec<[f64; 3]>> = BTreeMap::new();
+        for (norm, score) in group.runs.iter().filter_map(|run| at(run)) {
+            points.entry(norm.to_bits()).or_default().push(score);
+        }
         let (mut line, mut band) = (Vec::new(), Vec::new());
         for (norm, scores) in points {
             let values = scores.iter().map(|[value, ..]| *value);
-            line.push([f64::from_bits(*norm), values.clone().sum::<f64>() / scores.len() as f64]);
+            line.push([f64::from_bits(norm), values.clone().sum::<f64>() / scores.len() as f64]);
             band.push(match scores[..] {
                 [[_, low, high]] => [low, high],
                 _ => [values.clone().fold(f64::MAX, f64::min), values.fold(f64::MIN, f64::max)],
             });
         }
-        Series { mark: Mark::Points, band, ..Series::line(format!("{latents} latents"), line) }
+        Series { mark: Mark::Points, band, ..Series::line(group.label, line) }
     });
     let series = series.collect();
     Some(Panel::Lines(Lines {
@@ -163,7 +161,7 @@ mod tests {
         let runs = [run(10, 4.0, 1, 0.2), run(10, 1.0, 1, 0.1), run(5, 2.0, 1, 0.1)];
         let figure = rate_distortion(&runs.iter().collect::<Vec<_>>()).unwrap();
         let series = curves(&figure.panels[0]);
-        assert_eq!(series[0].label, "images, 10 latents");
+        assert_eq!(series[0].label, "model.latents 10");
         assert_eq!(series[0].points, [[5.0, 104.0], [20.0, 101.0]]);
         assert_eq!(series[0].names, ["\u{3b2} 4", "\u{3b2} 1"]);
         assert_eq!(series[1].points, [[10.0, 102.0]]);
@@ -184,11 +182,33 @@ mod tests {
         let figure = score_beta(&runs.iter().collect::<Vec<_>>()).unwrap();
         assert_eq!(figure.panels.len(), 1);
         let series = curves(&figure.panels[0]);
-        assert_eq!([&series[0].label, &series[1].label], ["5 latents", "10 latents"]);
-        let values: Vec<f64> = series[1].points.iter().map(|[_, value]| *value).collect();
+        assert_eq!([&series[0].label, &series[1].label], ["model.latents 10", "model.latents 5"]);
+        let values: Vec<f64> = series[0].points.iter().map(|[_, value]| *value).collect();
         assert!((values[0] - 0.1).abs() < 1e-12 && (values[1] - 0.3).abs() < 1e-12, "{values:?}");
         // One run has its own interval, two have their range.
-        assert_eq!(series[1].band, [[0.0, 0.2], [0.2, 0.4]]);
-        assert!((series[1].points[1][0] - 40.0 / 4096.0).abs() < 1e-12);
+        assert_eq!(series[0].band, [[0.0, 0.2], [0.2, 0.4]]);
+        assert!((series[0].points[1][0] - 40.0 / 4096.0).abs() < 1e-12);
+    }
+
+    #[test]
+    fn unlike_runs_are_never_pooled() {
+        let with = |change: &str| {
+            let recipe = format!("seed = 1\nobjective.beta = 4.0\n{change}");
+            let sketch = Record::sketch("a", &recipe, "9,kl,20\n9,reconstruction,100\n");
+            Record { scores: run(10, 4.0, 1, 0.2).scores, ..sketch }
+        };
+        for [a, b] in [
+            ["", "model.architecture = 'higgins-fc'"],
+            ["data.path = '/a'", "data.path = '/b'"],
+            ["", "optimizer.kind = 'adagrad'"],
+        ] {
+            let runs = [with(a), with(b)];
+            let runs: Vec<&Record> = runs.iter().collect();
+            let lines = rate_distortion(&runs).unwrap();
+            let points = |series: &&Series| series.mark == Mark::Points;
+            assert_eq!(curves(&lines.panels[0]).iter().filter(points).count(), 2, "{b}");
+            let scores = score_beta(&runs).unwrap();
+            assert_eq!(curves(&scores.panels[0]).len(), 2, "{b}");
+        }
     }
 }

@@ -2,7 +2,7 @@
 
 use super::plot::{Axis, Figure, LEGEND_LINE, Lines, Mark, Panel, Series};
 use crate::objective::ACTIVE_NATS;
-use crate::record::Record;
+use crate::runs::Record;
 
 /// Height of the curves of many latents at most.
 const TALLEST: u32 = 1100;

@@ -50,7 +50,7 @@ impl Traversal {
         }
         let codes = TensorData::new(codes, [count * options.frames, count]);
         let images = model.decode(Tensor::from_data(codes, &model.device()));
-        let known = &trained.metadata.kl_per_latent;
+        let known = &trained.description.kl_per_latent;
         let kl = latents.iter().map(|latent| known.get(*latent).copied()).collect();
         Self { latents, kl, values, images }
     }

@@ -5,11 +5,12 @@ use betavae_web::Step;
 use burn::module::Module;
 use burn::tensor::Tensor;
 
+use super::config::Norm;
 use super::layers::{
     BatchNorm, Conv2d, ConvLayer, ConvTranspose2d, Initialiser, Linear, Pass, conv_norm_stack,
     conv_norm_stack_nll, conv_stack, folded,
 };
-use super::network::{DecoderSpec, Network, Norm};
+use super::network::{DecoderSpec, Network};
 use super::{Likelihood, program};
 
 /// The decoder p(x | z): linear layers, a projection to a small map, transposed convolutions.

@@ -5,10 +5,11 @@ use betavae_web::Step;
 use burn::module::Module;
 use burn::tensor::Tensor;
 
+use super::config::Norm;
 use super::layers::{
     BatchNorm, Conv2d, Initialiser, Linear, Pass, conv_norm_stack, conv_stack, folded,
 };
-use super::network::{Network, Norm};
+use super::network::Network;
 use super::weights::values;
 use super::{Posterior, program};
 

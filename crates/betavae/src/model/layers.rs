@@ -9,10 +9,19 @@ use burn::tensor::{Device, Tensor, TensorData};
 use super::network::{Conv, ConvTranspose};
 use crate::random::Stream;
 
-/// Draws initial parameters. Each has a random stream of its own, named after it, so its values
+/// What parameters are made of.
+#[derive(Clone, Copy)]
+pub(super) enum Start {
+    /// Draws from this seed.
+    Random(u64),
+    /// Zeros, which other values will replace.
+    Zeros,
+}
+
+/// Makes initial parameters. Each has a random stream of its own, named after it, so its values
 /// depend neither on the device nor on the order of construction.
 pub(super) struct Initialiser<'a> {
-    pub(super) seed: u64,
+    pub(super) start: Start,
     pub(super) device: &'a Device,
 }
 
@@ -25,9 +34,15 @@ impl Initialiser<'_> {
         shape: [usize; D],
         fan_in: usize,
     ) -> Param<Tensor<D>> {
-        let bound = (fan_in as f32).sqrt().recip();
-        let mut stream = Stream::new(self.seed, &format!("initialisation/{name}"), 0);
-        let values = stream.uniforms(shape.iter().product(), -bound, bound);
+        let count = shape.iter().product();
+        let values = match self.start {
+            Start::Zeros => vec![0.0; count],
+            Start::Random(seed) => {
+                let bound = (fan_in as f32).sqrt().recip();
+                let mut stream = Stream::new(seed, &format!("initialisation/{name}"), 0);
+                stream.uniforms(count, -bound, bound)
+            }
+        };
         Param::from_tensor(Tensor::from_data(TensorData::new(values, shape), self.device))
     }
 
@@ -244,6 +259,14 @@ impl Pass {
     /// A training pass with nothing recorded yet.
     pub fn train_in(precision: Precision) -> Self {
         Pass::Train(Vec::new(), precision)
+    }
+
+    /// What batch norm has recorded, in the order of the layers.
+    pub fn into_moments(self) -> Vec<BatchMoments> {
+        match self {
+            Pass::Eval => Vec::new(),
+            Pass::Train(recorded, _) => recorded,
+        }
     }
 
     /// How layers multiply; outside training always in f32.

@@ -5,6 +5,9 @@ use std::f64::consts::TAU;
 use betavae_kernels::{Nll, ops};
 use burn::tensor::Tensor;
 
+use super::Network;
+use crate::error::{Error, Result};
+
 /// The distribution of a pixel given the decoder's output.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Likelihood {
@@ -46,6 +49,18 @@ impl Likelihood {
             Likelihood::Bernoulli => 1.0 / values as f64,
             Likelihood::Gaussian { sigma } => 2.0 * sigma * sigma / values as f64,
         }
+    }
+
+    /// # Errors
+    /// If the network makes what this cannot read.
+    pub(super) fn check(self, network: &Network) -> Result<()> {
+        if network.ends_in_tanh() && self == Likelihood::Bernoulli {
+            return Err(Error::config(
+                "a network that ends in tanh makes means, not Bernoulli logits",
+                "set model.likelihood = \"gaussian\" with this architecture",
+            ));
+        }
+        Ok(())
     }
 
     /// The kernels' name for it.

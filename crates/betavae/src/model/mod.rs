@@ -1,5 +1,6 @@
 //! The model: an encoder q(z | x), a decoder p(x | z), and the standard normal prior between them.
 
+mod config;
 mod decoder;
 mod encoder;
 pub(crate) mod floats;
@@ -7,33 +8,30 @@ mod flops;
 mod layers;
 mod likelihood;
 mod network;
+pub(crate) mod parameters;
 pub(crate) mod peers;
-mod presets;
 mod program;
 pub(crate) mod safetensors;
 pub(crate) mod weights;
 
 pub use betavae_kernels::{Activation, Precision};
+pub use config::{Architecture, ImageRange, LikelihoodName, ModelConfig, ModelSpec, Norm};
 pub use decoder::Decoder;
 pub use encoder::Encoder;
 pub use flops::{Convolution, Flops};
 pub use layers::{BatchNorm, Conv2d, ConvTranspose2d, Linear, Pass};
 pub use likelihood::Likelihood;
-pub use network::{
-    Architecture, Conv, ConvTranspose, DecoderSpec, EncoderSpec, ImageRange, ModelConfig, Network,
-    Norm,
-};
+pub use network::{Conv, ConvTranspose, DecoderSpec, EncoderSpec, Network};
 pub use peers::PeerLayout;
 pub use weights::{NamedTensor, values};
 
-use betavae_kernels::ops;
+use betavae_kernels::ops::{self, BatchMoments};
 use burn::module::Module;
 use burn::tensor::{Device, Tensor, TensorData};
 
-use crate::data::ImageShape;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::random::Stream;
-use layers::Initialiser;
+use layers::{Initialiser, Start};
 
 /// The approximate posterior q(z | x) = N(mean, diag(exp(log_var))) of a batch.
 #[derive(Clone, Debug)]
@@ -68,11 +66,10 @@ pub struct Forward {
 /// Images go in and come out as [B, H, W, C] in [0, 1], whatever scale the network uses inside.
 ///
 /// ```
-/// use betavae::{Device, data::ImageShape, model::{BetaVae, Likelihood, ModelConfig}};
+/// use betavae::{Device, data::ImageShape, model::ModelConfig};
 /// # fn main() -> betavae::Result<()> {
-/// let device = Device::flex();
-/// let image = ImageShape::new(32, 32, 1);
-/// let model = BetaVae::new(&ModelConfig::default(), Likelihood::Bernoulli, image, 1, &device)?;
+/// let spec = ModelConfig::default().resolve(ImageShape::new(32, 32, 1))?;
+/// let model = spec.build(1, &Device::flex())?;
 /// assert_eq!(model.parameter_count(), 469_173);
 ///
 /// let images = model.sample(4, 7); // four draws from the prior, decoded: [4, 32, 32, 1]
@@ -100,37 +97,35 @@ impl BetaVae {
     /// so the same on every device.
     ///
     /// # Errors
-    /// If the network does not fit the image, or the likelihood does not fit the network.
-    pub fn new(
-        config: &ModelConfig,
-        likelihood: Likelihood,
-        image: ImageShape,
-        seed: u64,
-        device: &Device,
-    ) -> Result<Self> {
-        Self::from_network(Network::new(config, image)?, likelihood, seed, device)
-    }
-
-    /// Builds a network that is written out layer by layer.
-    ///
-    /// # Errors
     /// If the likelihood does not fit the network.
-    pub fn from_network(
+    pub fn new(
         network: Network,
         likelihood: Likelihood,
         seed: u64,
         device: &Device,
     ) -> Result<Self> {
-        if network.ends_in_tanh() && likelihood == Likelihood::Bernoulli {
-            return Err(Error::config(
-                "a network that ends in tanh makes means, not Bernoulli logits",
-                "use --set objective.likelihood=gaussian with this architecture",
-            ));
-        }
-        let init = Initialiser { seed, device };
+        Self::build(network, likelihood, &Initialiser { start: Start::Random(seed), device })
+    }
+
+    /// A network with given parameters, by PyTorch's names.
+    ///
+    /// # Errors
+    /// If the likelihood does not fit the network, or a tensor is missing, unused, or has the wrong shape.
+    pub fn with_weights(
+        network: Network,
+        likelihood: Likelihood,
+        tensors: Vec<NamedTensor>,
+        device: &Device,
+    ) -> Result<Self> {
+        let blank = Self::build(network, likelihood, &Initialiser { start: Start::Zeros, device });
+        blank?.with_named_tensors(tensors)
+    }
+
+    fn build(network: Network, likelihood: Likelihood, init: &Initialiser<'_>) -> Result<Self> {
+        likelihood.check(&network)?;
         Ok(Self {
-            encoder: Encoder::new(&init, &network),
-            decoder: Decoder::new(&init, &network),
+            encoder: Encoder::new(init, &network),
+            decoder: Decoder::new(init, &network),
             network,
             likelihood,
         })
@@ -208,12 +203,11 @@ impl BetaVae {
         self.decode(self.encode(images).mean)
     }
 
-    /// Moves the running averages of batch norm by the statistics that a training pass recorded.
-    pub fn update_running_statistics(&mut self, pass: Pass) {
-        if let Pass::Train(recorded, _) = pass {
-            let norms = self.encoder.norm.iter_mut().chain(&mut self.decoder.norm);
-            norms.zip(recorded).for_each(|(norm, batch)| norm.update(batch));
-        }
+    /// Moves the running averages of batch norm by the statistics that a training pass recorded, in the order of the
+    /// layers ([`Pass::into_moments`]).
+    pub fn update_running_statistics(&mut self, moments: Vec<BatchMoments>) {
+        let norms = self.encoder.norm.iter_mut().chain(&mut self.decoder.norm);
+        norms.zip(moments).for_each(|(norm, batch)| norm.update(batch));
     }
 
     /// Images in [0, 1] as the network wants them: unchanged, or scaled to [-1, 1].

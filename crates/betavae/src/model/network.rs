@@ -2,108 +2,10 @@
 //! image shape. [`super::encoder`] and [`super::decoder`] build whatever is described here.
 
 use betavae_kernels::{Activation, Layer, Window};
-use serde::{Deserialize, Serialize};
 
+use super::config::{Architecture, ImageRange, ModelConfig, Norm};
 use crate::data::ImageShape;
 use crate::error::{Error, Result};
-
-/// The published networks, and `custom`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Architecture {
-    /// Burgess et al. 2018, A.1: 4x4 convolutions of 32 filters down to 4 pixels, two linear
-    /// layers of 256, ReLU; the decoder mirrors it.
-    #[default]
-    Burgess,
-    /// Higgins et al. 2017, Table 1, 2D shapes: linear layers of 1200, ReLU in the encoder and
-    /// tanh in the decoder.
-    HigginsFc,
-    /// Higgins et al. 2017, Table 1, chairs, faces and CelebA: four 4x4 convolutions of 32, 32, 64
-    /// and 64 filters, a linear layer of 256, ReLU.
-    HigginsConv,
-    /// disentanglement_lib's version of the same: kernels 4, 4, 2, 2 in the encoder.
-    Locatello,
-    /// The reference network of the PyTorch-VAE collection: 3x3 convolutions of 32 to 512 filters,
-    /// batch norm, LeakyReLU, and a decoder that ends in tanh (images are scaled to [-1, 1]).
-    PytorchVae,
-    /// Strided convolutions of the given widths, kernel, norm and activation.
-    Custom,
-}
-
-/// Normalisation after each convolution.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Norm {
-    /// None.
-    #[default]
-    None,
-    /// Batch normalisation (Ioffe and Szegedy 2015), epsilon 1e-5, momentum 0.1.
-    Batch,
-}
-
-/// The scale of the pixels that a network sees.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum ImageRange {
-    /// [0, 1], as images are everywhere else.
-    Unit,
-    /// [-1, 1]: what a tanh can reach.
-    Signed,
-}
-
-/// The `[model]` table: an architecture and what may be chosen about it.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct ModelConfig {
-    /// Which network.
-    #[serde(default)]
-    pub architecture: Architecture,
-    /// Number of latents D.
-    #[serde(default = "default_latents")]
-    pub latents: usize,
-    /// Filters of each stride-2 convolution (`pytorch-vae`; `custom`, default [32, 32, 64, 64]).
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub widths: Option<Vec<usize>>,
-    /// Side of the convolution kernels (`custom`; default 4).
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub kernel: Option<usize>,
-    /// Nonlinearity (`custom`; default `relu`).
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub activation: Option<Activation>,
-    /// Normalisation after each convolution (`custom`; default `none`).
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub norm: Option<Norm>,
-    /// Linear layers between the convolutions and the latents (`custom`; default \[256\]).
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub hidden: Option<Vec<usize>>,
-    /// Scale of the pixels inside the network (`pytorch-vae`): `signed`, the default there, or `unit`, as
-    /// PyTorch-VAE's own training has it, whose tanh then makes values that no image has.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub image_range: Option<ImageRange>,
-    /// Shape [H, W, C] of the images; taken from the data set.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub image: Option<ImageShape>,
-}
-
-fn default_latents() -> usize {
-    10
-}
-
-impl Default for ModelConfig {
-    fn default() -> Self {
-        Self {
-            architecture: Architecture::default(),
-            latents: default_latents(),
-            widths: None,
-            kernel: None,
-            activation: None,
-            norm: None,
-            hidden: None,
-            image_range: None,
-            image: None,
-        }
-    }
-}
 
 /// One convolution of an encoder, or the last one of a decoder.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -200,7 +102,8 @@ impl Network {
     /// # Errors
     /// If an option does not belong to the architecture, a width is 0, or the image is too small.
     pub fn new(config: &ModelConfig, image: ImageShape) -> Result<Self> {
-        check_options(config)?;
+        config.check()?;
+        let config = &config.filled();
         let mirrored = |convs, hidden| Self::mirrored(image, config, convs, hidden);
         match config.architecture {
             Architecture::Burgess => {
@@ -234,8 +137,7 @@ impl Network {
                 Ok(network)
             }
             Architecture::PytorchVae => {
-                let default = || vec![32, 64, 128, 256, 512];
-                let widths = config.widths.clone().unwrap_or_else(default);
+                let widths = config.widths.clone().unwrap_or_default();
                 let convs: Vec<_> = widths.iter().map(|width| halving(*width, 3)).collect();
                 let mut network = mirrored(convs, vec![])?;
                 network.norm = Norm::Batch;
@@ -250,14 +152,13 @@ impl Network {
                 let window = Window { stride: 1, padding: 1 };
                 decoder.output = Some(Conv { filters: image.channels, kernel: 3, window });
                 decoder.output_activation = Activation::Tanh;
-                network.image_range = config.image_range.unwrap_or(ImageRange::Signed);
+                network.image_range = config.image_range.unwrap_or_default();
                 Ok(network)
             }
             Architecture::Custom => {
-                let default = || vec![32, 32, 64, 64];
-                let widths = config.widths.clone().unwrap_or_else(default);
-                let kernel = config.kernel.unwrap_or(4);
-                let hidden = config.hidden.clone().unwrap_or_else(|| vec![256]);
+                let widths = config.widths.clone().unwrap_or_default();
+                let kernel = config.kernel.unwrap_or_default();
+                let hidden = config.hidden.clone().unwrap_or_default();
                 let convs = widths.iter().map(|width| halving(*width, kernel)).collect();
                 let mut network = mirrored(convs, hidden)?;
                 let activation = config.activation.unwrap_or(Activation::Relu);
@@ -406,45 +307,4 @@ fn too_small(image: ImageShape, network: &str, side: usize) -> Error {
         found: image.to_string(),
         hint: "use architecture `custom` with fewer widths, or `higgins-fc`".into(),
     }
-}
-
-fn check_options(config: &ModelConfig) -> Result<()> {
-    use Architecture::{Custom, PytorchVae};
-    let options: [(&str, bool, &[Architecture]); 6] = [
-        ("widths", config.widths.is_some(), &[PytorchVae, Custom]),
-        ("kernel", config.kernel.is_some(), &[Custom]),
-        ("activation", config.activation.is_some(), &[Custom]),
-        ("norm", config.norm.is_some(), &[Custom]),
-        ("hidden", config.hidden.is_some(), &[Custom]),
-        ("image_range", config.image_range.is_some(), &[PytorchVae]),
-    ];
-    for (option, set, owners) in options {
-        if set && !owners.contains(&config.architecture) {
-            return Err(Error::config(
-                format!("model.{option} is fixed by this architecture"),
-                format!("remove model.{option}, or set model.architecture = \"custom\""),
-            ));
-        }
-    }
-    let widths = config.widths.iter().chain(&config.hidden).flatten();
-    let positive = [("latents", config.latents), ("kernel", config.kernel.unwrap_or(4))];
-    let numbers = positive.into_iter().chain(widths.map(|width| ("widths and hidden", *width)));
-    for (key, value) in numbers {
-        if !(1..=65_536).contains(&value) {
-            return Err(Error::config(
-                format!("model.{key}: expected numbers from 1 to 65536, found {value}"),
-                "",
-            ));
-        }
-    }
-    if config.kernel == Some(1) {
-        return Err(Error::config(
-            "model.kernel: expected at least 2, found 1",
-            "a stride-2 convolution with a 1x1 kernel skips three of four pixels",
-        ));
-    }
-    if config.architecture == PytorchVae && config.widths.as_ref().is_some_and(Vec::is_empty) {
-        return Err(Error::config("model.widths is empty", "name at least one width"));
-    }
-    Ok(())
 }

@@ -42,7 +42,7 @@ pub(super) fn linear(layer: &Linear, activation: Activation) -> Step {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Architecture, ModelConfig};
+    use super::super::{Architecture, ModelConfig, Network};
     use super::*;
     use crate::Device;
     use crate::random::Stream;
@@ -66,7 +66,8 @@ mod tests {
             (small, [21, 19, 3], Likelihood::Gaussian { sigma: 1.0 }),
             (custom, [20, 12, 2], Likelihood::Bernoulli),
         ] {
-            let model = BetaVae::new(&config, likelihood, image.into(), 3, &device).unwrap();
+            let network = Network::new(&config, image.into()).unwrap();
+            let model = BetaVae::new(network, likelihood, 3, &device).unwrap();
             let all: usize = model.to_named_tensors().iter().map(|t| t.values.len()).sum();
             assert_eq!(model.network().values(), Some(all), "{config:?}");
             let program = model.to_program();

@@ -1,187 +1,220 @@
-//! The `[objective]` table: what the user writes, and its translation to an [`Objective`].
+//! The `[objective]` table: which objective, its settings, and the reduction that all kinds share.
 
 use serde::{Deserialize, Serialize};
+use toml::{Table, Value};
 
-use super::{Constraint, Objective, Reduction};
+use super::loss::{Settings, at_least};
+use super::{LossB, LossH, Reduction, beta_norm};
 use crate::error::{Error, Result};
 use crate::model::Likelihood;
+use crate::tagged::{Tagged, keys, to_table};
 
-/// Which loss.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Kind {
-    /// beta * KL (Higgins et al. 2017).
-    #[default]
-    H,
-    /// gamma * |KL - C| (Burgess et al. 2018).
-    B,
+/// Which objective, with its settings.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(untagged)]
+pub enum ObjectiveKind {
+    /// `h`: Higgins et al. 2017.
+    H(LossH),
+    /// `b`: Burgess et al. 2018.
+    B(LossB),
 }
 
-/// Which distribution of pixels.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum LikelihoodKind {
-    /// From logits.
-    Bernoulli,
-    /// Around means.
-    Gaussian,
-}
+impl ObjectiveKind {
+    /// Every kind with its defaults, the default kind first.
+    pub fn all() -> [Self; 2] {
+        [Self::H(LossH::default()), Self::B(LossB::default())]
+    }
 
-/// Which unit the terms are added in.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum ReductionKind {
-    /// Nats per image.
-    #[default]
-    Sum,
-    /// PyTorch-VAE's means.
-    Mean,
-}
-
-/// The `[objective]` table. Keys that the chosen kind does not use are errors.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct ObjectiveConfig {
-    /// `h` (default) or `b`.
-    #[serde(default)]
-    pub kind: Kind,
-    /// h: weight of the KL; default 4.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub beta: Option<f64>,
-    /// h: steps over which beta rises linearly; default 0.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub warmup_steps: Option<u64>,
-    /// b: weight of |KL - C|; default 1000.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub gamma: Option<f64>,
-    /// b: smallest capacity in nats; default 0.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub c_min: Option<f64>,
-    /// b: final capacity in nats; default 25.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub c_max: Option<f64>,
-    /// b: steps until the final capacity; default 100000.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub c_steps: Option<u64>,
-    /// `bernoulli` or `gaussian`; default: Gaussian for networks that end in tanh, else Bernoulli.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub likelihood: Option<LikelihoodKind>,
-    /// Gaussian: standard deviation; default 1.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub sigma: Option<f64>,
-    /// `sum` (default) or `mean`.
-    #[serde(default)]
-    pub reduction: ReductionKind,
-    /// mean: weight of the constraint, PyTorch-VAE's `kld_weight`; default 0.00025.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub kl_weight: Option<f64>,
-}
-
-/// Keys that only loss H understands.
-pub(crate) const H_KEYS: [&str; 2] = ["beta", "warmup_steps"];
-/// Keys that only loss B understands.
-pub(crate) const B_KEYS: [&str; 4] = ["gamma", "c_min", "c_max", "c_steps"];
-
-impl ObjectiveConfig {
-    /// Fills in the defaults, so that the written configuration says everything.
-    ///
-    /// `ends_in_tanh`: whether the network makes means.
-    pub fn resolve(&mut self, ends_in_tanh: bool) {
-        match self.kind {
-            Kind::H => {
-                self.beta.get_or_insert(4.0);
-                self.warmup_steps.get_or_insert(0);
-            }
-            Kind::B => {
-                self.gamma.get_or_insert(1000.0);
-                self.c_min.get_or_insert(0.0);
-                self.c_max.get_or_insert(25.0);
-                self.c_steps.get_or_insert(100_000);
-            }
-        }
-        let likelihood =
-            if ends_in_tanh { LikelihoodKind::Gaussian } else { LikelihoodKind::Bernoulli };
-        if *self.likelihood.get_or_insert(likelihood) == LikelihoodKind::Gaussian {
-            self.sigma.get_or_insert(1.0);
-        }
-        if self.reduction == ReductionKind::Mean {
-            self.kl_weight.get_or_insert(0.00025);
+    /// Its name in configurations.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::H(_) => "h",
+            Self::B(_) => "b",
         }
     }
 
-    /// The objective and likelihood of a resolved table.
+    fn settings(&self) -> &dyn Settings {
+        match self {
+            Self::H(settings) => settings,
+            Self::B(settings) => settings,
+        }
+    }
+
+    /// The same kind with the settings of a table, and defaults for what it leaves out.
+    fn read(&self, tagged: &Tagged, table: Table) -> Result<Self> {
+        Ok(match self {
+            Self::H(_) => Self::H(tagged.read(table)?),
+            Self::B(_) => Self::B(tagged.read(table)?),
+        })
+    }
+}
+
+/// The resolved `[objective]` table.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ObjectiveConfig {
+    /// Which objective, with its settings.
+    pub kind: ObjectiveKind,
+    /// The unit in which its constraint and the reconstruction are added.
+    pub reduction: Reduction,
+}
+
+impl Default for ObjectiveConfig {
+    fn default() -> Self {
+        let [first, ..] = ObjectiveKind::all();
+        first.into()
+    }
+}
+
+impl From<ObjectiveKind> for ObjectiveConfig {
+    /// In nats per image.
+    fn from(kind: ObjectiveKind) -> Self {
+        Self { kind, reduction: Reduction::Sum }
+    }
+}
+
+/// PyTorch-VAE's `kld_weight`, where none is given.
+const KL_WEIGHT: f64 = 0.00025;
+
+/// The keys that all kinds share.
+#[derive(Default, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+struct Common {
+    reduction: ReductionName,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    kl_weight: Option<f64>,
+}
+
+#[derive(Clone, Copy, Default, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+enum ReductionName {
+    #[default]
+    Sum,
+    Mean,
+}
+
+fn tagged() -> Tagged {
+    let kinds = ObjectiveKind::all().iter().map(|kind| (kind.name(), keys(kind))).collect();
+    Tagged { section: "objective", kinds, common: &["reduction", "kl_weight"] }
+}
+
+/// The keys of an `[objective]` table that only other kinds than its own have.
+pub(crate) fn foreign_keys(table: &Table) -> Vec<String> {
+    tagged().foreign_keys(table)
+}
+
+impl ObjectiveConfig {
+    /// Reads an `[objective]` table as people write it; what it leaves out has defaults.
     ///
     /// # Errors
-    /// If a key does not belong to the kind, or a number is impossible.
-    pub fn check(&self) -> Result<(Objective, Likelihood)> {
-        let given = [
-            ("beta", self.beta.is_some()),
-            ("warmup_steps", self.warmup_steps.is_some()),
-            ("gamma", self.gamma.is_some()),
-            ("c_min", self.c_min.is_some()),
-            ("c_max", self.c_max.is_some()),
-            ("c_steps", self.c_steps.is_some()),
-        ];
-        let foreign: &[&str] = if self.kind == Kind::H { &B_KEYS } else { &H_KEYS };
-        if let Some((key, _)) = given.iter().find(|(key, set)| *set && foreign.contains(key)) {
-            let (kind, own) = match self.kind {
-                Kind::H => ("h", H_KEYS.join(", ")),
-                Kind::B => ("b", B_KEYS.join(", ")),
-            };
-            return Err(Error::config(
-                format!("objective.{key} has no meaning for kind = \"{kind}\""),
-                format!("that kind is set by {own}"),
-            ));
+    /// If the kind is unknown, a key is of another kind or of none, or a number is impossible.
+    pub fn from_table(table: Table) -> Result<Self> {
+        let tagged = tagged();
+        let parts = tagged.split(table)?;
+        let kind = ObjectiveKind::all().into_iter().find(|kind| kind.name() == parts.kind);
+        let kind = kind.unwrap_or_else(|| unreachable!("`split` returns known kinds"));
+        let config = Self {
+            kind: kind.read(&tagged, parts.own)?,
+            reduction: tagged.read::<Common>(parts.common)?.reduction()?,
+        };
+        config.check()?;
+        Ok(config)
+    }
+
+    /// The table with every value.
+    pub fn to_table(&self) -> Table {
+        let common = match self.reduction {
+            Reduction::Sum => Common::default(),
+            Reduction::Mean { kl_weight } => {
+                Common { reduction: ReductionName::Mean, kl_weight: Some(kl_weight) }
+            }
+        };
+        let mut table = Table::from_iter([("kind".to_owned(), Value::from(self.kind.name()))]);
+        table.extend(to_table(&self.kind));
+        table.extend(to_table(&common));
+        table
+    }
+
+    /// # Errors
+    /// If a number is impossible.
+    pub fn check(&self) -> Result<()> {
+        self.kind.settings().check()?;
+        match self.reduction {
+            Reduction::Mean { kl_weight } => at_least("kl_weight", kl_weight, 0.0),
+            Reduction::Sum => Ok(()),
         }
-        let number = |key: &str, value: Option<f64>, low: f64| match value {
-            Some(value) if value.is_finite() && value >= low => Ok(value),
-            other => Err(Error::config(
-                format!(
-                    "objective.{key}: expected a finite number of at least {low}, found {}",
-                    other.map_or("nothing".into(), |value| value.to_string())
-                ),
-                "",
+    }
+
+    /// The objective in words, such as `loss H: reconstruction + 4 * KL (beta_norm 0.0098)`, for D latents and
+    /// images of H * W * C values.
+    pub fn describe(&self, likelihood: Likelihood, latents: usize, image_values: usize) -> String {
+        let settings = self.kind.settings();
+        let words = settings.describe(latents, image_values);
+        let Reduction::Mean { kl_weight } = self.reduction else { return words };
+        let weight = self.reduction.weight_in_nats(settings.weight(), likelihood, image_values);
+        let norm = beta_norm(weight, latents, image_values);
+        format!(
+            "{words}; pixel means and kl_weight {kl_weight}: a weight of {weight:.4} in nats \
+             (normalised {norm:.4})"
+        )
+    }
+}
+
+impl Common {
+    fn reduction(&self) -> Result<Reduction> {
+        match (self.reduction, self.kl_weight) {
+            (ReductionName::Sum, None) => Ok(Reduction::Sum),
+            (ReductionName::Sum, Some(_)) => Err(Error::config(
+                "objective.kl_weight has no meaning for reduction = \"sum\"",
+                "remove it, or set objective.reduction = \"mean\"",
             )),
-        };
-        let constraint = match self.kind {
-            Kind::H => Constraint::H {
-                beta: number("beta", self.beta, 0.0)?,
-                warmup_steps: self.warmup_steps.unwrap_or(0),
-            },
-            Kind::B => {
-                let c_min = number("c_min", self.c_min, 0.0)?;
-                Constraint::B {
-                    gamma: number("gamma", self.gamma, 0.0)?,
-                    c_min,
-                    c_max: number("c_max", self.c_max, c_min)?,
-                    c_steps: self.c_steps.unwrap_or(0),
-                }
+            (ReductionName::Mean, weight) => {
+                Ok(Reduction::Mean { kl_weight: weight.unwrap_or(KL_WEIGHT) })
             }
-        };
-        let likelihood = match self.likelihood {
-            Some(LikelihoodKind::Gaussian) => {
-                Likelihood::Gaussian { sigma: number("sigma", self.sigma, 1e-6)? }
-            }
-            _ if self.sigma.is_some() => {
-                return Err(Error::config(
-                    "objective.sigma has no meaning for the Bernoulli likelihood",
-                    "remove it, or set objective.likelihood = \"gaussian\"",
-                ));
-            }
-            _ => Likelihood::Bernoulli,
-        };
-        let reduction = match self.reduction {
-            ReductionKind::Mean => {
-                Reduction::Mean { kl_weight: number("kl_weight", self.kl_weight, 0.0)? }
-            }
-            ReductionKind::Sum if self.kl_weight.is_some() => {
-                return Err(Error::config(
-                    "objective.kl_weight has no meaning for reduction = \"sum\"",
-                    "remove it, or set objective.reduction = \"mean\"",
-                ));
-            }
-            ReductionKind::Sum => Reduction::Sum,
-        };
-        Ok((Objective { constraint, reduction }, likelihood))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> Result<ObjectiveConfig> {
+        ObjectiveConfig::from_table(text.parse().unwrap())
+    }
+
+    #[test]
+    fn tables_are_filled_and_written_completely() {
+        for kind in ObjectiveKind::all() {
+            let config = read(&format!("kind = '{}'", kind.name())).unwrap();
+            assert_eq!(config, kind.into());
+            assert_eq!(ObjectiveConfig::from_table(config.to_table()).unwrap(), config);
+        }
+        let config = read("beta = 8\nreduction = 'mean'").unwrap();
+        assert_eq!(config.kind, ObjectiveKind::H(LossH { beta: 8.0, warmup_steps: 0 }));
+        assert_eq!(config.reduction, Reduction::Mean { kl_weight: KL_WEIGHT });
+    }
+
+    #[test]
+    fn keys_are_refused_with_the_kinds_that_have_them() {
+        let error = read("kind = 'h'\ngamma = 2.0").unwrap_err();
+        assert_eq!(error.to_string(), "objective.gamma has no meaning for kind = \"h\"");
+        assert_eq!(
+            error.hint().unwrap(),
+            "kind = \"b\" has it; \"h\" is set by beta, warmup_steps"
+        );
+        let error = read("betta = 2.0").unwrap_err();
+        assert_eq!(error.hint().unwrap(), "did you mean `beta`?");
+        for (text, part) in [
+            ("kind = 'nonsense'", "`h`, `b`"),
+            ("beta = 'x'", "[objective]"),
+            ("reduction = 'max'", "`sum`"),
+            ("kl_weight = 0.5", "kl_weight has no meaning"),
+            ("kind = 'b'\nc_min = 3.0\nc_max = 2.0", "at least 3, found 2"),
+        ] {
+            let message = read(text).unwrap_err().to_string();
+            assert!(message.contains(part), "{text}: {message}");
+        }
+        let table = "kind = 'b'\nbeta = 1.0\ngamma = 2.0\nx = 3".parse().unwrap();
+        assert_eq!(foreign_keys(&table), ["beta"]);
     }
 }

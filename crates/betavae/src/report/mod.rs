@@ -17,7 +17,7 @@ use crate::data::Dataset;
 use crate::error::Result;
 use crate::figures::{FigureName, Subject};
 use crate::files::write_atomically;
-use crate::record::Record;
+use crate::runs::Record;
 
 /// A run with what of it can be opened.
 pub struct Entry {
@@ -84,10 +84,7 @@ fn figure(subject: &mut Subject<'_>, name: FigureName) -> Markup {
 }
 
 /// The page. A figure that cannot be drawn is replaced by the reason.
-///
-/// # Errors
-/// If a configuration is not valid.
-pub fn page(entries: &[Entry]) -> Result<String> {
+pub fn page(entries: &[Entry]) -> String {
     let mut body = Vec::new();
     if entries.len() > 1 {
         let runs: Vec<&Record> = entries.iter().map(|entry| &entry.run).collect();
@@ -98,16 +95,16 @@ pub fn page(entries: &[Entry]) -> Result<String> {
         }
     }
     for entry in entries {
-        body.push(page::run(entry, entries.len() > 1)?);
+        body.push(page::run(entry, entries.len() > 1));
     }
     let names: Vec<&str> = entries.iter().map(|entry| entry.run.name.as_str()).collect();
-    Ok(page::whole(&names.join(", "), &body))
+    page::whole(&names.join(", "), &body)
 }
 
 /// Writes a page to a file, completely or not at all.
 ///
 /// # Errors
-/// If a configuration is not valid, or the disk fails.
+/// If the disk fails.
 pub fn write(path: &Path, entries: &[Entry]) -> Result<()> {
-    write_atomically(path, page(entries)?.as_bytes())
+    write_atomically(path, page(entries).as_bytes())
 }

@@ -8,11 +8,10 @@ use image::{ImageFormat, RgbImage};
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use super::{Entry, figure as drawn};
-use crate::error::Result;
 use crate::evaluate::Evaluation;
 use crate::figures::plot::{GRID, INK};
 use crate::figures::{Drawing, FigureName, Subject};
-use crate::record::Record;
+use crate::runs::Record;
 use crate::scores::ScoreName;
 use crate::words;
 
@@ -62,7 +61,7 @@ fn document(title: &str, content: &Markup, script: Option<&str>) -> String {
 }
 
 /// A run, from what was trained to how to train it again.
-pub(super) fn run(entry: &Entry, titled: bool) -> Result<Markup> {
+pub(super) fn run(entry: &Entry, titled: bool) -> Markup {
     let Entry { run, trained, data } = entry;
     let mut subject = match trained {
         Some(trained) => Subject::model(trained, data.as_deref(), Some(run)),
@@ -76,10 +75,10 @@ pub(super) fn run(entry: &Entry, titled: bool) -> Result<Markup> {
         figures(&[FigureName::Responses, FigureName::Matrices]),
         figures(&[FigureName::Terms, FigureName::KlTraining, FigureName::KlCapacity]),
     ];
-    Ok(html! {
+    html! {
         section {
             @if titled { h2 { (run.name) } }
-            (facts(run)?)
+            (facts(run))
             @if let Some(evaluation) = &run.evaluation { (terms(evaluation)) }
             @if !run.scores.is_empty() { (scores(run)) }
             h3 { "What the latents show" }
@@ -99,28 +98,28 @@ pub(super) fn run(entry: &Entry, titled: bool) -> Result<Markup> {
             details { summary { "Configuration" } pre { code { (run.config.to_toml()) } } }
             details { summary { "Provenance" } (provenance(&run.provenance)) }
         }
-    })
+    }
 }
 
 /// What is trained, in words, and how far that is.
-pub(super) fn facts(run: &Record) -> Result<Markup> {
+pub(super) fn facts(run: &Record) -> Markup {
     let count = |key: &str| {
         let known = run.provenance.get(key).and_then(toml::Value::as_integer);
         known.map_or(0, |count| count as usize)
     };
     let data = run.provenance.get("data").and_then(toml::Value::as_str).unwrap_or("images");
-    let words = words::training(&run.config, data, count("images"), count("parameters"))?;
-    Ok(html! {
+    let words = words::training(&run.config, data, count("images"), count("parameters"));
+    html! {
         dl {
             @for (label, text) in words { dt { (label) } dd { (text) } }
             dt { "state" } dd { (state(run)) }
         }
-    })
+    }
 }
 
 /// Whether it has finished, and how long it took.
 fn state(run: &Record) -> String {
-    let (step, steps) = (run.history.step(), run.config.train.steps);
+    let (step, steps) = (run.history.step(), run.config.train().steps);
     let time = run.seconds.map(|seconds| {
         let speed = step as f64 / seconds.max(1e-9);
         format!(" in {} ({speed:.1} steps/s)", words::duration(seconds))

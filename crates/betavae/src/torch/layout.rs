@@ -246,7 +246,7 @@ fn disentangling_vae(tensors: &Tensors, path: &Path) -> Result<(String, Vec<Stri
     };
     let recipe = format!(
         "{data}[model]\narchitecture = 'burgess'\nlatents = {}\nimage = [{side}, {side}, {channels}]\n\
-         [objective]\nlikelihood = 'bernoulli'\n{objective}\n",
+         likelihood = 'bernoulli'\n[objective]\n{objective}\n",
         heads / 2,
     );
     Ok((recipe, assumptions))
@@ -281,7 +281,7 @@ fn pytorch_vae(tensors: &Tensors, path: &Path) -> Result<(String, Vec<String>)> 
     let recipe = format!(
         "[model]\narchitecture = 'pytorch-vae'\nlatents = {latents}\nwidths = {widths:?}\n\
          image = [{side}, {side}, {channels}]\nimage_range = 'unit'\n\
-         [objective]\nkind = 'h'\nbeta = 4.0\nlikelihood = 'gaussian'\n",
+         likelihood = 'gaussian'\n[objective]\nkind = 'h'\nbeta = 4.0\n",
     );
     let assumptions = vec![
         "its images are taken to lie in [0, 1], as in PyTorch-VAE since 2021; for a model trained on \

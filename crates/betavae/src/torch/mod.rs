@@ -20,16 +20,17 @@ pub use crate::model::PeerLayout;
 use std::path::Path;
 
 use crate::Device;
-use crate::checkpoint::{Metadata, Trained};
-use crate::config::Config;
+use crate::checkpoint::{Description, Trained};
+use crate::config::{Config, Recipe};
 use crate::error::{Error, Result};
-use crate::model::Network;
 
 /// A model of another program as one of ours.
 #[derive(Debug)]
 pub struct Imported {
-    /// The model, with a configuration that says what is known of it.
+    /// The model.
     pub trained: Trained,
+    /// What is known of its training.
+    pub config: Config,
     /// Which program it comes from.
     pub layout: PeerLayout,
     /// What the file does not say, and what was put there instead, a line each.
@@ -65,29 +66,22 @@ pub fn import(path: &Path, options: &ImportOptions, device: &Device) -> Result<I
     let tensors = file.tensors(&copy)?;
     let wrap = |error: Error| Error::file_hint(path, error.to_string(), error.hint().unwrap_or(""));
     let (recipe, assumptions) = layout.recipe(&tensors, path)?;
-    let (mut config, dropped) = Config::from_recipe(&recipe, changes)?;
-    debug_assert!(dropped.is_empty() || !changes.is_empty());
-    let image = config.model.image.unwrap_or_else(|| unreachable!("every layout's recipe has it"));
-    config.resolve(image)?;
-    let network = Network::new(&config.model, image)?;
+    let (recipe, _) = Recipe::with_changes(&recipe, changes)?;
+    let image = recipe.model.image.unwrap_or_else(|| unreachable!("every layout's recipe has it"));
+    let config = recipe.resolve(image)?;
+    let network = config.model().network();
     // Shapes of empty tensors could ask for any amount of memory.
     let values = tensors.values().map(|tensor| tensor.values.len()).sum();
     if network.values().is_none_or(|needed| needed > values) {
         let reason = format!("its tensors have {values} values, fewer than their network needs");
         return Err(Error::file_hint(path, reason, "is the file complete?"));
     }
-    let model = config.build_model(device)?;
-    let tensors = layout.to_ours(tensors, model.network()).map_err(wrap)?;
-    let model = model.with_named_tensors(tensors).map_err(wrap)?;
-    let metadata = Metadata {
-        version: env!("CARGO_PKG_VERSION").into(),
-        step: 0,
-        kl_per_latent: Vec::new(),
-        config,
-    };
-    let trained = Trained { model, metadata, path: path.to_owned() };
+    let tensors = layout.to_ours(tensors, network).map_err(wrap)?;
+    let model = config.model().with_weights(tensors, device).map_err(wrap)?;
+    let description = Description::new(&config, 0, Vec::new());
+    let trained = Trained { model, description, path: path.to_owned() };
     check_finite(&trained)?;
-    Ok(Imported { trained, layout, assumptions })
+    Ok(Imported { trained, config, layout, assumptions })
 }
 
 /// The model as a state dict of a peer, in the zip format of `torch.save`.
@@ -98,7 +92,7 @@ pub fn state_dict(trained: &Trained, layout: PeerLayout) -> Result<Vec<u8>> {
     let network = trained.model.network();
     layout.check(network)?;
     let tensors = layout.to_theirs(trained.model.to_named_tensors(), network)?;
-    write::state_dict(&tensors, &layout.counters(network), trained.metadata.step)
+    write::state_dict(&tensors, &layout.counters(network), trained.description.step)
 }
 
 /// A network of NaNs loads without complaint and shows nothing; better to say so at once.

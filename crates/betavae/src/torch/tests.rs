@@ -7,10 +7,8 @@ use crate::TensorData;
 use crate::data::ImageShape;
 use crate::files::write_atomically;
 use crate::model::safetensors::{read_safetensors, to_safetensors};
-use crate::model::{
-    Architecture, BetaVae, ImageRange, Likelihood, ModelConfig, NamedTensor, values,
-};
-use crate::objective::Constraint;
+use crate::model::{Architecture, BetaVae, ImageRange, ModelConfig, NamedTensor, values};
+use crate::objective::{LossB, LossH, ObjectiveKind};
 use crate::random::Stream;
 
 fn fixture(name: &str) -> PathBuf {
@@ -81,10 +79,10 @@ fn a_zip_file_of_half_precision_and_its_specs_are_read() {
     let found = imported(&path);
     check(&found.trained.model, "disentangling-32");
     assert_eq!(found.assumptions, Vec::<String>::new());
-    let config = &found.trained.metadata.config;
-    assert_eq!(config.data.name.as_deref(), Some("dsprites"));
-    let expected = Constraint::B { gamma: 100.0, c_min: 0.0, c_max: 25.0, c_steps: 100_000 };
-    assert_eq!(config.objective().unwrap().0.constraint, expected);
+    let config = &found.config;
+    assert_eq!(config.data().name.as_deref(), Some("dsprites"));
+    let expected = LossB { gamma: 100.0, c_min: 0.0, c_max: 25.0, c_steps: 100_000 };
+    assert_eq!(config.objective().kind, ObjectiveKind::B(expected));
 
     fs::write(folder.path().join("specs.json"), "{").unwrap();
     assert!(refused(&path).contains("specs.json: not valid JSON"));
@@ -106,7 +104,8 @@ fn changes_say_what_a_file_cannot() {
     let changes = vec!["objective.beta=10".to_owned(), "model.image_range=signed".to_owned()];
     let options = ImportOptions { changes, ..ImportOptions::default() };
     let found = import(&fixture("collection.ckpt"), &options, &Device::flex()).unwrap();
-    assert_eq!(found.trained.metadata.config.objective.beta, Some(10.0));
+    let expected = LossH { beta: 10.0, ..LossH::default() };
+    assert_eq!(found.config.objective().kind, ObjectiveKind::H(expected));
     assert_eq!(found.trained.model.network().image_range, ImageRange::Signed);
 }
 
@@ -115,7 +114,7 @@ fn what_was_imported_is_a_model_like_any_other() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("model.safetensors");
     let found = imported(&fixture("collection.ckpt"));
-    let bytes = crate::checkpoint::model_bytes(&found.trained.model, &found.trained.metadata);
+    let bytes = crate::checkpoint::model_bytes(&found.trained.model, &found.trained.description);
     write_atomically(&path, &bytes.unwrap()).unwrap();
     let again = Trained::load(&path, &Device::flex()).unwrap();
     check(&again.model, "collection");
@@ -131,11 +130,17 @@ fn what_was_imported_is_a_model_like_any_other() {
     assert!(images.iter().zip(&pixels).all(|(a, b)| (a - b).abs() < 1e-5));
 }
 
+/// A model that was not trained.
+fn fresh(model: ModelConfig, image: ImageShape) -> Trained {
+    let config = Recipe { model, ..Recipe::default() }.resolve(image).unwrap();
+    let model = config.model().build(3, &Device::flex()).unwrap();
+    Trained { model, description: Description::new(&config, 9, Vec::new()), path: PathBuf::new() }
+}
+
 #[test]
 fn state_dicts_come_back_as_they_went_out() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("model.pt");
-    let device = Device::flex();
     let preset = |architecture| ModelConfig { architecture, ..ModelConfig::default() };
     let widths = Some(vec![4, 6]);
     let unit = Some(ImageRange::Unit);
@@ -145,15 +150,7 @@ fn state_dicts_come_back_as_they_went_out() {
         (preset(Architecture::Burgess), [32, 32, 3], PeerLayout::DisentanglingVae),
         (narrow, [8, 8, 3], PeerLayout::PytorchVae),
     ] {
-        let likelihood = match layout {
-            PeerLayout::DisentanglingVae => Likelihood::Bernoulli,
-            PeerLayout::PytorchVae => Likelihood::Gaussian { sigma: 1.0 },
-        };
-        let model = BetaVae::new(&config, likelihood, image.into(), 3, &device).unwrap();
-        let config = Config { model: config, ..Config::default() };
-        let metadata =
-            Metadata { version: String::new(), step: 9, kl_per_latent: Vec::new(), config };
-        let trained = Trained { model, metadata, path: PathBuf::new() };
+        let trained = fresh(config, image.into());
         fs::write(&path, state_dict(&trained, layout).unwrap()).unwrap();
         let again = imported(&path);
         assert_eq!(again.layout, layout);
@@ -169,16 +166,7 @@ fn state_dicts_come_back_as_they_went_out() {
 
 #[test]
 fn networks_that_a_peer_does_not_have_are_refused() {
-    let device = Device::flex();
-    let wide = ModelConfig::default();
-    let model = BetaVae::new(&wide, Likelihood::Bernoulli, [64, 48, 1].into(), 1, &device).unwrap();
-    let metadata = Metadata {
-        version: String::new(),
-        step: 0,
-        kl_per_latent: Vec::new(),
-        config: Config::default(),
-    };
-    let trained = Trained { model, metadata, path: PathBuf::new() };
+    let trained = fresh(ModelConfig::default(), [64, 48, 1].into());
     for layout in PeerLayout::ALL {
         let error = state_dict(&trained, layout).unwrap_err();
         assert!(error.to_string().contains(layout.name()), "{error}");

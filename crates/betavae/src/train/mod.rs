@@ -1,13 +1,8 @@
-//! Training: [`Trainer`] takes single optimisation steps in memory; [`Run`] is a folder on disk in
-//! which a trainer's progress is kept and from which it goes on exactly where it stopped.
+//! Training in memory: [`Trainer`] takes optimisation steps. What is kept of them on disk is in [`crate::run`].
 
-mod events;
-mod metrics;
-mod preview;
-mod provenance;
-mod run;
+mod gradients;
 
-pub use run::{Observer, Outcome, Run};
+pub use gradients::Gradients;
 
 use std::fs;
 use std::sync::Arc;
@@ -23,7 +18,7 @@ use crate::error::{Error, IoContext, Result};
 use crate::evaluate::load_epoch;
 use crate::files;
 use crate::model::{BetaVae, NamedTensor, Pass};
-use crate::objective::{InForce, Loss, Objective, Terms};
+use crate::objective::{Batch, Facts, LossTensors, Objective, Term, Terms};
 use crate::optimizer::{NamedGradients, Optimizer};
 use crate::random::Stream;
 
@@ -32,17 +27,34 @@ use crate::random::Stream;
 ///
 /// ```
 /// use std::sync::Arc;
-/// use betavae::{Device, config::Config, data::blobs::Blobs, train::Trainer};
+/// use betavae::{Device, config::Recipe, data::{Dataset, blobs::Blobs}, train::Trainer};
 /// # fn main() -> betavae::Result<()> {
-/// let recipe = "
+/// let recipe = Recipe::from_toml("
 ///     model = { architecture = 'custom', widths = [4, 4, 8], latents = 2 }
 ///     objective = { kind = 'h', beta = 4.0 }
-///     train = { batch = 8 }";
-/// let (config, _) = Config::from_recipe(recipe, &[])?;
-/// let mut trainer = Trainer::new(config, Arc::new(Blobs::new()), &Device::flex())?;
+///     train = { batch = 8 }")?;
+/// let data = Arc::new(Blobs::new());
+/// let mut trainer = Trainer::new(recipe.resolve(data.shape())?, data, &Device::flex())?;
 /// let terms = trainer.step()?;
-/// assert_eq!(terms.total, terms.reconstruction + 4.0 * terms.kl);
+/// assert_eq!(terms.total(), terms.reconstruction() + 4.0 * terms.kl());
 /// assert_eq!(trainer.steps_taken(), 1);
+/// # Ok(())
+/// # }
+/// ```
+///
+/// A step can be taken in parts, so that a batch may be spread over several places:
+///
+/// ```
+/// # use std::sync::Arc;
+/// # use betavae::{Device, config::Recipe, data::{Dataset, blobs::Blobs}, train::Trainer};
+/// # fn main() -> betavae::Result<()> {
+/// # let text = "model = { architecture = 'custom', widths = [4], latents = 2 }\ntrain.batch = 8";
+/// # let data = Arc::new(Blobs::new());
+/// # let config = Recipe::from_toml(text)?.resolve(data.shape())?;
+/// # let mut trainer = Trainer::new(config, data, &Device::flex())?;
+/// let [left, right] = trainer.batch(1)?.halves();
+/// let gradients = trainer.gradients(&left)?.merged(trainer.gradients(&right)?);
+/// let terms = trainer.apply(gradients)?;
 /// # Ok(())
 /// # }
 /// ```
@@ -61,72 +73,84 @@ pub struct Trainer {
 }
 
 impl Trainer {
-    /// A model for `data` with fresh weights, or those of `train.init`. The configuration is resolved against
-    /// the data set's image shape.
+    /// A model for `data` with fresh weights, or those of `train.init`.
     ///
     /// # Errors
-    /// If the configuration is not valid or does not fit the data, or the weights do not fit it.
+    /// If the configuration does not fit the data, or the weights do not fit it.
     pub fn new(config: Config, data: Arc<dyn Dataset>, device: &Device) -> Result<Self> {
-        let mut trainer = Self::with_fresh_weights(config, data, device)?;
-        if let Some(path) = trainer.config.train.init.clone() {
-            let trained = Trained::load(&path, &device.clone().inner())?;
-            let network = trainer.model().network();
-            if trained.model.network() != network {
-                return Err(Error::Mismatch {
-                    what: format!("{} has another network than [model]", path.display()),
-                    expected: network.summary(),
-                    found: trained.model.network().summary(),
-                    hint: "`betavae train --init MODEL` without a recipe takes MODEL's own network"
-                        .into(),
-                });
-            }
-            let content = fs::read(&trained.path).context("read", &trained.path)?;
-            trainer.init_sha256 = Some(files::sha256(&content));
-            let fresh = trainer.config.build_model(&device.clone().inner())?;
-            let tensors = trained.model.to_named_tensors();
-            trainer.model = Some(fresh.with_named_tensors(tensors)?.train());
+        let plain = device.clone().inner();
+        let Some(path) = &config.train().init else {
+            let model = config.model().build(config.seed(), &plain)?;
+            return Self::with_model(config, data, model, device);
+        };
+        let trained = Trained::load(path, &plain)?;
+        let network = config.model().network();
+        if trained.model.network() != network {
+            return Err(Error::Mismatch {
+                what: format!("{} has another network than [model]", path.display()),
+                expected: network.summary(),
+                found: trained.model.network().summary(),
+                hint: "`betavae train --init MODEL` without a recipe takes MODEL's own network"
+                    .into(),
+            });
         }
+        let content = fs::read(&trained.path).context("read", &trained.path)?;
+        let tensors = trained.model.to_named_tensors();
+        let model = config.model().with_weights(tensors, &plain)?;
+        let init_sha256 = Some(files::sha256(&content));
+        Ok(Self { init_sha256, ..Self::with_model(config, data, model, device)? })
+    }
+
+    /// A trainer as it was after `step` steps, with the tensors of its model and its optimiser.
+    ///
+    /// # Errors
+    /// If the configuration does not fit the data, or the tensors do not fit it.
+    pub(crate) fn restored(
+        config: Config,
+        data: Arc<dyn Dataset>,
+        [model, optimizer]: [Vec<NamedTensor>; 2],
+        step: u64,
+        device: &Device,
+    ) -> Result<Self> {
+        let model = config.model().with_weights(model, &device.clone().inner())?;
+        let mut trainer = Self::with_model(config, data, model, device)?;
+        let (config, model) = (*trainer.config.optimizer(), trainer.model());
+        trainer.optimizer = Optimizer::from_named_tensors(config, optimizer, model, device)?;
+        trainer.step = step;
         Ok(trainer)
     }
 
-    fn with_fresh_weights(
-        mut config: Config,
+    fn with_model(
+        config: Config,
         data: Arc<dyn Dataset>,
+        model: BetaVae,
         device: &Device,
     ) -> Result<Self> {
-        config.resolve(data.shape())?;
-        let order = Order::new(config.data.order, config.seed, data.len(), config.train.batch)?;
-        let (objective, _) = config.objective()?;
-        let model = config.build_model(&device.clone().inner())?.train();
-        let optimizer = Optimizer::new(config.optimizer.clone());
-        let device = device.clone().autodiff();
+        if config.image() != data.shape() {
+            return Err(Error::Mismatch {
+                what: format!("the images of {} do not fit the configuration", data.name()),
+                expected: config.image().to_string(),
+                found: data.shape().to_string(),
+                hint: "resolve the recipe for the shape of the data".into(),
+            });
+        }
+        let facts = Facts::new(data.len(), config.image(), config.model().latents(), config.seed());
         Ok(Self {
+            order: Order::new(
+                config.data().order,
+                config.seed(),
+                data.len(),
+                config.train().batch,
+            )?,
+            objective: Objective::new(config.objective(), facts),
+            optimizer: Optimizer::new(*config.optimizer()),
+            model: Some(model.train()),
+            device: device.clone().autodiff(),
+            step: 0,
+            init_sha256: None,
             config,
             data,
-            order,
-            objective,
-            model: Some(model),
-            optimizer,
-            step: 0,
-            device,
-            init_sha256: None,
         })
-    }
-
-    /// Puts back parameters, optimiser state and step.
-    pub(crate) fn restore(
-        &mut self,
-        model: Vec<NamedTensor>,
-        optimizer: Vec<NamedTensor>,
-        step: u64,
-    ) -> Result<()> {
-        let fresh = self.config.build_model(&self.device.clone().inner())?;
-        let model = fresh.with_named_tensors(model)?.train();
-        let config = self.config.optimizer.clone();
-        self.optimizer = Optimizer::from_named_tensors(config, optimizer, &model)?;
-        self.model = Some(model);
-        self.step = step;
-        Ok(())
     }
 
     /// Takes the next optimisation step and returns the terms of its loss.
@@ -136,48 +160,76 @@ impl Trainer {
     /// still those before the step.
     pub fn step(&mut self) -> Result<Terms> {
         // From inside the thread pool, handing out the many small pieces of a step costs less.
-        betavae_kernels::awake(|| self.take_step())
-    }
-
-    fn take_step(&mut self) -> Result<Terms> {
-        let step = self.step + 1;
-        let mut pass = Pass::train_in(self.config.train.precision);
-        let (images, noise) = self.batch(step)?;
-        let loss = self.model().loss(&self.objective, images, noise, step, &mut pass);
-        let terms = loss.terms();
-        check_finite(&terms, step)?;
-        let gradients = self.gradients(&loss);
-        if let Some(name) = gradients.first_non_finite() {
-            return Err(non_finite(step, format!("the gradient of {name}"), "not finite"));
-        }
-        let model = self.model.take().unwrap_or_else(|| unreachable!("put back below"));
-        let mut model = self.optimizer.step(model, gradients, step);
-        model.update_running_statistics(pass);
-        self.model = Some(model);
-        self.step = step;
-        Ok(terms)
+        betavae_kernels::awake(|| {
+            let gradients = self.gradients(&self.batch(self.step + 1)?)?;
+            self.apply(gradients)
+        })
     }
 
     /// Images [B, H, W, C] in [0, 1] and standard normal noise [B, D] of a step.
     ///
     /// # Errors
     /// If an image cannot be read.
-    pub fn batch(&self, step: u64) -> Result<(Tensor<4>, Tensor<2>)> {
+    pub fn batch(&self, step: u64) -> Result<Batch> {
         let (epoch, indices) = self.order.batch(step);
         let images = load_epoch(&*self.data, &indices, epoch, &self.device)?;
         let shape = [indices.len(), self.model().latents()];
-        let noise = Stream::new(self.config.seed, "noise", step).normals(shape[0] * shape[1]);
-        Ok((images, Tensor::from_data(TensorData::new(noise, shape), &self.device)))
+        let noise = Stream::new(self.config.seed(), "noise", step).normals(shape[0] * shape[1]);
+        let noise = Tensor::from_data(TensorData::new(noise, shape), &self.device);
+        Ok(Batch { images, noise, indices })
     }
 
-    /// The gradients of a loss that this trainer's model made.
-    pub fn gradients(&self, loss: &Loss) -> NamedGradients {
-        NamedGradients::collect(self.model(), loss.total.backward())
+    /// The gradients of the next step's loss on a batch.
+    ///
+    /// # Errors
+    /// If a term or a gradient is not finite.
+    pub fn gradients(&self, batch: &Batch) -> Result<Gradients> {
+        let mut pass = Pass::train_in(self.config.train().precision);
+        let loss = self.objective.loss(self.model(), batch, self.step + 1, &mut pass);
+        self.gradients_of(&loss, &mut loss.total.backward(), pass, batch.images.dims()[0])
+    }
+
+    /// The gradients of a loss on some images, taken out of its backward pass.
+    pub(crate) fn gradients_of(
+        &self,
+        loss: &LossTensors,
+        backward: &mut burn::tensor::Gradients,
+        pass: Pass,
+        images: usize,
+    ) -> Result<Gradients> {
+        let (step, terms) = (self.step + 1, loss.terms());
+        if let Some((term, value)) = terms.first_non_finite() {
+            return Err(non_finite(step, term, &value.to_string()));
+        }
+        let parameters = NamedGradients::collect(self.model(), backward);
+        if let Some(name) = parameters.first_non_finite() {
+            return Err(non_finite(step, format!("the gradient of {name}"), "not finite"));
+        }
+        Ok(Gradients { parameters, moments: pass.into_moments(), terms, images })
+    }
+
+    /// Takes the next optimisation step with these gradients, and returns the terms of the loss that they are of.
+    ///
+    /// # Errors
+    /// None that is known.
+    pub fn apply(&mut self, gradients: Gradients) -> Result<Terms> {
+        let Gradients { parameters, moments, terms, images: _ } = gradients;
+        let model = self.model.take().unwrap_or_else(|| unreachable!("put back below"));
+        let mut model = self.optimizer.step(model, parameters, self.step + 1);
+        model.update_running_statistics(moments);
+        self.model = Some(model);
+        self.step += 1;
+        Ok(terms)
     }
 
     /// The model as it is now.
     pub fn model(&self) -> &BetaVae {
         self.model.as_ref().unwrap_or_else(|| unreachable!("a step always puts it back"))
+    }
+
+    /// What is minimised.
+    pub fn objective(&self) -> &Objective {
+        &self.objective
     }
 
     /// The optimiser and its state.
@@ -190,12 +242,12 @@ impl Trainer {
         self.step
     }
 
-    /// Beta or C in the newest step.
-    pub fn in_force(&self) -> InForce {
-        self.objective.in_force(self.step)
+    /// The weights in force in the newest step, such as beta or the capacity.
+    pub fn weights(&self) -> Vec<Term> {
+        self.objective.weights(self.step)
     }
 
-    /// The resolved configuration.
+    /// The configuration.
     pub fn config(&self) -> &Config {
         &self.config
     }
@@ -204,16 +256,10 @@ impl Trainer {
     pub fn data(&self) -> &Arc<dyn Dataset> {
         &self.data
     }
-}
 
-fn check_finite(terms: &Terms, step: u64) -> Result<()> {
-    let latents = terms.kl_per_latent.iter().enumerate();
-    let latents = latents.map(|(j, kl)| (format!("the KL of latent {j}"), *kl));
-    let named = [("reconstruction".to_owned(), terms.reconstruction)];
-    let all = named.into_iter().chain(latents).chain([("the loss".to_owned(), terms.total)]);
-    match all.into_iter().find(|(_, value)| !value.is_finite()) {
-        Some((term, value)) => Err(non_finite(step, term, &value.to_string())),
-        None => Ok(()),
+    /// SHA-256 of the file whose weights it started from.
+    pub(crate) fn init_sha256(&self) -> Option<&str> {
+        self.init_sha256.as_deref()
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use super::*;
 use crate::data::ImageShape;
-use crate::model::{Architecture, BetaVae, Likelihood, ModelConfig, Norm, values};
+use crate::model::{Architecture, BetaVae, Likelihood, ModelConfig, Network, Norm, values};
 use crate::random::Stream;
 use crate::{Device, Tensor as BurnTensor, TensorData};
 
@@ -185,7 +185,13 @@ fn graphs_compute_what_models_compute() {
         (custom, [7, 12, 2], Likelihood::Bernoulli),
     ] {
         let [height, width, channels] = image;
-        let model = BetaVae::new(&config, likelihood, ImageShape::from(image), 3, &device).unwrap();
+        let model = BetaVae::new(
+            Network::new(&config, ImageShape::from(image)).unwrap(),
+            likelihood,
+            3,
+            &device,
+        )
+        .unwrap();
         let program = model.to_program();
         let images = model.sample(2, 5);
         let posterior = model.encode(images.clone());

@@ -1,0 +1,70 @@
+//! What the file of an objective provides: its settings, and its loss in training.
+
+use burn::tensor::Tensor;
+
+use super::{Facts, Term, Unit};
+use crate::error::{Error, Result};
+use crate::model::Forward;
+
+/// The settings of an objective: its keys in the `[objective]` table, with defaults.
+pub(super) trait Settings {
+    /// # Errors
+    /// If a number is impossible.
+    fn check(&self) -> Result<()>;
+
+    /// The final weight of what constrains the code, for the translation between reductions.
+    fn weight(&self) -> f64;
+
+    /// The objective in words, such as `loss H: reconstruction + 4 * KL (beta_norm 0.0098)`, for D latents and
+    /// images of H * W * C values.
+    fn describe(&self, latents: usize, image_values: usize) -> String;
+}
+
+/// What a loss is computed from.
+pub(super) struct Inputs<'a> {
+    /// The pass through the model.
+    #[expect(dead_code, reason = "losses H and B need the KL only")]
+    pub(super) forward: &'a Forward,
+    /// KL in nats, averaged over the batch, \[1\].
+    pub(super) kl: Tensor<1>,
+}
+
+/// What is added to the reconstruction.
+pub(super) struct Constraint {
+    /// In nats, averaged over the batch, \[1\].
+    pub(super) value: Tensor<1>,
+    /// The values \[1\] of [`Loss::terms`], in their order.
+    pub(super) terms: Vec<Tensor<1>>,
+}
+
+impl Constraint {
+    /// One without terms of its own.
+    pub(super) fn new(value: Tensor<1>) -> Self {
+        Self { value, terms: Vec::new() }
+    }
+}
+
+/// An objective in training.
+pub(super) trait Loss {
+    /// What is added to the reconstruction at `step`, which counts from 1.
+    fn constraint(&self, inputs: &Inputs<'_>, step: u64) -> Constraint;
+
+    /// Names and units of the terms that this objective has beside those of all.
+    fn terms(&self) -> &'static [(&'static str, Unit)] {
+        &[]
+    }
+
+    /// The weights in force at `step`, for metrics.
+    fn weights(&self, facts: &Facts, step: u64) -> Vec<Term>;
+}
+
+/// Refuses a number below `least`.
+pub(super) fn at_least(key: &str, value: f64, least: f64) -> Result<()> {
+    if value.is_finite() && value >= least {
+        return Ok(());
+    }
+    Err(Error::config(
+        format!("objective.{key}: expected a finite number of at least {least}, found {value}"),
+        "",
+    ))
+}

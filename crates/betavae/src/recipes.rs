@@ -1,0 +1,66 @@
+//! The built-in recipes.
+
+/// Name and text of every built-in recipe.
+pub const RECIPES: [(&str, &str); 14] = [
+    ("default", include_str!("../recipes/default.toml")),
+    ("higgins2017-dsprites", include_str!("../recipes/higgins2017-dsprites.toml")),
+    ("higgins2017-chairs", include_str!("../recipes/higgins2017-chairs.toml")),
+    ("higgins2017-celeba", include_str!("../recipes/higgins2017-celeba.toml")),
+    ("higgins2017-faces", include_str!("../recipes/higgins2017-faces.toml")),
+    ("burgess2018-dsprites", include_str!("../recipes/burgess2018-dsprites.toml")),
+    ("burgess2018-dsprites-color", include_str!("../recipes/burgess2018-dsprites-color.toml")),
+    ("burgess2018-chairs", include_str!("../recipes/burgess2018-chairs.toml")),
+    ("burgess2018-celeba", include_str!("../recipes/burgess2018-celeba.toml")),
+    ("burgess2018-blobs", include_str!("../recipes/burgess2018-blobs.toml")),
+    ("pytorch-vae-h", include_str!("../recipes/pytorch-vae-h.toml")),
+    ("pytorch-vae-b", include_str!("../recipes/pytorch-vae-b.toml")),
+    ("locatello2019-beta", include_str!("../recipes/locatello2019-beta.toml")),
+    ("locatello2019-annealed", include_str!("../recipes/locatello2019-annealed.toml")),
+];
+
+/// The text of a built-in recipe.
+pub fn find(name: &str) -> Option<&'static str> {
+    RECIPES.iter().find(|(known, _)| *known == name).map(|(_, text)| *text)
+}
+
+/// The first comment line of a recipe: what it is.
+pub fn summary(text: &str) -> &str {
+    text.lines().next().map_or("", |line| line.trim_start_matches('#').trim())
+}
+
+/// How long it takes, from the line `# Time: about ... on ...`.
+pub fn duration(text: &str) -> &str {
+    let line = text.lines().find_map(|line| line.strip_prefix("# Time: about "));
+    line.and_then(|line| line.split(" on ").next()).unwrap_or("")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Recipe;
+    use crate::data::ImageShape;
+
+    #[test]
+    fn every_recipe_is_built_in_valid_and_cites_its_source() {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/recipes");
+        let mut names: Vec<_> = std::fs::read_dir(folder)
+            .unwrap()
+            .map(|entry| entry.unwrap().path())
+            .filter(|path| path.extension().is_some_and(|e| e == "toml"))
+            .map(|path| path.file_stem().unwrap().to_str().unwrap().to_owned())
+            .collect();
+        let mut built_in: Vec<_> = RECIPES.iter().map(|(name, _)| (*name).to_owned()).collect();
+        names.sort();
+        built_in.sort();
+        assert_eq!(names, built_in);
+        for (name, text) in RECIPES {
+            let recipe = Recipe::from_toml(text).expect(name);
+            let channels =
+                if name.contains("celeba") || name.starts_with("pytorch") { 3 } else { 1 };
+            recipe.resolve(ImageShape::new(64, 64, channels)).expect(name);
+            assert!(!summary(text).is_empty(), "{name}");
+            assert!(text.contains("# Source:"), "{name} cites nothing");
+            assert!(!duration(text).is_empty(), "{name} does not say how long it takes");
+        }
+    }
+}

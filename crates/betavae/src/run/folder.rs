@@ -1,0 +1,76 @@
+//! What a run folder must be before training enters it.
+
+use std::fs::{self, File};
+use std::path::Path;
+
+use super::events;
+use crate::checkpoint;
+use crate::error::{Error, IoContext, Result};
+
+/// The fingerprint of the data that a run began with.
+pub(super) fn recorded_data(folder: &Path) -> Result<Option<String>> {
+    let path = folder.join("provenance.toml");
+    if !path.exists() {
+        return Ok(None);
+    }
+    let text = fs::read_to_string(&path).context("read", &path)?;
+    let table = text.parse::<toml::Table>().ok();
+    Ok(table.and_then(|table| Some(table.get("data_sha256")?.as_str()?.to_owned())))
+}
+
+/// Refuses data that a run was not trained on.
+pub(super) fn check_data(expected: Option<String>, found: &str) -> Result<()> {
+    match expected.filter(|expected| expected != found) {
+        None => Ok(()),
+        Some(expected) => Err(Error::Mismatch {
+            what: "this is not the data the run was trained on".into(),
+            expected: format!("SHA-256 {expected}"),
+            found: found.into(),
+            hint: "restore the original files, or start a new run".into(),
+        }),
+    }
+}
+
+/// Refuses to make a run shorter than it is.
+pub(super) fn check_length(steps: Option<u64>, taken: u64) -> Result<()> {
+    match steps.filter(|steps| *steps < taken) {
+        Some(steps) => Err(Error::config(
+            format!("the run has taken {taken} steps already, more than the {steps} asked for"),
+            format!("ask for more than {taken}, the length of the whole run"),
+        )),
+        None => Ok(()),
+    }
+}
+
+/// Whether a folder is absent or holds nothing but what an interrupted start left.
+pub(super) fn is_empty(folder: &Path) -> Result<bool> {
+    if !folder.exists() {
+        return Ok(true);
+    }
+    let ours = ["checkpoints", "metrics.csv", "timing.csv", "provenance.toml", "run.lock"];
+    for entry in fs::read_dir(folder).context("read", folder)? {
+        let name = entry.context("read", folder)?.file_name();
+        let name = name.to_string_lossy();
+        if !ours.contains(&&*name) && ![".tmp-", events::PREFIX].iter().any(|p| name.starts_with(p))
+        {
+            return Ok(false);
+        }
+    }
+    Ok(checkpoint::list(&folder.join("checkpoints"))?.is_empty())
+}
+
+/// Makes this process the only one that writes into the folder.
+pub(super) fn lock(folder: &Path) -> Result<File> {
+    let path = folder.join("run.lock");
+    let file = File::create(&path).context("create", &path)?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(fs::TryLockError::WouldBlock) => Err(Error::file_hint(
+            folder,
+            "another process is training in this folder",
+            "wait for it, or stop it with Ctrl-C",
+        )),
+        // Some network file systems have no locks; that is no reason not to train.
+        Err(fs::TryLockError::Error(_)) => Ok(file),
+    }
+}

@@ -1,0 +1,317 @@
+//! A run: a folder in which the progress of a [`Trainer`] is kept, from which it goes on exactly where it stopped, and
+//! where its results end up. What is in such a folder is read by [`crate::runs`].
+
+#[cfg(feature = "figures")]
+mod events;
+#[cfg(feature = "figures")]
+mod figures;
+#[cfg(not(feature = "figures"))]
+#[path = "without_figures.rs"]
+mod figures;
+mod folder;
+mod metrics;
+mod observer;
+mod provenance;
+mod results;
+
+pub use observer::{Observer, Outcome};
+pub use results::Results;
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Instant;
+
+use burn::module::Module;
+use burn::tensor::Device;
+
+use crate::checkpoint::{self, Description, State, Trained, Window};
+use crate::config::Config;
+use crate::data::{DataConfig, Dataset};
+use crate::error::{Error, IoContext, Result};
+use crate::evaluate;
+use crate::files;
+use crate::objective::Terms;
+use crate::train::Trainer;
+use crate::words::quoted;
+use figures::Figures;
+use metrics::{Metrics, Timing};
+use provenance::Provenance;
+
+/// Images over which a checkpoint states the KL of each latent.
+const KL_IMAGES: usize = 512;
+
+/// A run folder with its trainer.
+pub struct Run {
+    folder: PathBuf,
+    trainer: Trainer,
+    metrics: Metrics,
+    timing: Timing,
+    /// Pictures, event files and the report, as far as they are wanted.
+    figures: Figures,
+    window: Window,
+    data_sha256: String,
+    /// Held while this process owns the folder.
+    _lock: File,
+    warnings: Vec<String>,
+}
+
+impl Run {
+    /// Starts a run in a new or empty folder.
+    ///
+    /// # Errors
+    /// If the folder holds something, or the configuration does not fit the data.
+    pub fn create(
+        folder: &Path,
+        config: Config,
+        data: Arc<dyn Dataset>,
+        device: &Device,
+    ) -> Result<Self> {
+        if folder.join("config.toml").exists() {
+            return Err(Error::file_hint(
+                folder,
+                "there is a run in this folder already",
+                format!("continue it with `betavae resume {}`", quoted(folder)),
+            ));
+        }
+        if !folder::is_empty(folder)? {
+            return Err(Error::file_hint(
+                folder,
+                "this folder is not empty",
+                "choose another one with --out",
+            ));
+        }
+        // Everything that can be wrong with the configuration, before anything is written.
+        let trainer = Trainer::new(config, data, device)?;
+        let data_sha256 = trainer.data().fingerprint()?;
+        fs::create_dir_all(folder.join("checkpoints"))
+            .context("create", folder)
+            .map_err(|error| error.with_hint("choose another folder with --out"))?;
+        let lock = folder::lock(folder)?;
+        let metrics = Metrics::create(folder.join("metrics.csv"))?;
+        let run = Self {
+            folder: folder.to_owned(),
+            timing: Timing::open(folder)?,
+            figures: Figures::open(folder, &trainer)?,
+            warnings: figures::missing(trainer.config()),
+            trainer,
+            metrics,
+            window: Window::default(),
+            data_sha256,
+            _lock: lock,
+        };
+        run.write_provenance("provenance.toml")?;
+        // Last, because a folder with a configuration is one that can be resumed.
+        run.write_config()?;
+        Ok(run)
+    }
+
+    /// Enters a run folder again, at its newest complete checkpoint, or at the beginning if it has
+    /// none. With the same data, version and instruction set the run ends with the same bytes as if
+    /// it had never stopped, on any number of threads. `steps` changes the length of the run; `moved` says
+    /// where its data is now.
+    ///
+    /// # Errors
+    /// If the folder is not a run, or the data is not what it was trained on.
+    pub fn resume(
+        folder: &Path,
+        steps: Option<u64>,
+        moved: Option<DataConfig>,
+        data: Arc<dyn Dataset>,
+        device: &Device,
+    ) -> Result<Self> {
+        let mut config = Config::of_run(folder)?;
+        let lock = folder::lock(folder)?;
+        let is_moved = moved.is_some();
+        if let Some(data) = moved {
+            config = config.with_data(data);
+        }
+        if let Some(steps) = steps {
+            config = config.with_steps(steps);
+        }
+        let checkpoints = folder.join("checkpoints");
+        let (newest, damaged) = checkpoint::newest(&checkpoints)?;
+        if newest.is_none() && !damaged.is_empty() {
+            return Err(Error::file_hint(
+                &checkpoints,
+                format!("every checkpoint is damaged: {}", damaged.join("; ")),
+                "restore one from a copy, or start a new run in another folder",
+            ));
+        }
+        let damaged = damaged.iter().map(|why| format!("skipped a damaged checkpoint: {why}"));
+        let warnings = damaged.chain(figures::missing(&config)).collect();
+        let data_sha256 = data.fingerprint()?;
+        let entered = newest.as_ref().map(|path| checkpoint::read(path)).transpose()?;
+        let expected = match &entered {
+            Some((_, _, state)) => Some(state.data.clone()),
+            None => folder::recorded_data(folder)?,
+        };
+        folder::check_data(expected, &data_sha256)?;
+        let metrics_path = folder.join("metrics.csv");
+        let (trainer, metrics, window) = match entered {
+            None => {
+                let trainer = Trainer::new(config, data, device)?;
+                (trainer, Metrics::create(metrics_path)?, Window::default())
+            }
+            Some((model, optimizer, state)) => {
+                folder::check_length(steps, state.step)?;
+                // With a checkpoint there is no need of the file that the run once started from.
+                let tensors = [model, optimizer];
+                let trainer = Trainer::restored(config, data, tensors, state.step, device)?;
+                let metrics = Metrics::reopen(metrics_path, state.metrics_bytes)?;
+                (trainer, metrics, state.window)
+            }
+        };
+        let run = Self {
+            folder: folder.to_owned(),
+            timing: Timing::open(folder)?,
+            figures: Figures::open(folder, &trainer)?,
+            trainer,
+            metrics,
+            window,
+            data_sha256,
+            _lock: lock,
+            warnings,
+        };
+        if steps.is_some() || is_moved {
+            run.write_config()?;
+        }
+        run.write_provenance(&format!("provenance-{}.toml", run.trainer.steps_taken()))?;
+        Ok(run)
+    }
+
+    /// Trains to the configured number of steps, or until the observer asks to stop.
+    ///
+    /// # Errors
+    /// If the disk is full, an image cannot be read, or a term is not finite; earlier checkpoints
+    /// stay valid.
+    pub fn train(&mut self, observer: &mut dyn Observer) -> Result<Outcome> {
+        let settings = self.trainer.config().train().clone();
+        let mut since = (Instant::now(), self.trainer.steps_taken());
+        let mut saved = None;
+        while self.trainer.steps_taken() < settings.steps {
+            if observer.should_stop() {
+                if saved != Some(self.trainer.steps_taken()) {
+                    self.save(observer)?;
+                }
+                return Ok(Outcome::Stopped);
+            }
+            let terms = self.trainer.step()?;
+            let step = self.trainer.steps_taken();
+            self.window.add(&terms);
+            observer.stepped(step, &terms);
+            if step.is_multiple_of(settings.log_every) {
+                let mean = self.window.take(&self.trainer.objective().terms(), terms.weights);
+                self.metrics.append(step, &mean.rows())?;
+                self.logged(&mean, since, observer)?;
+                since = (Instant::now(), step);
+            }
+            if step.is_multiple_of(settings.checkpoint_every) || step == settings.steps {
+                self.save(observer)?;
+                saved = Some(step);
+            }
+        }
+        self.log_rest(since, observer)?;
+        Ok(Outcome::Finished)
+    }
+
+    /// Tells all others of a row of `metrics.csv`. `since` is when and at which step the row before was
+    /// written, or this session began.
+    fn logged(
+        &mut self,
+        mean: &Terms,
+        since: (Instant, u64),
+        observer: &mut dyn Observer,
+    ) -> Result<()> {
+        let step = self.trainer.steps_taken();
+        self.figures.terms(step, mean)?;
+        if step > since.1 {
+            let rate = (step - since.1) as f64 / since.0.elapsed().as_secs_f64();
+            self.timing.append(step, rate)?;
+        }
+        observer.logged(step, mean);
+        Ok(())
+    }
+
+    /// A last row, of the steps since the one before, where the run does not end with one: so that runs
+    /// shorter than `log_every` have curves too. It comes after the last checkpoint, which knows the file
+    /// and the window without it. Resuming from there, to train for longer, cuts it off again, and so ends
+    /// with the same bytes as a run that never stopped here.
+    fn log_rest(&mut self, since: (Instant, u64), observer: &mut dyn Observer) -> Result<()> {
+        if self.window.steps == 0 {
+            return Ok(());
+        }
+        let names = self.trainer.objective().terms();
+        let mean = self.window.clone().take(&names, self.trainer.weights());
+        self.metrics.append_last(self.trainer.steps_taken(), &mean.rows())?;
+        self.logged(&mean, since, observer)
+    }
+
+    /// Writes a checkpoint, and pictures if they are wanted.
+    fn save(&mut self, observer: &mut dyn Observer) -> Result<()> {
+        let trained = self.trained()?;
+        let state = State {
+            step: self.trainer.steps_taken(),
+            metrics_bytes: self.metrics.sync()?,
+            window: self.window.clone(),
+            data: self.data_sha256.clone(),
+        };
+        let checkpoints = self.folder.join("checkpoints");
+        let optimizer = self.trainer.optimizer();
+        let path = checkpoint::write(
+            &checkpoints,
+            &trained.model,
+            optimizer,
+            &state,
+            &trained.description,
+        )?;
+        checkpoint::retain(&checkpoints, self.trainer.config().train().keep_checkpoints)?;
+        observer.saved(&path);
+        if self.trainer.config().train().previews {
+            let data = &**self.trainer.data();
+            self.figures.preview(&self.folder, &trained, data, observer)?;
+        }
+        Ok(())
+    }
+
+    /// The model as it is now, without gradients, and its description.
+    ///
+    /// # Errors
+    /// If an image cannot be read.
+    pub fn trained(&self) -> Result<Trained> {
+        let model = self.trainer.model().valid();
+        let data = &**self.trainer.data();
+        let indices = evaluate::subset(data.len(), KL_IMAGES);
+        let kl_per_latent = evaluate::kl_per_latent(&model, data, &indices)?;
+        let (config, step) = (self.trainer.config(), self.trainer.steps_taken());
+        let description = Description::new(config, step, kl_per_latent);
+        Ok(Trained { model, description, path: self.folder.clone() })
+    }
+
+    /// Where everything is written.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// The trainer, with the model, the configuration and the data.
+    pub fn trainer(&self) -> &Trainer {
+        &self.trainer
+    }
+
+    /// What did not prevent the run, such as damaged checkpoints.
+    pub fn warnings(&self) -> &[String] {
+        &self.warnings
+    }
+
+    fn write_config(&self) -> Result<()> {
+        let text = self.trainer.config().to_toml();
+        files::write_atomically(&self.folder.join("config.toml"), text.as_bytes())
+    }
+
+    fn write_provenance(&self, name: &str) -> Result<()> {
+        let provenance = Provenance::new(&self.trainer, &self.data_sha256);
+        let text = toml::to_string(&provenance)
+            .unwrap_or_else(|error| unreachable!("plain tables: {error}"));
+        files::write_atomically(&self.folder.join(name), text.as_bytes())
+    }
+}
