@@ -2,7 +2,7 @@
 //! and the bits of weights. JavaScript passes the words to WASM unread. Running a program is in
 //! `program`.
 
-use betavae_kernels::{Activation, Layer, Window};
+use betavae_kernels::{Activation, ConvOptions, Layer};
 
 use crate::program::{DecoderOutput, InvalidProgram, Op, Program};
 
@@ -97,11 +97,11 @@ impl Writer {
                 self.counts(input_shape);
                 self.count(layers.len());
                 for (layer, (weight, bias)) in layers.iter().zip(parameters) {
-                    let Layer { transposed, filters, kernel, window, activation } = *layer;
+                    let Layer { transposed, filters, kernel, options, activation } = *layer;
                     let [rows, columns] = transposed.unwrap_or_default();
                     self.counts(&[transposed.is_some().into(), rows, columns, filters, kernel]);
                     let activation = index_of(&ACTIVATIONS, activation);
-                    self.counts(&[window.stride, window.padding, activation]);
+                    self.counts(&[options.stride, options.padding, activation]);
                     self.floats(weight);
                     self.floats(bias);
                 }
@@ -167,10 +167,10 @@ impl Reader<'_> {
                     let transposed = self.choice(&[false, true])?;
                     let more = [self.count()?, self.count()?];
                     let [filters, kernel] = [self.count()?, self.count()?];
-                    let window = Window { stride: self.count()?, padding: self.count()? };
+                    let options = ConvOptions { stride: self.count()?, padding: self.count()? };
                     let activation = self.choice(&ACTIVATIONS)?;
                     let transposed = transposed.then_some(more);
-                    layers.push(Layer { transposed, filters, kernel, window, activation });
+                    layers.push(Layer { transposed, filters, kernel, options, activation });
                     parameters.push((self.floats()?, self.floats()?));
                 }
                 Op::ConvStack { input_shape, layers, parameters }
@@ -196,7 +196,7 @@ mod tests {
             transposed,
             filters,
             kernel: 4,
-            window: Window { stride: 2, padding: 1 },
+            options: ConvOptions { stride: 2, padding: 1 },
             activation,
         };
         Program {

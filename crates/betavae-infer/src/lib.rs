@@ -8,5 +8,5 @@
 mod format;
 mod program;
 
-pub use betavae_kernels::{Activation, Layer, Window};
+pub use betavae_kernels::{Activation, ConvOptions, Layer};
 pub use program::{DecoderOutput, InvalidProgram, Op, Program};

@@ -3,7 +3,7 @@
 
 use std::fmt;
 
-use betavae_kernels::{Activation, Layer, plain};
+use betavae_kernels::{Activation, Layer, inference};
 
 /// A trained encoder and decoder.
 #[derive(Clone, Debug, PartialEq)]
@@ -152,8 +152,11 @@ impl Op {
                 }
                 let mut shape = *input_shape;
                 for (layer, (weight, bias)) in layers.iter().zip(parameters) {
-                    let Layer { kernel, filters, window, .. } = *layer;
-                    if kernel == 0 || filters == 0 || window.stride == 0 || window.padding >= kernel
+                    let Layer { kernel, filters, options, .. } = *layer;
+                    if kernel == 0
+                        || filters == 0
+                        || options.stride == 0
+                        || options.padding >= kernel
                     {
                         return Err(InvalidProgram("an impossible convolution"));
                     }
@@ -175,9 +178,11 @@ impl Op {
             Op::ConvStack { input_shape, layers, parameters } => {
                 let parameters: Vec<_> =
                     parameters.iter().map(|(weight, bias)| (&weight[..], &bias[..])).collect();
-                plain::conv_stack(&x, *input_shape, layers, &parameters)
+                inference::conv_stack(&x, *input_shape, layers, &parameters)
             }
-            Op::Linear { weight, bias, activation } => plain::linear(&x, weight, bias, *activation),
+            Op::Linear { weight, bias, activation } => {
+                inference::linear(&x, weight, bias, *activation)
+            }
             Op::ChannelsFirst([height, width, channels]) => {
                 transpose(&x, height * width, *channels)
             }

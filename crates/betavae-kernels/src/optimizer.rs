@@ -1,24 +1,25 @@
-//! Optimiser updates in one pass over parameter, gradient and state.
+//! The updates of Adam and Adagrad in one pass over parameter, gradient and state, on slices. The
+//! operators over tensors are in `ops::optimizer`; learning rates over time are the caller's.
 
 use rayon::prelude::*;
 
-use crate::simd::{Kernel, Level, Simd, dispatch, vectors};
+use crate::simd::{Simd, SimdKernel, SimdLevel, dispatch, vectors};
 
 /// Floats per task.
 const CHUNK: usize = 1 << 13;
 
-/// The constants of one step of Adam.
+/// The hyperparameters of one update of Adam.
 #[derive(Clone, Copy, Debug)]
 pub struct AdamStep {
     /// Learning rate at this step.
     pub learning_rate: f64,
-    /// Decay of the mean of gradients.
+    /// Decay rate of the mean of gradients.
     pub beta_1: f64,
-    /// Decay of the mean of squared gradients.
+    /// Decay rate of the mean of squared gradients.
     pub beta_2: f64,
     /// Added to the denominator, after the square root.
     pub epsilon: f64,
-    /// The step, counted from 1.
+    /// The number of this update, counted from 1, for the bias correction.
     pub step: u64,
 }
 
@@ -27,7 +28,7 @@ impl AdamStep {
         1.0 - beta.powi(i32::try_from(self.step).unwrap_or(i32::MAX))
     }
 
-    /// Learning rate over the first moment's correction, and the root of the second's.
+    /// The learning rate divided by the first moment's bias correction, and the root of the second's.
     pub(crate) fn corrected(&self) -> [f64; 2] {
         let rate = self.learning_rate / self.correction(self.beta_1);
         [rate, self.correction(self.beta_2).sqrt()]
@@ -42,7 +43,7 @@ struct Adam<'a> {
     second: &'a mut [f32],
 }
 
-impl Kernel for Adam<'_> {
+impl SimdKernel for Adam<'_> {
     type Output = ();
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
@@ -73,9 +74,9 @@ impl Kernel for Adam<'_> {
     }
 }
 
-/// One update of Adam (Kingma and Ba 2015) as PyTorch writes it, in place.
+/// One update of Adam (Kingma and Ba 2015) in place, in PyTorch's order of operations.
 pub(crate) fn adam(
-    level: Level,
+    level: SimdLevel,
     step: AdamStep,
     parameter: &mut [f32],
     gradient: &[f32],
@@ -101,7 +102,7 @@ struct Adagrad<'a> {
     sum: &'a mut [f32],
 }
 
-impl Kernel for Adagrad<'_> {
+impl SimdKernel for Adagrad<'_> {
     type Output = ();
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
@@ -125,9 +126,10 @@ impl Kernel for Adagrad<'_> {
     }
 }
 
-/// One update of Adagrad (Duchi et al. 2011) as PyTorch writes it, in place.
+/// One update of Adagrad (Duchi et al. 2011) in place, in PyTorch's order of operations. `rates` is the
+/// learning rate and epsilon.
 pub(crate) fn adagrad(
-    level: Level,
+    level: SimdLevel,
     rates: [f32; 2],
     parameter: &mut [f32],
     gradient: &[f32],

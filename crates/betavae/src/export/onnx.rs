@@ -6,7 +6,7 @@
 //! Transpose.
 
 use betavae_infer::{Activation, DecoderOutput, Layer, Op, Program};
-use betavae_kernels::LEAK;
+use betavae_kernels::LEAKY_RELU_SLOPE;
 use prost::Message;
 
 use super::proto::{
@@ -262,15 +262,15 @@ impl Writer {
         weight: &[f32],
         bias: &[f32],
     ) -> String {
-        let Layer { transposed, filters, kernel, window, activation } = layer;
+        let Layer { transposed, filters, kernel, options, activation } = layer;
         let channels = if transposed.is_some() { [inputs, filters] } else { [filters, inputs] };
         let dims = [channels[0], channels[1], kernel, kernel];
         let weight = self.floats("weight", &dims, weight);
         let bias = self.floats("bias", &[filters], bias);
         let mut attributes = vec![
             ints("kernel_shape", &[kernel; 2]),
-            ints("strides", &[window.stride; 2]),
-            ints("pads", &[window.padding; 4]),
+            ints("strides", &[options.stride; 2]),
+            ints("pads", &[options.padding; 4]),
         ];
         let op = match transposed {
             None => "Conv",
@@ -288,8 +288,12 @@ impl Writer {
             Activation::Identity => x,
             Activation::Relu => self.node("Relu", &[&x], vec![]),
             Activation::LeakyRelu => {
-                let alpha =
-                    Attribute { name: "alpha".into(), f: LEAK, kind: 1, ..Attribute::default() };
+                let alpha = Attribute {
+                    name: "alpha".into(),
+                    f: LEAKY_RELU_SLOPE,
+                    kind: 1,
+                    ..Attribute::default()
+                };
                 self.node("LeakyRelu", &[&x], vec![alpha])
             }
             Activation::Tanh => self.node("Tanh", &[&x], vec![]),

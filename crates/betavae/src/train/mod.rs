@@ -136,7 +136,7 @@ impl Trainer {
     /// still those before the step.
     pub fn step(&mut self) -> Result<Terms> {
         // From inside the thread pool, handing out the many small pieces of a step costs less.
-        betavae_kernels::awake(|| self.take_step())
+        betavae_kernels::with_spinning_threads(|| self.take_step())
     }
 
     fn take_step(&mut self) -> Result<Terms> {
