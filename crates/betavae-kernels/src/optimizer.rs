@@ -39,17 +39,17 @@ struct Adam<'a> {
     step: AdamStep,
     parameter: &'a mut [f32],
     gradient: &'a [f32],
-    first: &'a mut [f32],
-    second: &'a mut [f32],
+    first_moment: &'a mut [f32],
+    second_moment: &'a mut [f32],
 }
 
 impl SimdKernel for Adam<'_> {
     type Output = ();
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
-        let Adam { step, parameter, gradient, first, second } = self;
+        let Adam { step, parameter, gradient, first_moment, second_moment } = self;
         let len = parameter.len();
-        assert!(gradient.len() == len && first.len() == len && second.len() == len);
+        assert!(gradient.len() == len && first_moment.len() == len && second_moment.len() == len);
         let splat = |x: f64| simd.splat(x as f32);
         let (b1, rest_1) = (splat(step.beta_1), splat(1.0 - step.beta_1));
         let (b2, rest_2) = (splat(step.beta_2), splat(1.0 - step.beta_2));
@@ -59,15 +59,15 @@ impl SimdKernel for Adam<'_> {
             // SAFETY: i + lanes <= len, which all four slices have.
             unsafe {
                 let g = simd.load_first(gradient.as_ptr().add(i), lanes);
-                let m = simd.load_first(first.as_ptr().add(i), lanes);
-                let v = simd.load_first(second.as_ptr().add(i), lanes);
+                let m = simd.load_first(first_moment.as_ptr().add(i), lanes);
+                let v = simd.load_first(second_moment.as_ptr().add(i), lanes);
                 let p = simd.load_first(parameter.as_ptr().add(i), lanes);
                 let m = simd.fma(m, b1, simd.mul(g, rest_1));
                 let v = simd.fma(v, b2, simd.mul(simd.mul(g, g), rest_2));
                 let denominator = simd.fma(simd.sqrt(v), root, epsilon);
                 let p = simd.sub(p, simd.div(simd.mul(m, rate), denominator));
-                simd.store_first(first.as_mut_ptr().add(i), m, lanes);
-                simd.store_first(second.as_mut_ptr().add(i), v, lanes);
+                simd.store_first(first_moment.as_mut_ptr().add(i), m, lanes);
+                simd.store_first(second_moment.as_mut_ptr().add(i), v, lanes);
                 simd.store_first(parameter.as_mut_ptr().add(i), p, lanes);
             }
         }
@@ -80,18 +80,18 @@ pub(crate) fn adam(
     step: AdamStep,
     parameter: &mut [f32],
     gradient: &[f32],
-    first: &mut [f32],
-    second: &mut [f32],
+    first_moment: &mut [f32],
+    second_moment: &mut [f32],
 ) {
     (
         parameter.par_chunks_mut(CHUNK),
         gradient.par_chunks(CHUNK),
-        first.par_chunks_mut(CHUNK),
-        second.par_chunks_mut(CHUNK),
+        first_moment.par_chunks_mut(CHUNK),
+        second_moment.par_chunks_mut(CHUNK),
     )
         .into_par_iter()
-        .for_each(|(parameter, gradient, first, second)| {
-            dispatch(level, Adam { step, parameter, gradient, first, second });
+        .for_each(|(parameter, gradient, first_moment, second_moment)| {
+            dispatch(level, Adam { step, parameter, gradient, first_moment, second_moment });
         });
 }
 

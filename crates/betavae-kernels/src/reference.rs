@@ -185,17 +185,17 @@ pub fn all_finite(tensor: Tensor<1>) -> bool {
 pub fn adam(
     parameter: Tensor<1>,
     gradient: Tensor<1>,
-    first: Tensor<1>,
-    second: Tensor<1>,
+    first_moment: Tensor<1>,
+    second_moment: Tensor<1>,
     adam: AdamStep,
 ) -> [Tensor<1>; 3] {
     let AdamStep { beta_1, beta_2, epsilon, .. } = adam;
     let [rate, root] = adam.corrected();
-    let first = first * beta_1 + gradient.clone() * (1.0 - beta_1);
-    let second = second * beta_2 + gradient.square() * (1.0 - beta_2);
-    let denominator = second.clone().sqrt() / root + epsilon;
-    let change = first.clone() / denominator * rate;
-    [parameter - change, first, second]
+    let first_moment = first_moment * beta_1 + gradient.clone() * (1.0 - beta_1);
+    let second_moment = second_moment * beta_2 + gradient.square() * (1.0 - beta_2);
+    let denominator = second_moment.clone().sqrt() / root + epsilon;
+    let change = first_moment.clone() / denominator * rate;
+    [parameter - change, first_moment, second_moment]
 }
 
 /// See [`crate::ops::adagrad`].

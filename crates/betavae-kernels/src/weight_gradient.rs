@@ -95,7 +95,7 @@ impl WeightGradient {
         }
     }
 
-    /// The sums over all samples in PyTorch's layout, in parallel over panels of small channels.
+    /// The sums over all images in PyTorch's layout, in parallel over panels of small channels.
     /// The slices are as for [`WeightGradient::add`].
     pub(crate) fn compute_by_panels(
         &self,

@@ -31,24 +31,25 @@ pub fn all_finite(tensors: &[Tensor<1>]) -> bool {
 pub fn adam(
     parameter: Tensor<1>,
     gradient: Tensor<1>,
-    first: Tensor<1>,
-    second: Tensor<1>,
+    first_moment: Tensor<1>,
+    second_moment: Tensor<1>,
     step: AdamStep,
 ) -> [Tensor<1>; 3] {
-    if !all_untracked([&parameter, &gradient, &first, &second]) {
-        return reference::adam(parameter, gradient, first, second, step);
+    if !all_untracked([&parameter, &gradient, &first_moment, &second_moment]) {
+        return reference::adam(parameter, gradient, first_moment, second_moment, step);
     }
     let gradient = Owned::new(gradient);
-    let [mut parameter, mut first, mut second] = [parameter, first, second].map(Owned::new);
+    let [mut parameter, mut first_moment, mut second_moment] =
+        [parameter, first_moment, second_moment].map(Owned::new);
     optimizer::adam(
         simd_level(),
         step,
         parameter.values(),
         gradient.read(),
-        first.values(),
-        second.values(),
+        first_moment.values(),
+        second_moment.values(),
     );
-    [parameter, first, second].map(Owned::into_tensor)
+    [parameter, first_moment, second_moment].map(Owned::into_tensor)
 }
 
 /// One update of Adagrad (Duchi et al. 2011), in PyTorch's order of operations. Returns the new parameter

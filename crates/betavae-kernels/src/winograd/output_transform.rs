@@ -126,8 +126,8 @@ impl OutputTransformTranspose<'_> {
         let OutputTransformTranspose { tiles, range, channels, from, products, .. } = self;
         let [row, column] = tiles.output_strides;
         let total = range.len() / TILES;
-        let reach = tiles.corners.max_offsets()[1] + row + column;
-        assert!(range.end <= tiles.count() && reach + channels <= from.len());
+        let last_offset = tiles.corners.max_offsets()[1] + row + column;
+        assert!(range.end <= tiles.count() && last_offset + channels <= from.len());
         let plane = plane_stride(total * channels);
         assert!(products_of(GRADIENT_SIDE) * plane <= products.len());
         for tile in 0..total {

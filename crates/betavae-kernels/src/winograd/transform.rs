@@ -162,8 +162,8 @@ impl InputTransform<'_> {
         let half = if HALVED { 2 } else { 1 };
         let [row, column] = tiles.input_strides;
         let total = range.len() / TILES;
-        let reach = tiles.corners.max_offsets()[0] + (N - 1) * (row + column);
-        assert!(range.end <= tiles.count() && reach + channels <= from.len());
+        let last_offset = tiles.corners.max_offsets()[0] + (N - 1) * (row + column);
+        assert!(range.end <= tiles.count() && last_offset + channels <= from.len());
         let plane = plane_stride(total * stride);
         assert!(N * N * plane <= to.len() && first + channels.div_ceil(half) <= stride);
         for tile in 0..total {
