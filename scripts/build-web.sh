@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Builds the WASM module of the explorer's page from crates/betavae-web.
+# Builds the WASM module of the explorer's page from crates/betavae-web and what it depends on.
 #
 #   scripts/build-web.sh          writes crates/betavae/src/explore/explorer.wasm
 #   scripts/build-web.sh --check  fails if that file is not what the source gives

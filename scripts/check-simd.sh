@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The unit tests, the kernels against their readable twins, and the comparison with PyTorch, on every
+# The unit tests, the operators against their reference implementations, and the comparison with PyTorch, on every
 # instruction set of this processor. By themselves they run on the fastest.
 set -euo pipefail
 cd "$(dirname "$0")/.."

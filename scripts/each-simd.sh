@@ -5,7 +5,7 @@
 set -euo pipefail
 [ $# -gt 0 ] || { echo "each-simd.sh: expected a command, found nothing" >&2; exit 2; }
 
-# What a level needs is what `Level::supported` in crates/betavae-kernels/src/simd asks for.
+# What a level needs is what `SimdLevel::supported` in crates/betavae-kernels/src/simd asks for.
 for level in "portable" "avx2 avx2 fma" "avx512 avx512f"; do
     read -r name needed <<<"$level"
     for feature in $needed; do

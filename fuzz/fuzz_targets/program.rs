@@ -1,6 +1,6 @@
 #![no_main]
 
-use betavae_web::Program;
+use betavae_infer::Program;
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|data: &[u8]| drop(Program::from_bytes(data)));

@@ -477,7 +477,7 @@ pub enum ExportFormat {
     Safetensors,
     /// A graph (.onnx)
     Onnx,
-    /// For the crate betavae-web (.bvae)
+    /// For the crate betavae-infer (.bvae)
     Program,
     /// A state dict for disentangling-vae (.pt, .pth)
     DisentanglingVae,

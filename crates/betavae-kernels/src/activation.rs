@@ -1,4 +1,5 @@
-//! Nonlinearities and windows: the vocabulary that layers and kernels share.
+//! The activations and convolution options that the public descriptions of layers share with the
+//! kernels. How activations are computed on vectors is in `math`.
 
 use serde::{Deserialize, Serialize};
 
@@ -16,26 +17,27 @@ pub enum Activation {
     Tanh,
 }
 
-/// The slope of [`Activation::LeakyRelu`] below 0.
-pub const LEAK: f32 = 0.01;
+/// The slope of [`Activation::LeakyRelu`] below 0, the default of PyTorch's `negative_slope`.
+pub const LEAKY_RELU_SLOPE: f32 = 0.01;
 
 impl Activation {
-    /// The slope below 0 of a function that is x above; `None` for tanh.
-    pub(crate) fn leak(self) -> Option<f32> {
+    /// The slope below 0 of an activation that is x above 0; `None` for tanh.
+    pub(crate) fn negative_slope(self) -> Option<f32> {
         match self {
             Activation::Identity => Some(1.0),
             Activation::Relu => Some(0.0),
-            Activation::LeakyRelu => Some(LEAK),
+            Activation::LeakyRelu => Some(LEAKY_RELU_SLOPE),
             Activation::Tanh => None,
         }
     }
 }
 
-/// Step and border of a convolution, the same for both axes.
+/// The options of a convolution or transposed convolution, the same for both axes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Window {
-    /// Distance in pixels between two applications of the kernel.
+pub struct ConvOptions {
+    /// Pixels by which the kernel moves.
     pub stride: usize,
-    /// Zeros added on each side (for a transposed convolution: removed from each side).
+    /// Rows and columns of zeros on each side of the input; for a transposed convolution, rows and
+    /// columns that are cut off each side of the output.
     pub padding: usize,
 }

@@ -1,21 +1,22 @@
-//! Operands in bf16, sums in f32: pairs of bf16 in the place of one f32, multiplied and added two at a
-//! time ([`Simd::dot_pairs`], one instruction with AVX-512 BF16, several elsewhere).
+//! Packing of operands as bf16, for sums in f32. Two bf16 take the place of one f32, and
+//! [`Simd::dot_pairs`] multiplies and adds both at a time; that is one instruction with AVX-512 BF16
+//! and several elsewhere. Tensors and weights stay f32 in memory.
 //!
-//! bf16 is f32 without its last 16 bits; rounding is to the nearest, ties to even.
+//! bf16 is f32 without its last 16 bits. Rounding is to the nearest, ties to even.
 
 use serde::{Deserialize, Serialize};
 
-use crate::geometry::Layout;
-use crate::simd::{Kernel, Level, Simd, dispatch};
+use crate::geometry::PaddedLayout;
+use crate::simd::{Simd, SimdKernel, SimdLevel, dispatch};
 
-/// How layers multiply.
+/// The precision in which convolutions and linear layers multiply.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Precision {
-    /// In f32.
+    /// f32 operands and sums.
     #[default]
     F32,
-    /// Operands rounded to bf16, sums in f32; weights, gradients and optimiser stay in f32.
+    /// Operands rounded to bf16, sums in f32. Weights, gradients and optimiser state stay f32.
     Bf16,
 }
 
@@ -32,34 +33,34 @@ impl Precision {
     }
 }
 
-/// The upper half of the rounded bits.
+/// The bits of the bf16 that is nearest to `x`.
 #[inline(always)]
 fn round(x: f32) -> u32 {
     let bits = x.to_bits();
     let rounded = bits.wrapping_add(0x7fff + ((bits >> 16) & 1)) >> 16;
-    // Rounding must not carry a NaN over into infinity.
+    // A NaN is truncated instead, because the carry of rounding could turn it into infinity.
     if x.is_nan() { (bits >> 16) | 0x40 } else { rounded }
 }
 
-/// Two values in one word; `low` belongs to the smaller index.
+/// Two values as bf16 in one f32; `low` is the one of the smaller index.
 #[inline(always)]
 pub(crate) fn pair(low: f32, high: f32) -> f32 {
     f32::from_bits(round(low) | (round(high) << 16))
 }
 
-/// Whether the processor has instructions for it.
+/// Whether the processor has instructions for bf16 at this SIMD level. Elsewhere bf16 is emulated.
 #[cfg_attr(not(target_arch = "x86_64"), allow(unused_variables))]
-pub fn has_bf16(level: Level) -> bool {
+pub fn has_bf16(level: SimdLevel) -> bool {
     #[cfg(target_arch = "x86_64")]
-    return level == Level::Avx512 && is_x86_feature_detected!("avx512bf16");
+    return level == SimdLevel::Avx512 && is_x86_feature_detected!("avx512bf16");
     #[cfg(not(target_arch = "x86_64"))]
     return false;
 }
 
-/// Neighbours along the last axis: `to`\[i\] holds `from`\[2 i\] and `from`\[2 i + 1\].
-pub(crate) fn pack_neighbours(level: Level, from: &[f32], to: &mut [f32]) {
+/// Packs neighbours along the last axis: `to`\[i\] holds `from`\[2 i\] and `from`\[2 i + 1\].
+pub(crate) fn pack_neighbours(level: SimdLevel, from: &[f32], to: &mut [f32]) {
     struct Run<'a>(&'a [f32], &'a mut [f32]);
-    impl Kernel for Run<'_> {
+    impl SimdKernel for Run<'_> {
         type Output = ();
         #[inline(always)]
         fn run<S: Simd>(self, simd: S) {
@@ -82,10 +83,11 @@ pub(crate) fn pack_neighbours(level: Level, from: &[f32], to: &mut [f32]) {
     dispatch(level, Run(from, to));
 }
 
-/// `to`\[i\] holds `from`\[i\] and `from`\[i + distance\], as far as both are there.
-fn pack_distant(level: Level, from: &[f32], distance: usize, to: &mut [f32]) {
+/// Packs values at a distance: `to`\[i\] holds `from`\[i\] and `from`\[i + distance\], as far as both
+/// exist.
+fn pack_distant(level: SimdLevel, from: &[f32], distance: usize, to: &mut [f32]) {
     struct Run<'a>(&'a [f32], usize, &'a mut [f32]);
-    impl Kernel for Run<'_> {
+    impl SimdKernel for Run<'_> {
         type Output = ();
         #[inline(always)]
         fn run<S: Simd>(self, simd: S) {
@@ -109,30 +111,30 @@ fn pack_distant(level: Level, from: &[f32], distance: usize, to: &mut [f32]) {
     dispatch(level, Run(from, distance, to));
 }
 
-/// Steps of `width` floats each, of which two become the pairs of one.
-pub(crate) fn pack_steps(level: Level, width: usize, steps: &[f32], to: &mut [f32]) {
-    let two = steps.chunks_exact(2 * width);
+/// Packs each two rows of `width` floats into one row of pairs.
+pub(crate) fn pack_rows(level: SimdLevel, width: usize, rows: &[f32], to: &mut [f32]) {
+    let two = rows.chunks_exact(2 * width);
     for (to, two) in to.chunks_exact_mut(width).zip(two) {
         pack_distant(level, two, width, to);
     }
 }
 
-/// For every float of a map, the pair of it and the one `pixels` to the right. The last `pixels` of
-/// a row have no partner and are never read.
-pub(crate) fn pack_windows(
-    level: Level,
-    layout: &Layout,
+/// Packs every float of a map with the one `pixels` to the right. The last `pixels` of a row have no
+/// partner and are never read.
+pub(crate) fn pack_shifted_pixels(
+    level: SimdLevel,
+    layout: &PaddedLayout,
     pixels: usize,
     from: &[f32],
     to: &mut [f32],
 ) {
-    let row = layout.row();
+    let row = layout.row_stride();
     let rows = from[..layout.len()].chunks_exact(row).zip(to.chunks_exact_mut(row));
     rows.for_each(|(from, to)| pack_distant(level, from, pixels * layout.shape[2], to));
 }
 
-/// Pairs of neighbouring pixels between the borders: [H, W / 2, C].
-pub(crate) fn pack_pixels(level: Level, layout: &Layout, from: &[f32], to: &mut [f32]) {
+/// Packs neighbouring pixels between the borders: [H, W / 2, C].
+pub(crate) fn pack_pixels(level: SimdLevel, layout: &PaddedLayout, from: &[f32], to: &mut [f32]) {
     let [_, width, channels] = layout.shape;
     let rows = layout.rows().zip(to.chunks_exact_mut(width / 2 * channels));
     for (row, to) in rows {
@@ -159,15 +161,15 @@ mod tests {
     #[test]
     fn packing_pairs_what_it_says_on_every_level() {
         let from: Vec<f32> = (0..64).map(|i| i as f32).collect();
-        for level in Level::supported() {
+        for level in SimdLevel::supported() {
             let mut to = vec![0.0; 32];
             pack_neighbours(level, &from, &mut to);
             assert!(
                 (0..32).all(|i| to[i].to_bits() == pair(from[2 * i], from[2 * i + 1]).to_bits())
             );
-            let layout = Layout { shape: [2, 4, 3], before: [1, 1], after: [0, 1] };
+            let layout = PaddedLayout { shape: [2, 4, 3], pad_before: [1, 1], pad_after: [0, 1] };
             let mut to = vec![0.0; layout.len()];
-            pack_windows(level, &layout, 2, &from, &mut to);
+            pack_shifted_pixels(level, &layout, 2, &from, &mut to);
             assert_eq!(to[5].to_bits(), pair(5.0, 11.0).to_bits());
             let mut to = vec![0.0; 12];
             pack_pixels(level, &layout, &from, &mut to);

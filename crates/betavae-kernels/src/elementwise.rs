@@ -1,29 +1,36 @@
-//! Passes over contiguous floats: activations and their slopes, sums per channel, likelihoods.
+//! Kernels over contiguous floats: activations and their gradients, sums per channel, likelihoods. The
+//! functions of a single vector are in `math`.
 
 use rayon::prelude::*;
 
 use crate::activation::Activation;
-use crate::contract::Finish;
-use crate::geometry::Layout;
+use crate::epilogue::Epilogue;
+use crate::geometry::PaddedLayout;
 use crate::math;
-use crate::simd::{Kernel, Level, Simd, dispatch, vectors};
+use crate::simd::{Simd, SimdKernel, SimdLevel, dispatch, vectors};
 
-/// Finishes a row of sums that already holds the bias; `start` is its place in the output.
-pub(crate) fn finish_row(level: Level, row: &mut [f32], finish: Finish<'_>, start: usize) {
-    match finish {
-        Finish::Store | Finish::Add => {}
-        Finish::Activate { activation, .. } => activate(level, row, activation),
-        Finish::Slope { at, activation } => {
-            let at = &at[start..start + row.len()];
-            multiply_slope(level, row, at, activation);
+/// Applies the rest of the epilogue to a row of sums that already has the bias. `start` is the offset of
+/// the row in the output.
+pub(crate) fn apply_epilogue(
+    level: SimdLevel,
+    row: &mut [f32],
+    epilogue: Epilogue<'_>,
+    start: usize,
+) {
+    match epilogue {
+        Epilogue::Store | Epilogue::Accumulate => {}
+        Epilogue::BiasActivation { activation, .. } => activate(level, row, activation),
+        Epilogue::ActivationGradient { outputs, activation } => {
+            let outputs = &outputs[start..start + row.len()];
+            multiply_slope(level, row, outputs, activation);
         }
     }
 }
 
 /// Applies the activation in place.
-pub(crate) fn activate(level: Level, x: &mut [f32], activation: Activation) {
+pub(crate) fn activate(level: SimdLevel, x: &mut [f32], activation: Activation) {
     struct Run<'a>(&'a mut [f32], Activation);
-    impl Kernel for Run<'_> {
+    impl SimdKernel for Run<'_> {
         type Output = ();
         #[inline(always)]
         fn run<S: Simd>(self, simd: S) {
@@ -42,15 +49,16 @@ pub(crate) fn activate(level: Level, x: &mut [f32], activation: Activation) {
     }
 }
 
-/// Multiplies gradients by the slope of the activation where its outputs were `outputs`.
+/// The backward pass of an activation, in place: multiplies the gradient by the slope, which follows from
+/// the activation's `outputs`.
 pub(crate) fn multiply_slope(
-    level: Level,
+    level: SimdLevel,
     gradient: &mut [f32],
     outputs: &[f32],
     activation: Activation,
 ) {
     struct Run<'a>(&'a mut [f32], &'a [f32], Activation);
-    impl Kernel for Run<'_> {
+    impl SimdKernel for Run<'_> {
         type Output = ();
         #[inline(always)]
         fn run<S: Simd>(self, simd: S) {
@@ -77,16 +85,16 @@ pub(crate) fn add(to: &mut [f32], from: &[f32]) {
     to.iter_mut().zip(from).for_each(|(to, from)| *to += from);
 }
 
-/// Adds the sum over the pixels of a map to `sums` [C].
+/// Adds the sum over the pixels of a map to `sums` \[C\].
 pub(crate) fn add_channel_sums(
-    level: Level,
-    layout: &Layout,
+    level: SimdLevel,
+    layout: &PaddedLayout,
     map: &[f32],
     sums: &mut [f32],
     scratch: &mut Vec<f32>,
 ) {
-    struct Run<'a>(&'a Layout, &'a [f32], &'a mut [f32]);
-    impl Kernel for Run<'_> {
+    struct Run<'a>(&'a PaddedLayout, &'a [f32], &'a mut [f32]);
+    impl SimdKernel for Run<'_> {
         type Output = ();
         #[inline(always)]
         fn run<S: Simd>(self, simd: S) {
@@ -105,37 +113,37 @@ pub(crate) fn add_channel_sums(
             }
         }
     }
-    // Rows are added up whole, for all widths in full vectors; then the pixels of that row.
+    // Whole rows are summed first, in full vectors even of few channels, and then the pixels of that sum.
     scratch.clear();
     scratch.resize(layout.shape[1] * layout.shape[2], 0.0);
     dispatch(level, Run(layout, map, scratch));
     scratch.chunks_exact(layout.shape[2]).for_each(|pixel| add(sums, pixel));
 }
 
-/// How likely a target is, given the decoder's output, and in nats.
+/// The negative log-likelihood of a target value given the decoder's output, in nats.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Nll {
-    /// Output: logits. softplus(logit) - target * logit.
+    /// The output is logits: softplus(logit) - target * logit.
     Bernoulli,
-    /// Output: means. ((target - mean) / sigma)^2 / 2, without the constant
+    /// The output is means: ((target - mean) / sigma)^2 / 2, without the constant
     /// ln(sigma) + ln(2 pi) / 2.
     Gaussian {
-        /// Standard deviation of every value.
+        /// The standard deviation of every value.
         sigma: f32,
     },
 }
 
-/// The negative log-likelihood of a row of values, without its constant. The gradient by the
-/// output, times `scale`, replaces the output.
+/// The sum of the negative log-likelihoods of a row of values, without their constants. The gradient of
+/// the output, times `scale`, replaces the output.
 pub(crate) fn nll_and_gradient(
-    level: Level,
+    level: SimdLevel,
     nll: Nll,
     output: &mut [f32],
     target: &[f32],
     scale: f32,
 ) -> f32 {
     struct Run<'a>(Nll, &'a mut [f32], &'a [f32], f32);
-    impl Kernel for Run<'_> {
+    impl SimdKernel for Run<'_> {
         type Output = f32;
         #[inline(always)]
         fn run<S: Simd>(self, simd: S) -> f32 {
@@ -165,7 +173,7 @@ pub(crate) fn nll_and_gradient(
                         (simd.mul(simd.mul(difference, gradient), simd.splat(0.5)), gradient)
                     }
                 };
-                // Lanes beyond the end hold zeros, whose Bernoulli value is ln 2.
+                // Lanes beyond the end are masked, because the Bernoulli value of zeros is ln 2.
                 let value = if lanes < S::LANES { mask(simd, value, lanes) } else { value };
                 sum = simd.add(sum, value);
                 // SAFETY: as above.
@@ -178,7 +186,7 @@ pub(crate) fn nll_and_gradient(
     dispatch(level, Run(nll, output, target, scale))
 }
 
-/// Zeroes the lanes from `lanes` on.
+/// Sets the lanes from `lanes` on to 0.
 #[inline(always)]
 fn mask<S: Simd>(simd: S, value: S::V, lanes: usize) -> S::V {
     let mut copy = [0.0; 16];
@@ -189,9 +197,9 @@ fn mask<S: Simd>(simd: S, value: S::V, lanes: usize) -> S::V {
     }
 }
 
-/// [`nll_and_gradient`] of every image of `size` values, without scale.
+/// [`nll_and_gradient`] of every image of `size` values, with a scale of 1.
 pub(crate) fn nll_per_image(
-    level: Level,
+    level: SimdLevel,
     nll: Nll,
     output: &mut [f32],
     target: &[f32],
@@ -201,7 +209,7 @@ pub(crate) fn nll_per_image(
         .par_chunks_mut(size)
         .zip(target.par_chunks(size))
         .map(|(output, target)| {
-            // In rows, so that a sum of many values in f32 keeps its digits.
+            // Sums in f32 are of short rows only, because a sum of many values would lose digits.
             let rows = output.chunks_mut(ROW).zip(target.chunks(ROW));
             let rows = rows.map(|(output, target)| {
                 f64::from(nll_and_gradient(level, nll, output, target, 1.0))
@@ -211,13 +219,13 @@ pub(crate) fn nll_per_image(
         .collect()
 }
 
-/// Values added up in f32 before the sum goes on in f64.
+/// Values that are summed in f32; sums of more are f64.
 const ROW: usize = 256;
 
-/// Whether no value is infinite or NaN.
+/// Whether all values are finite, neither infinite nor NaN.
 pub(crate) fn all_finite(values: &[f32]) -> bool {
     values.par_chunks(1 << 16).all(|values| {
-        // Without a branch per value, so that it runs in vectors.
+        // There is no branch per value, so that the compiler makes vectors of the loop.
         values.iter().fold(0u32, |bad, x| bad | u32::from(!x.is_finite())) == 0
     })
 }

@@ -1,130 +1,138 @@
-//! Where things lie: maps with borders of zeros, and which pixels of one map a pixel of the other
-//! sees.
+//! The layout of maps with borders of zeros, and the shape of a convolution: which pixels of its two
+//! maps belong together. Nothing is computed here.
 //!
 //! A convolution and a transposed convolution connect the same two maps: a large one and, `stride`
-//! times coarser, a small one. Pixel (y, x) of the small map sees the large pixels
-//! (y stride - padding + ky, x stride - padding + kx). Weights are [small channels, large channels,
-//! K, K] for both, as in PyTorch. Summing over what a small pixel sees is the way down (a
-//! convolution, or the way back through a transposed one); over what a large pixel sees, the way up.
+//! times coarser, a small one. The receptive field of pixel (y, x) of the small map is the large
+//! pixels (y stride - padding + ky, x stride - padding + kx), one for each tap (ky, kx) of the kernel.
+//! Weights are [small channels, large channels, K, K] for both, as in PyTorch. A convolution gathers:
+//! it sums over the receptive field of each small pixel. A transposed convolution scatters: it sums,
+//! for each large pixel, over the small pixels in whose receptive field that lies. The gradient of
+//! the input of either is the other.
 
-use crate::activation::Window;
+use crate::activation::ConvOptions;
 
-/// A channels-last map with a border of zeros.
+/// The layout of a channels-last map with a border of zeros, its padding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Layout {
-    /// Height, width, channels without the border.
+pub(crate) struct PaddedLayout {
+    /// Height, width and channels without the border.
     pub(crate) shape: [usize; 3],
-    /// Border above and to the left.
-    pub(crate) before: [usize; 2],
-    /// Border below and to the right.
-    pub(crate) after: [usize; 2],
+    /// Rows above and columns to the left.
+    pub(crate) pad_before: [usize; 2],
+    /// Rows below and columns to the right.
+    pub(crate) pad_after: [usize; 2],
 }
 
-impl Layout {
-    /// Without a border.
-    pub(crate) fn plain(shape: [usize; 3]) -> Self {
-        Self { shape, before: [0; 2], after: [0; 2] }
+impl PaddedLayout {
+    pub(crate) fn unpadded(shape: [usize; 3]) -> Self {
+        Self { shape, pad_before: [0; 2], pad_after: [0; 2] }
     }
 
-    /// With borders at least as wide as both.
-    pub(crate) fn joined(self, other: Self) -> Self {
+    /// The layout whose borders are as wide as the wider of both.
+    pub(crate) fn union(self, other: Self) -> Self {
         let max = |a: [usize; 2], b: [usize; 2]| [a[0].max(b[0]), a[1].max(b[1])];
         Self {
             shape: self.shape,
-            before: max(self.before, other.before),
-            after: max(self.after, other.after),
+            pad_before: max(self.pad_before, other.pad_before),
+            pad_after: max(self.pad_after, other.pad_after),
         }
     }
 
     /// Floats of a row without the border.
-    pub(crate) fn width(&self) -> usize {
+    pub(crate) fn row_len(&self) -> usize {
         self.shape[1] * self.shape[2]
     }
 
     /// Floats from one row to the next.
-    pub(crate) fn row(&self) -> usize {
-        (self.before[1] + self.shape[1] + self.after[1]) * self.shape[2]
+    pub(crate) fn row_stride(&self) -> usize {
+        (self.pad_before[1] + self.shape[1] + self.pad_after[1]) * self.shape[2]
     }
 
-    /// Floats of the whole map.
+    /// Floats of the whole map, with the border.
     pub(crate) fn len(&self) -> usize {
-        (self.before[0] + self.shape[0] + self.after[0]) * self.row()
+        (self.pad_before[0] + self.shape[0] + self.pad_after[0]) * self.row_stride()
     }
 
-    /// Offset of a pixel; coordinates may lie in the border.
+    /// Offset of a pixel, whose coordinates may lie in the border.
     pub(crate) fn offset(&self, y: isize, x: isize) -> usize {
-        let place = |at: isize, axis: usize| {
-            usize::try_from(at + self.before[axis] as isize)
+        let index = |at: isize, axis: usize| {
+            usize::try_from(at + self.pad_before[axis] as isize)
                 .unwrap_or_else(|_| unreachable!("outside the border"))
         };
-        place(y, 0) * self.row() + place(x, 1) * self.shape[2]
+        index(y, 0) * self.row_stride() + index(x, 1) * self.shape[2]
     }
 
     /// The ranges of the rows without the border.
     pub(crate) fn rows(&self) -> impl Iterator<Item = std::ops::Range<usize>> + use<> {
-        let (first, row, width) = (self.offset(0, 0), self.row(), self.width());
-        (0..self.shape[0]).map(move |y| first + y * row..first + y * row + width)
+        let (first, stride, len) = (self.offset(0, 0), self.row_stride(), self.row_len());
+        (0..self.shape[0]).map(move |y| first + y * stride..first + y * stride + len)
     }
 }
 
-/// Which pixels of the small map see which of the large one.
+/// The shapes of a convolution and the transposed convolution over the same two maps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Conv {
-    /// Height, width, channels.
+pub(crate) struct ConvShape {
+    /// Height, width and channels of the small map.
     pub(crate) small: [usize; 3],
+    /// Height, width and channels of the large map.
     pub(crate) large: [usize; 3],
+    /// Height and width of the kernel.
     pub(crate) kernel: usize,
-    pub(crate) window: Window,
+    pub(crate) options: ConvOptions,
 }
 
-impl Conv {
-    /// The large map with the border that the small one sees.
-    pub(crate) fn large_layout(&self) -> Layout {
-        let Window { stride, padding } = self.window;
+impl ConvShape {
+    /// The large map with the border that a convolution reads.
+    pub(crate) fn large_layout(&self) -> PaddedLayout {
+        let ConvOptions { stride, padding } = self.options;
         let after = |axis: usize| {
             ((self.small[axis] - 1) * stride + self.kernel)
                 .saturating_sub(padding + self.large[axis])
         };
-        Layout { shape: self.large, before: [padding; 2], after: [after(0), after(1)] }
+        PaddedLayout {
+            shape: self.large,
+            pad_before: [padding; 2],
+            pad_after: [after(0), after(1)],
+        }
     }
 
-    /// The small map with the border that the large one would see.
-    pub(crate) fn small_layout(&self) -> Layout {
-        let (mut before, mut after) = ([0; 2], [0; 2]);
+    /// The small map with the border that a transposed convolution reads.
+    pub(crate) fn small_layout(&self) -> PaddedLayout {
+        let (mut pad_before, mut pad_after) = ([0; 2], [0; 2]);
         for axis in 0..2 {
             for at in 0..self.large[axis] {
-                let seen = self.taps(at).len() as isize;
-                let (first, beyond) = (self.first_seen_by(at), self.small[axis] as isize);
-                if seen > 0 {
-                    before[axis] = before[axis].max((-first).max(0) as usize);
-                    after[axis] = after[axis].max((first + seen - beyond).max(0) as usize);
+                let count = self.taps(at).len() as isize;
+                let (first, end) = (self.first_small_index(at), self.small[axis] as isize);
+                if count > 0 {
+                    pad_before[axis] = pad_before[axis].max((-first).max(0) as usize);
+                    pad_after[axis] = pad_after[axis].max((first + count - end).max(0) as usize);
                 }
             }
         }
-        Layout { shape: self.small, before, after }
+        PaddedLayout { shape: self.small, pad_before, pad_after }
     }
 
-    /// The taps through which small rows or columns see the large one at `at`, in their order.
+    /// The taps that connect the large row or column `at` with small ones, in the order of the latter.
     pub(crate) fn taps(&self, at: usize) -> Vec<usize> {
-        let stride = self.window.stride;
-        (((at + self.window.padding) % stride)..self.kernel).step_by(stride).rev().collect()
+        let stride = self.options.stride;
+        (((at + self.options.padding) % stride)..self.kernel).step_by(stride).rev().collect()
     }
 
-    /// The first small row or column that sees the large one at `at`; it may lie in the border.
-    pub(crate) fn first_seen_by(&self, at: usize) -> isize {
-        let Window { stride, padding } = self.window;
+    /// The first small row or column whose receptive field has the large one at `at`. It may lie in
+    /// the border.
+    pub(crate) fn first_small_index(&self, at: usize) -> isize {
+        let ConvOptions { stride, padding } = self.options;
         let phase = (at + padding) % stride;
         let taps = self.kernel.saturating_sub(phase).div_ceil(stride);
         ((at + padding) / stride) as isize + 1 - taps as isize
     }
 
-    /// Index of a weight.
-    pub(crate) fn weight(&self, small: usize, large: usize, [ky, kx]: [usize; 2]) -> usize {
+    /// Index of a weight in PyTorch's layout.
+    pub(crate) fn weight_index(&self, small: usize, large: usize, [ky, kx]: [usize; 2]) -> usize {
         ((small * self.large[2] + large) * self.kernel + ky) * self.kernel + kx
     }
 
     /// Number of weights.
-    pub(crate) fn weights(&self) -> usize {
+    pub(crate) fn weight_count(&self) -> usize {
         self.small[2] * self.large[2] * self.kernel * self.kernel
     }
 }

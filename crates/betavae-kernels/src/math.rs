@@ -1,25 +1,26 @@
-//! Elementary functions over vectors, to f32 accuracy, and activations with their slopes.
+//! Elementary functions of a vector to f32 accuracy, and activations with their gradients. Loops over
+//! slices are in `elementwise`.
 
-use crate::activation::{Activation, LEAK};
+use crate::activation::{Activation, LEAKY_RELU_SLOPE};
 use crate::simd::Simd;
 
 /// e^x, within 2 units in the last place; 0 below -87.3, e^88 above 88.
 #[inline(always)]
 pub(crate) fn exp<S: Simd>(simd: S, x: S::V) -> S::V {
     let x = simd.min(simd.splat(88.0), x);
-    // x = n ln 2 + r with |r| <= ln 2 / 2; ln 2 in two parts, so that r is exact.
+    // x = n ln 2 + r with |r| <= ln 2 / 2. ln 2 is split into two parts, so that r is exact.
     let n = simd.round(simd.mul(x, simd.splat(std::f32::consts::LOG2_E)));
     let n = simd.max(simd.splat(-126.0), n);
     let r = simd.fma(n, simd.splat(-0.693_359_4), x);
     let r = simd.fma(n, simd.splat(2.121_944_4e-4), r);
-    // Taylor with the last coefficients fitted (Cephes expf).
+    // This is the Taylor series with its last coefficients fitted (Cephes expf).
     let mut p = simd.splat(1.987_569_1e-4);
     for c in [1.398_2e-3, 8.333_452e-3, 4.166_579_6e-2, 1.666_666_5e-1, 0.5] {
         p = simd.fma(p, r, simd.splat(c));
     }
     let one_plus = simd.add(simd.fma(p, simd.mul(r, r), r), simd.splat(1.0));
     let y = simd.mul(one_plus, simd.pow2(n));
-    // Below the smallest normal number, where n was clamped, the answer is 0; NaN stays NaN.
+    // n was clamped below the smallest normal number, where the result is 0. NaN stays NaN.
     simd.where_positive(simd.sub(simd.splat(-87.3), x), simd.splat(0.0), y)
 }
 
@@ -28,7 +29,7 @@ pub(crate) fn exp<S: Simd>(simd: S, x: S::V) -> S::V {
 pub(crate) fn ln_1p_unit<S: Simd>(simd: S, t: S::V) -> S::V {
     let s = simd.div(t, simd.add(t, simd.splat(2.0)));
     let z = simd.mul(s, s);
-    // z <= 1/9: the terms left out are below 2e-9.
+    // z is at most 1/9, so that the terms left out are below 2e-9.
     let mut p = simd.splat(1.0 / 15.0);
     for denominator in [13.0, 11.0, 9.0, 7.0, 5.0, 3.0] {
         p = simd.fma(p, z, simd.splat(1.0 / denominator));
@@ -67,12 +68,12 @@ pub(crate) fn activate<S: Simd>(simd: S, activation: Activation, x: S::V) -> S::
         Activation::Identity => x,
         // The processor's max returns its second operand if one is NaN.
         Activation::Relu => simd.max(simd.splat(0.0), x),
-        Activation::LeakyRelu => simd.max(simd.mul(x, simd.splat(LEAK)), x),
+        Activation::LeakyRelu => simd.max(simd.mul(x, simd.splat(LEAKY_RELU_SLOPE)), x),
         Activation::Tanh => tanh(simd, x),
     }
 }
 
-/// `gradient` times the slope of the activation where its output was `output`.
+/// The backward pass of the activation: `gradient` times its slope, which follows from its `output`.
 #[inline(always)]
 pub(crate) fn multiply_slope<S: Simd>(
     simd: S,
@@ -84,7 +85,7 @@ pub(crate) fn multiply_slope<S: Simd>(
         Activation::Identity => gradient,
         Activation::Relu => simd.where_positive(output, gradient, simd.splat(0.0)),
         Activation::LeakyRelu => {
-            simd.where_positive(output, gradient, simd.mul(gradient, simd.splat(LEAK)))
+            simd.where_positive(output, gradient, simd.mul(gradient, simd.splat(LEAKY_RELU_SLOPE)))
         }
         Activation::Tanh => {
             let slope = simd.sub(simd.splat(1.0), simd.mul(output, output));

@@ -1,12 +1,13 @@
-//! The readable twins: every operator as a few lines of Burn, for every device and for tests.
+//! Reference implementations: every operator of [`crate::ops`] in a few lines of Burn, for other backends
+//! than the CPU's and for tests. They are not made to be fast.
 
 use burn::tensor::module::{conv_transpose2d as burn_conv_transpose2d, conv2d as burn_conv2d};
-use burn::tensor::ops::{ConvOptions, ConvTransposeOptions};
+use burn::tensor::ops::{ConvOptions as BurnConvOptions, ConvTransposeOptions};
 use burn::tensor::{Tensor, activation};
 
-use crate::activation::{Activation, LEAK, Window};
+use crate::activation::{Activation, ConvOptions, LEAKY_RELU_SLOPE};
+use crate::batch_norm::BATCH_NORM_EPSILON;
 use crate::elementwise::Nll;
-use crate::norm::BATCH_NORM_EPSILON;
 use crate::ops::{BatchMoments, NormalisedLayer};
 use crate::optimizer::AdamStep;
 use crate::stack::Layer;
@@ -16,20 +17,22 @@ fn activate<const D: usize>(activation: Activation, x: Tensor<D>) -> Tensor<D> {
     match activation {
         Activation::Identity => x,
         Activation::Relu => activation::relu(x),
-        Activation::LeakyRelu => activation::leaky_relu(x, f64::from(LEAK)),
+        Activation::LeakyRelu => activation::leaky_relu(x, f64::from(LEAKY_RELU_SLOPE)),
         Activation::Tanh => activation::tanh(x),
     }
 }
 
-/// One convolution or transposed convolution after the other.
+/// See [`crate::ops::conv_stack`].
 pub fn conv_stack(
     x: Tensor<4>,
     layers: &[Layer],
     parameters: Vec<(Tensor<4>, Tensor<1>)>,
 ) -> Tensor<4> {
     layers.iter().zip(parameters).fold(x, |x, (layer, (weight, bias))| match layer.transposed {
-        None => conv2d(x, weight, bias, layer.window, layer.activation),
-        Some(more) => conv_transpose2d(x, weight, bias, layer.window, more, layer.activation),
+        None => conv2d(x, weight, bias, layer.options, layer.activation),
+        Some(output_padding) => {
+            conv_transpose2d(x, weight, bias, layer.options, output_padding, layer.activation)
+        }
     })
 }
 
@@ -42,11 +45,11 @@ fn conv2d(
     x: Tensor<4>,
     weight: Tensor<4>,
     bias: Tensor<1>,
-    window: Window,
+    options: ConvOptions,
     activation: Activation,
 ) -> Tensor<4> {
-    let Window { stride, padding } = window;
-    let options = ConvOptions::new([stride; 2], [padding; 2], [1; 2], 1);
+    let ConvOptions { stride, padding } = options;
+    let options = BurnConvOptions::new([stride; 2], [padding; 2], [1; 2], 1);
     let x = burn_conv2d(channels_first(x), weight, Some(bias), options);
     channels_last(activate(activation, x))
 }
@@ -60,17 +63,17 @@ fn conv_transpose2d(
     x: Tensor<4>,
     weight: Tensor<4>,
     bias: Tensor<1>,
-    window: Window,
+    options: ConvOptions,
     output_padding: [usize; 2],
     activation: Activation,
 ) -> Tensor<4> {
-    let Window { stride, padding } = window;
+    let ConvOptions { stride, padding } = options;
     let options = ConvTransposeOptions::new([stride; 2], [padding; 2], output_padding, [1; 2], 1);
     let x = burn_conv_transpose2d(channels_first(x), weight, Some(bias), options);
     channels_last(activate(activation, x))
 }
 
-/// x weight^T + bias, then the activation.
+/// See [`crate::ops::linear`]: x weight^T + bias, then the activation.
 ///
 /// # Shapes
 /// - `x`: [B, I], `weight`: [O, I], `bias`: \[O\], result: [B, O]
@@ -83,15 +86,15 @@ pub fn linear(
     activate(activation, x.matmul(weight.transpose()) + bias.unsqueeze())
 }
 
-/// Normalised convolutions, one after the other.
+/// See [`crate::ops::conv_norm_stack`].
 pub fn conv_norm_stack(
     x: Tensor<4>,
     layers: Vec<NormalisedLayer>,
 ) -> (Tensor<4>, Vec<BatchMoments>) {
     let mut all = Vec::new();
     let y = layers.into_iter().fold(x, |x, NormalisedLayer { layer, conv, norm }| {
-        let plain = Layer { activation: Activation::Identity, ..layer };
-        let x = conv_stack(x, &[plain], vec![conv]);
+        let linear = Layer { activation: Activation::Identity, ..layer };
+        let x = conv_stack(x, &[linear], vec![conv]);
         let (y, moments) = batch_norm(x, norm.0, norm.1, layer.activation);
         all.push(moments);
         y
@@ -110,7 +113,7 @@ fn batch_norm(
     activation: Activation,
 ) -> (Tensor<4>, BatchMoments) {
     let [batch, height, width, channels] = x.dims();
-    // One axis after the other: a single sum over all positions would lose four digits in f32.
+    // The mean is taken axis by axis, because a single sum over all positions loses four digits in f32.
     let mean_over_positions = |x: Tensor<4>| x.mean_dim(2).mean_dim(1).mean_dim(0);
     let mean = mean_over_positions(x.clone());
     let centred = x - mean.clone();
@@ -125,7 +128,7 @@ fn batch_norm(
     (y, BatchMoments { mean, variance, count: batch * height * width })
 }
 
-/// Negative log-likelihood of each image without its constant.
+/// See [`crate::ops::nll`]: the negative log-likelihood of each image in nats, without its constant.
 ///
 /// # Shapes
 /// - `output`, `target`: [B, H, W, C]; result: \[B\]
@@ -142,12 +145,12 @@ pub fn nll(output: Tensor<4>, target: Tensor<4>, nll: Nll) -> Tensor<1> {
     })
 }
 
-/// z = mean + exp(log_var / 2) * noise; all tensors are [B, D].
+/// See [`crate::ops::reparameterise`]: z = mean + exp(log_var / 2) * noise; all tensors are [B, D].
 pub fn reparameterise(mean: Tensor<2>, log_var: Tensor<2>, noise: Tensor<2>) -> Tensor<2> {
     mean + (log_var * 0.5).exp() * noise
 }
 
-/// KL(N(mean, exp(log_var)) || N(0, 1)) of each latent in nats, averaged over the batch.
+/// See [`crate::ops::kl_per_latent`].
 ///
 /// # Shapes
 /// - `mean`, `log_var`: [B, D]; result: \[D\]
@@ -156,7 +159,7 @@ pub fn kl_per_latent(mean: Tensor<2>, log_var: Tensor<2>) -> Tensor<1> {
     kl.mean_dim(0).squeeze_dim(0)
 }
 
-/// First summed over each image, so that the order of a large sum never depends on the threads.
+/// Sums over each image, so that the order of a large sum never depends on the number of threads.
 fn sum_per_image(x: Tensor<4>) -> Tensor<1> {
     let [batch, height, width, channels] = x.dims();
     x.reshape([batch, height * width * channels]).sum_dim(1).squeeze_dim(1)
@@ -178,26 +181,24 @@ pub fn all_finite(tensor: Tensor<1>) -> bool {
     (tensor * 0.0).sum().into_scalar::<f32>() == 0.0
 }
 
-/// One update of Adam (Kingma and Ba 2015) as PyTorch writes it; all tensors are \[N\]. Returns the
-/// new parameter, first and second moment.
+/// See [`crate::ops::adam`].
 pub fn adam(
     parameter: Tensor<1>,
     gradient: Tensor<1>,
-    first: Tensor<1>,
-    second: Tensor<1>,
+    first_moment: Tensor<1>,
+    second_moment: Tensor<1>,
     adam: AdamStep,
 ) -> [Tensor<1>; 3] {
     let AdamStep { beta_1, beta_2, epsilon, .. } = adam;
     let [rate, root] = adam.corrected();
-    let first = first * beta_1 + gradient.clone() * (1.0 - beta_1);
-    let second = second * beta_2 + gradient.square() * (1.0 - beta_2);
-    let denominator = second.clone().sqrt() / root + epsilon;
-    let change = first.clone() / denominator * rate;
-    [parameter - change, first, second]
+    let first_moment = first_moment * beta_1 + gradient.clone() * (1.0 - beta_1);
+    let second_moment = second_moment * beta_2 + gradient.square() * (1.0 - beta_2);
+    let denominator = second_moment.clone().sqrt() / root + epsilon;
+    let change = first_moment.clone() / denominator * rate;
+    [parameter - change, first_moment, second_moment]
 }
 
-/// One update of Adagrad (Duchi et al. 2011) as PyTorch writes it; all tensors are \[N\]. Returns the
-/// new parameter and sum of squared gradients.
+/// See [`crate::ops::adagrad`].
 pub fn adagrad(
     parameter: Tensor<1>,
     gradient: Tensor<1>,

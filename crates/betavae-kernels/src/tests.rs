@@ -1,11 +1,12 @@
-//! Kernels against their twins, on every instruction set of this machine, over odd shapes.
+//! Tests of convolution kernels against the loops of `naive`, on every instruction set of this machine,
+//! over odd shapes. The operators over tensors are tested in `tests/ops.rs`.
 
-use crate::activation::{Activation, Window};
+use crate::activation::{Activation, ConvOptions};
 use crate::bf16::{self, Precision};
 use crate::elementwise::Nll;
-use crate::simd::Level;
+use crate::naive;
+use crate::simd::SimdLevel;
 use crate::stack::{Input, Layer, Stack, Upstream};
-use crate::twin;
 
 /// A deterministic stream of numbers in [-1, 1).
 struct Numbers(u64);
@@ -31,8 +32,8 @@ fn wide(x: &[f32]) -> Vec<f64> {
     x.iter().map(|x| f64::from(*x)).collect()
 }
 
-/// Rounds to what bf16 can hold.
-fn representable(values: &mut [f32]) {
+/// Rounds to values that bf16 represents exactly.
+fn round_to_bf16(values: &mut [f32]) {
     for value in values {
         *value = f32::from_bits(bf16::pair(0.0, *value).to_bits());
     }
@@ -69,20 +70,20 @@ impl Case {
         Self { input, batch, layers, x, parameters }
     }
 
-    /// The twin's outputs of all layers, of one image.
+    /// The expected outputs of all layers, of one image.
     fn activations(&self, image: usize) -> Vec<(Vec<f64>, [usize; 3])> {
         let size = self.input.iter().product::<usize>();
         let mut all = vec![(wide(&self.x[image * size..][..size]), self.input)];
         for (layer, (w, b)) in self.layers.iter().zip(&self.parameters) {
             let (x, shape) = all.last().unwrap();
-            let y = twin::forward(layer, *shape, x, &wide(w), &wide(b));
+            let y = naive::forward(layer, *shape, x, &wide(w), &wide(b));
             let shape = layer.output(*shape).unwrap();
             all.push((y, shape));
         }
         all
     }
 
-    /// The twin's gradients, summed over images, of sum(upstream * output).
+    /// The expected gradients of sum(upstream * output), summed over images.
     fn gradients(
         &self,
         upstream: impl Fn(usize, &[f64]) -> Vec<f64>,
@@ -98,9 +99,9 @@ impl Case {
                 gradient
                     .iter_mut()
                     .zip(y)
-                    .for_each(|(g, y)| *g *= twin::slope(layer.activation, *y));
+                    .for_each(|(g, y)| *g *= naive::slope(layer.activation, *y));
                 let weight = wide(&self.parameters[i].0);
-                let [dx, dw, db] = twin::backward(layer, all[i].1, &all[i].0, &weight, &gradient);
+                let [dx, dw, db] = naive::backward(layer, all[i].1, &all[i].0, &weight, &gradient);
                 total[i][0].iter_mut().zip(dw).for_each(|(t, d)| *t += d);
                 total[i][1].iter_mut().zip(db).for_each(|(t, d)| *t += d);
                 gradient = dx;
@@ -114,13 +115,14 @@ impl Case {
         self.check_in(Precision::F32, numbers, 2e-5);
     }
 
-    /// `tolerance` is for what follows from values that the precision can hold.
+    /// The tolerance is relative to the largest value, and for operands that the precision represents
+    /// exactly.
     fn check_in(&self, precision: Precision, numbers: &mut Numbers, tolerance: f64) {
-        for level in Level::supported() {
+        for level in SimdLevel::supported() {
             let stack = Stack::prepared(level, precision, self.input, &self.layers);
             let parameters: Vec<_> =
                 self.parameters.iter().map(|(w, b)| (w.as_slice(), b.as_slice())).collect();
-            let (y, kept) = stack.forward(&self.x, &parameters, true);
+            let (y, saved) = stack.forward(&self.x, &parameters, true);
             let expected: Vec<f64> =
                 (0..self.batch).flat_map(|i| self.activations(i).pop().unwrap().0).collect();
             let what = format!("{level:?} {:?} batch {} {:?}", self.input, self.batch, self.layers);
@@ -129,29 +131,29 @@ impl Case {
                 assert!(error < tolerance, "{name} is off by {error:e}: {what}");
             };
             close("output", &y, &expected);
-            let (again, nothing) = stack.forward(&self.x, &parameters, false);
-            assert_eq!(again, y);
+            let (without_saving, nothing) = stack.forward(&self.x, &parameters, false);
+            assert_eq!(without_saving, y);
             assert!(nothing.is_none());
 
             let size = y.len() / self.batch;
             let mut upstream = numbers.vec(y.len());
             if precision == Precision::Bf16 {
-                representable(&mut upstream);
+                round_to_bf16(&mut upstream);
             }
             let (dx, gradients) =
                 self.gradients(|image, _| wide(&upstream[image * size..][..size]));
             let input = Input { x: &self.x, norm: None };
             let mut found_dx = vec![0.0; self.x.len()];
             let upstream = Upstream { gradient: &upstream, y: &y, norm: None };
-            let kept = kept.unwrap();
-            let found = stack.backward(input, &kept, upstream, &parameters, Some(&mut found_dx));
+            let saved = saved.unwrap();
+            let found = stack.backward(input, &saved, upstream, &parameters, Some(&mut found_dx));
             close("input gradient", &found_dx, &dx);
             for ((w, b), [dw, db]) in found.parameters.iter().zip(&gradients) {
                 close("weight gradient", w, dw);
                 close("bias gradient", b, db);
             }
 
-            // The likelihood's gradient is not one that bf16 can hold.
+            // bf16 does not represent the likelihood's gradient exactly.
             if precision == Precision::Bf16 {
                 continue;
             }
@@ -162,7 +164,7 @@ impl Case {
                 let sum: f64 = expected
                     .iter()
                     .zip(&target)
-                    .map(|(y, t)| twin::nll(nll, *y, f64::from(*t))[0])
+                    .map(|(y, t)| naive::nll(nll, *y, f64::from(*t))[0])
                     .sum();
                 close("likelihood", &[value], &[sum / self.batch as f64]);
                 let (dx, expected) = self.gradients(|image, y| {
@@ -170,7 +172,7 @@ impl Case {
                     let batch = self.batch as f64;
                     y.iter()
                         .zip(target)
-                        .map(|(y, t)| twin::nll(nll, *y, f64::from(*t))[1] / batch)
+                        .map(|(y, t)| naive::nll(nll, *y, f64::from(*t))[1] / batch)
                         .collect()
                 });
                 let found = found.unwrap();
@@ -192,21 +194,26 @@ fn layer(
     padding: usize,
     activation: Activation,
 ) -> Layer {
-    Layer { transposed, filters, kernel, window: Window { stride, padding }, activation }
+    Layer { transposed, filters, kernel, options: ConvOptions { stride, padding }, activation }
 }
 
 #[test]
 fn the_presets_layers() {
     use Activation::*;
     let mut numbers = Numbers(1);
-    let down = |filters| layer(None, filters, 4, 2, 1, Relu);
-    let up = |filters, activation| layer(Some([0; 2]), filters, 4, 2, 1, activation);
-    Case::new(&mut numbers, [32, 32, 1], 3, vec![down(32), down(32), down(32)]).check(&mut numbers);
-    Case::new(&mut numbers, [4, 4, 32], 3, vec![up(32, Relu), up(32, Relu), up(1, Identity)])
-        .check(&mut numbers);
+    let conv = |filters| layer(None, filters, 4, 2, 1, Relu);
+    let conv_transpose = |filters, activation| layer(Some([0; 2]), filters, 4, 2, 1, activation);
+    Case::new(&mut numbers, [32, 32, 1], 3, vec![conv(32), conv(32), conv(32)]).check(&mut numbers);
+    Case::new(
+        &mut numbers,
+        [4, 4, 32],
+        3,
+        vec![conv_transpose(32, Relu), conv_transpose(32, Relu), conv_transpose(1, Identity)],
+    )
+    .check(&mut numbers);
     // Large enough for tiles of 4x4 outputs, and not a whole number of panels.
-    Case::new(&mut numbers, [32, 40, 20], 2, vec![down(33)]).check(&mut numbers);
-    Case::new(&mut numbers, [16, 20, 33], 2, vec![up(20, Tanh)]).check(&mut numbers);
+    Case::new(&mut numbers, [32, 40, 20], 2, vec![conv(33)]).check(&mut numbers);
+    Case::new(&mut numbers, [16, 20, 33], 2, vec![conv_transpose(20, Tanh)]).check(&mut numbers);
     let slim = |filters| layer(None, filters, 3, 2, 1, LeakyRelu);
     Case::new(&mut numbers, [16, 16, 3], 9, vec![slim(32), slim(64)]).check(&mut numbers);
     let wide = layer(Some([1; 2]), 64, 3, 2, 1, LeakyRelu);
@@ -250,9 +257,9 @@ fn odd_shapes() {
     }
 }
 
-/// With operands that bf16 holds exactly, products are exact and sums are those of f32.
+/// With operands that bf16 represents exactly, products are exact and sums are those of f32.
 #[test]
-fn bf16_multiplies_what_it_can_hold() {
+fn bf16_is_exact_for_representable_operands() {
     let mut numbers = Numbers(3);
     let mut checked = 0;
     while checked < 40 {
@@ -270,17 +277,17 @@ fn bf16_multiplies_what_it_can_hold() {
         }
         let batch = 1 + numbers.below(10);
         let mut case = Case::new(&mut numbers, input, batch, vec![layer]);
-        representable(&mut case.x);
-        representable(&mut case.parameters[0].0);
+        round_to_bf16(&mut case.x);
+        round_to_bf16(&mut case.parameters[0].0);
         case.check_in(Precision::Bf16, &mut numbers, 2e-5);
         checked += 1;
     }
 }
 
-/// Where windows and factors are transformed before they are rounded, sums are off by about 1 % of
-/// a typical value.
+/// Winograd's algorithm rounds transformed inputs and weights, so sums are off by about 1 % of a typical
+/// value.
 #[test]
-fn bf16_rounds_transformed_windows_a_little() {
+fn winograd_in_bf16_rounds_transformed_factors() {
     let mut numbers = Numbers(5);
     for (channels, filters) in [(16, 16), (18, 40), (32, 22)] {
         for (input, transposed) in [([32, 40], None), ([16, 20], Some([0, 0]))] {
@@ -292,12 +299,12 @@ fn bf16_rounds_transformed_windows_a_little() {
     }
 }
 
-/// One thread, two and three: the same bytes.
+/// Results have the same bytes with one, two and three threads.
 #[test]
 fn results_do_not_depend_on_the_number_of_threads() {
     let mut numbers = Numbers(4);
-    let down = |filters| layer(None, filters, 4, 2, 1, Activation::Relu);
-    let case = Case::new(&mut numbers, [32, 32, 1], 37, vec![down(32), down(32), down(32)]);
+    let conv = |filters| layer(None, filters, 4, 2, 1, Activation::Relu);
+    let case = Case::new(&mut numbers, [32, 32, 1], 37, vec![conv(32), conv(32), conv(32)]);
     let parameters: Vec<_> =
         case.parameters.iter().map(|(w, b)| (w.as_slice(), b.as_slice())).collect();
     let target: Vec<f32> = numbers.vec(37 * 4 * 4 * 32).iter().map(|t| t.abs()).collect();
@@ -305,16 +312,17 @@ fn results_do_not_depend_on_the_number_of_threads() {
         let run = |threads| {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
             pool.install(|| {
-                let level = *Level::supported().last().unwrap();
+                let level = *SimdLevel::supported().last().unwrap();
                 let stack = Stack::prepared(level, precision, case.input, &case.layers);
-                let (y, kept) = stack.forward(&case.x, &parameters, true);
+                let (y, saved) = stack.forward(&case.x, &parameters, true);
                 let input = Input { x: &case.x, norm: None };
                 let upstream = Upstream { gradient: &y, y: &y, norm: None };
                 let mut dx = [vec![0.0; case.x.len()], vec![0.0; case.x.len()]];
                 let [a, b] = &mut dx;
-                let back = stack.backward(input, &kept.unwrap(), upstream, &parameters, Some(a));
+                let gradients =
+                    stack.backward(input, &saved.unwrap(), upstream, &parameters, Some(a));
                 let nll = stack.nll(input, &target, &parameters, Nll::Bernoulli, Some(b));
-                (y.clone(), back, nll, dx)
+                (y.clone(), gradients, nll, dx)
             })
         };
         let one = run(1);

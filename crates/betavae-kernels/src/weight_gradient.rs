@@ -1,58 +1,60 @@
-//! The gradient of a convolution's weights: for each weight, the sum over pixels of the small map's
-//! value times the large map's value that it sees. Which of the two is an activation and which a
-//! gradient differs between convolutions and transposed ones; the sum does not.
+//! The gradient of a convolution's weight: for each tap and pair of channels, the sum over small pixels
+//! of their value times that of the large pixel at the tap. For a convolution, the large map is the
+//! input and the small map the output's gradient; for a transposed convolution it is the other way
+//! round. The gradient of the input is a convolution itself, in `prepared_conv`.
 
 use crate::bf16::{self, Precision};
-use crate::buffer::filled;
-use crate::contract::{Contract, Finish, Positions, Steps, contract};
-use crate::geometry::{Conv, Layout};
-use crate::reduce::Scratch;
-use crate::simd::Level;
+use crate::buffer::par_filled;
+use crate::epilogue::Epilogue;
+use crate::geometry::{ConvShape, PaddedLayout};
+use crate::indirect_gemm::{IndirectGemm, Positions, TermLoops, indirect_gemm};
+use crate::prepared_conv::Scratch;
+use crate::simd::SimdLevel;
 use crate::winograd::{self, WinogradGradient};
 
-/// Prepared for the layouts of both maps and an instruction set.
+/// A weight gradient, prepared for the layouts of both maps and an instruction set.
 #[derive(Debug)]
 pub(crate) enum WeightGradient {
     /// The sum as it is defined.
     Direct(Direct),
-    /// With fewer multiplications, for 4x4 kernels of stride 2.
+    /// For 4x4 kernels of stride 2, with fewer multiplications.
     Winograd(WinogradGradient),
 }
 
 impl WeightGradient {
-    /// `large` needs the border of [`Conv::large_layout`].
+    /// `large` needs the border of [`ConvShape::large_layout`].
     pub(crate) fn new(
-        level: Level,
+        level: SimdLevel,
         precision: Precision,
-        conv: Conv,
-        small: Layout,
-        large: Layout,
+        conv: ConvShape,
+        small: PaddedLayout,
+        large: PaddedLayout,
     ) -> Self {
-        // Pairs are of neighbouring pixels of the small map. Of few large channels, packing them costs
-        // more than it saves; and wide layers gain more by panels.
-        let pairs = precision == Precision::Bf16
-            && conv.weights() < WIDE
+        // A pair is two neighbouring pixels of the small map. With few large channels, packing them costs
+        // more than it saves, and wide layers gain more from panels.
+        let bf16_pairs = precision == Precision::Bf16
+            && conv.weight_count() < MIN_PANEL_WEIGHTS
             && conv.small[2] > 4
             && conv.large[2] > 4
             && conv.small[1].is_multiple_of(2);
-        if winograd::suits(precision, &conv) {
+        if winograd::is_applicable(precision, &conv) {
             Self::Winograd(WinogradGradient::new(level, precision, conv, small, large))
-        } else if pairs {
-            Self::Direct(Direct { pairs, ..Direct::new(level, conv, small, large) })
+        } else if bf16_pairs {
+            Self::Direct(Direct { bf16_pairs, ..Direct::new(level, conv, small, large) })
         } else {
             Self::Direct(Direct::new(level, conv, small, large))
         }
     }
 
     /// Number of weights.
-    pub(crate) fn weights(&self) -> usize {
+    pub(crate) fn weight_count(&self) -> usize {
         match self {
-            Self::Direct(direct) => direct.conv.weights(),
-            Self::Winograd(winograd) => winograd.weights(),
+            Self::Direct(direct) => direct.conv.weight_count(),
+            Self::Winograd(winograd) => winograd.weight_count(),
         }
     }
 
-    /// Fresh sums, to be added to.
+    /// Sums of nothing, to which [`WeightGradient::add`] adds.
     pub(crate) fn zeros(&self) -> Vec<f32> {
         match self {
             Self::Direct(direct) => direct.zeros(),
@@ -60,47 +62,54 @@ impl WeightGradient {
         }
     }
 
-    /// Adds the sums over `samples` maps. Both slices need a panel of readable floats after the
-    /// last map.
+    /// Adds the gradients of `images` maps to `sums`. Both slices need a panel of readable floats after
+    /// the last map.
     pub(crate) fn add(
         &self,
-        samples: usize,
+        images: usize,
         small: &[f32],
         large: &[f32],
         sums: &mut [f32],
         scratch: &mut Scratch,
     ) {
         match self {
-            Self::Direct(direct) if direct.pairs => {
-                direct.add_pairs(samples, small, large, sums, &mut scratch.pairs);
+            Self::Direct(direct) if direct.bf16_pairs => {
+                direct.add_pairs(images, small, large, sums, &mut scratch.bf16_pairs);
             }
-            Self::Direct(direct) => direct.add(samples, small, large, sums),
+            Self::Direct(direct) => direct.add(images, small, large, sums),
             Self::Winograd(winograd) => {
-                winograd.add(samples, small, large, sums, &mut scratch.winograd);
+                winograd.add(images, small, large, sums, &mut scratch.winograd);
             }
         }
     }
 
-    /// Whether [`WeightGradient::by_panels`] is better than sums for groups of samples.
-    pub(crate) fn has_panels(&self) -> bool {
+    /// Whether [`WeightGradient::compute_by_panels`] is faster than sums for groups of images.
+    pub(crate) fn prefers_panels(&self) -> bool {
         match self {
             Self::Direct(direct) => {
-                direct.lanes == Lanes::Small && !direct.pairs && direct.conv.weights() >= WIDE
+                direct.lanes == Lanes::Small
+                    && !direct.bf16_pairs
+                    && direct.conv.weight_count() >= MIN_PANEL_WEIGHTS
             }
             Self::Winograd(_) => false,
         }
     }
 
-    /// The sums over all samples in PyTorch's layout, in parallel over panels of small channels.
+    /// The sums over all images in PyTorch's layout, in parallel over panels of small channels.
     /// The slices are as for [`WeightGradient::add`].
-    pub(crate) fn by_panels(&self, samples: usize, small: &[f32], large: &[f32]) -> Vec<f32> {
+    pub(crate) fn compute_by_panels(
+        &self,
+        images: usize,
+        small: &[f32],
+        large: &[f32],
+    ) -> Vec<f32> {
         match self {
-            Self::Direct(direct) => direct.by_panels(samples, small, large),
-            Self::Winograd(_) => unreachable!("has no panels"),
+            Self::Direct(direct) => direct.compute_by_panels(images, small, large),
+            Self::Winograd(_) => unreachable!("Winograd's algorithm has no panels"),
         }
     }
 
-    /// Sums in PyTorch's layout.
+    /// Reorders the sums to PyTorch's layout.
     pub(crate) fn unpack(&self, sums: &[f32]) -> Vec<f32> {
         match self {
             Self::Direct(direct) => direct.unpack(sums),
@@ -109,52 +118,52 @@ impl WeightGradient {
     }
 }
 
-/// The direct sum.
+/// The weight gradient as a sum without transforms.
 #[derive(Debug)]
 pub(crate) struct Direct {
-    level: Level,
-    conv: Conv,
-    small: Layout,
-    large: Layout,
+    level: SimdLevel,
+    conv: ConvShape,
+    small: PaddedLayout,
+    large: PaddedLayout,
     lanes: Lanes,
     /// Offsets of what is broadcast, and of its row of lanes in the sums.
     positions: Positions,
-    /// Multiplied as pairs of bf16.
-    pairs: bool,
+    /// Whether factors are multiplied as pairs of bf16.
+    bf16_pairs: bool,
 }
 
-/// Number of weights from which they are worth dividing into panels.
-const WIDE: usize = 1 << 17;
+/// The number of weights from which dividing them into panels pays.
+const MIN_PANEL_WEIGHTS: usize = 1 << 17;
 
-/// Pixels whose panel of lanes is collected before it is added: a quarter of a first-level cache, and
-/// what they see of the large map fits the second.
-const COLLECTED: usize = 96;
+/// Pixels whose panel of lanes is packed at once. It takes a quarter of a first-level cache, and their
+/// receptive fields fit the second.
+const PACKED_PIXELS: usize = 96;
 
-/// What runs along the lanes.
+/// What the lanes of a vector are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Lanes {
-    /// Channels of the small map; every (tap, large channel) is broadcast.
+    /// The channels of the small map; every (tap, large channel) is broadcast.
     Small,
-    /// For few small channels: a row of taps by large channels; small channels are broadcast.
+    /// A row of taps by large channels; small channels are broadcast. This is for few small channels.
     Large,
 }
 
 impl Direct {
-    fn new(level: Level, conv: Conv, small: Layout, large: Layout) -> Self {
+    fn new(level: SimdLevel, conv: ConvShape, small: PaddedLayout, large: PaddedLayout) -> Self {
         let kernel = conv.kernel;
         let (lanes, positions) = if conv.small[2] > 4 {
             let row = kernel * large.shape[2];
-            let offset = |j: usize| (j / row) * large.row() + j % row;
+            let offset = |j: usize| (j / row) * large.row_stride() + j % row;
             let positions = (0..kernel * row).map(|j| [offset(j), j * level.panel()]);
             (Lanes::Small, positions.collect())
         } else {
             let positions = (0..conv.small[2]).map(|c| [c, c * level.panel()]);
             (Lanes::Large, positions.collect())
         };
-        Self { level, conv, small, large, lanes, positions, pairs: false }
+        Self { level, conv, small, large, lanes, positions, bf16_pairs: false }
     }
 
-    /// Number of lanes of a row of sums.
+    /// The number of lanes of a row of sums.
     fn width(&self) -> usize {
         match self.lanes {
             Lanes::Small => self.conv.small[2],
@@ -163,82 +172,87 @@ impl Direct {
     }
 
     /// Floats of one block of sums: all panels of all positions.
-    fn block(&self) -> usize {
+    fn block_len(&self) -> usize {
         let panel = self.level.panel();
         self.width().div_ceil(panel) * panel * self.positions.len()
     }
 
     fn zeros(&self) -> Vec<f32> {
         let blocks = if self.lanes == Lanes::Small { 1 } else { self.conv.kernel };
-        vec![0.0; blocks * self.block()]
+        vec![0.0; blocks * self.block_len()]
     }
 
-    fn add(&self, samples: usize, small: &[f32], large: &[f32], sums: &mut [f32]) {
+    fn add(&self, images: usize, small: &[f32], large: &[f32], sums: &mut [f32]) {
         let [height, width, channels] = self.small.shape;
-        let count = [samples, height, width];
-        let small_strides = [self.small.len(), self.small.row(), channels];
+        let count = [images, height, width];
+        let small_strides = [self.small.len(), self.small.row_stride(), channels];
         let large_strides = self.large_strides();
         let (small, large) = (&small[self.small.offset(0, 0)..], &large[self.corner()..]);
-        let job = self.job();
+        let gemm = self.gemm();
         match self.lanes {
             Lanes::Small => {
-                let steps = Steps { count, x: large_strides, w: small_strides };
-                contract(self.level, &Contract { x: large, w: small, steps, ..job }, sums);
+                let terms = TermLoops { count, x: large_strides, w: small_strides };
+                indirect_gemm(
+                    self.level,
+                    &IndirectGemm { x: large, w: small, terms, ..gemm },
+                    sums,
+                );
             }
             Lanes::Large => {
-                let steps = Steps { count, x: small_strides, w: large_strides };
-                for (ky, sums) in sums.chunks_exact_mut(self.block()).enumerate() {
-                    let w = &large[ky * self.large.row()..];
-                    contract(self.level, &Contract { x: small, w, steps, ..job }, sums);
+                let terms = TermLoops { count, x: small_strides, w: large_strides };
+                for (ky, sums) in sums.chunks_exact_mut(self.block_len()).enumerate() {
+                    let w = &large[ky * self.large.row_stride()..];
+                    indirect_gemm(self.level, &IndirectGemm { x: small, w, terms, ..gemm }, sums);
                 }
             }
         }
     }
 
-    /// What all calls of the inner loop have in common.
-    fn job(&self) -> Contract<'_> {
+    /// What all products have in common.
+    fn gemm(&self) -> IndirectGemm<'_> {
         let panel = self.level.panel();
-        Contract {
+        IndirectGemm {
             x: &[],
             w: &[],
             positions: &self.positions,
-            samples: 1,
-            sample_stride: [0; 2],
-            steps: Steps { count: [0; 3], x: [0; 3], w: [0; 3] },
+            images: 1,
+            image_stride: [0; 2],
+            terms: TermLoops { count: [0; 3], x: [0; 3], w: [0; 3] },
             n: self.width(),
             panel_stride: [panel, self.positions.len() * panel],
-            finish: Finish::Add,
-            repeat: 1,
-            repeat_stride: [0; 3],
-            pairs: false,
+            epilogue: Epilogue::Accumulate,
+            products: 1,
+            product_stride: [0; 3],
+            bf16_pairs: false,
         }
     }
 
-    /// From what one small pixel sees to what the next image's, row's and pixel's sees.
+    /// The strides in the large map from a small pixel's receptive field to that of the next image, row
+    /// and pixel.
     fn large_strides(&self) -> [usize; 3] {
-        let stride = self.conv.window.stride;
-        [self.large.len(), stride * self.large.row(), stride * self.large.shape[2]]
+        let stride = self.conv.options.stride;
+        [self.large.len(), stride * self.large.row_stride(), stride * self.large.shape[2]]
     }
 
-    /// Where the first small pixel's reach begins.
+    /// The offset of the first small pixel's receptive field.
     fn corner(&self) -> usize {
-        let padding = self.conv.window.padding as isize;
+        let padding = self.conv.options.padding as isize;
         self.large.offset(-padding, -padding)
     }
 
-    fn by_panels(&self, samples: usize, small: &[f32], large: &[f32]) -> Vec<f32> {
+    fn compute_by_panels(&self, images: usize, small: &[f32], large: &[f32]) -> Vec<f32> {
         let panel = self.level.panel();
         let [height, width, channels] = self.small.shape;
-        let at_once = (COLLECTED / (height * width)).max(1);
-        let slab = panel * self.conv.weights() / channels;
-        filled(self.conv.weights(), slab, |i, to| {
+        let images_at_once = (PACKED_PIXELS / (height * width)).max(1);
+        let chunk = panel * self.conv.weight_count() / channels;
+        par_filled(self.conv.weight_count(), chunk, |i, to| {
             let lanes = panel.min(channels - i * panel);
             let mut sums = vec![0.0; self.positions.len() * panel];
-            // Side by side, the lanes of all pixels stay in the first-level cache.
-            let mut collected = vec![0.0; at_once * height * width * panel];
-            for first in (0..samples).step_by(at_once) {
-                let count = at_once.min(samples - first);
-                let mut pixels = collected.chunks_exact_mut(panel);
+            // Packed side by side, the lanes of all pixels stay in the first-level cache.
+            let mut packed = vec![0.0; images_at_once * height * width * panel];
+            for first in (0..images).step_by(images_at_once) {
+                let count = images_at_once.min(images - first);
+                let mut pixels = packed.chunks_exact_mut(panel);
                 for small in small[first * self.small.len()..].chunks(self.small.len()).take(count)
                 {
                     for row in self.small.rows() {
@@ -247,24 +261,24 @@ impl Direct {
                         }
                     }
                 }
-                let job = Contract {
+                let gemm = IndirectGemm {
                     x: &large[first * self.large.len() + self.corner()..],
-                    w: &collected,
-                    steps: Steps {
+                    w: &packed,
+                    terms: TermLoops {
                         count: [count, height, width],
                         x: self.large_strides(),
                         w: [height * width * panel, width * panel, panel],
                     },
                     n: lanes,
-                    ..self.job()
+                    ..self.gemm()
                 };
-                contract(self.level, &job, &mut sums);
+                indirect_gemm(self.level, &gemm, &mut sums);
             }
             self.unpack_panel(&sums, to);
         })
     }
 
-    /// The sums of one panel of small channels, [tap, large channel, lane], in PyTorch's layout.
+    /// Reorders the sums of one panel of small channels, [tap, large channel, lane], to PyTorch's layout.
     fn unpack_panel(&self, sums: &[f32], to: &mut [f32]) {
         let (panel, taps) = (self.level.panel(), self.conv.kernel * self.conv.kernel);
         let channels = self.conv.large[2];
@@ -277,40 +291,46 @@ impl Direct {
         }
     }
 
-    /// As `add`, over pairs of pixels.
+    /// The same as `add`, over pairs of pixels.
     fn add_pairs(
         &self,
-        samples: usize,
+        images: usize,
         small: &[f32],
         large: &[f32],
         sums: &mut [f32],
         buffers: &mut [Vec<f32>; 2],
     ) {
-        let stride = self.conv.window.stride;
+        let stride = self.conv.options.stride;
         let [height, width, channels] = self.small.shape;
         let (level, panel) = (self.level, self.level.panel());
         let [small_pairs, large_pairs] = buffers;
         let words = [height * width / 2 * channels, self.large.len()];
         small_pairs.resize(small_pairs.len().max(words[0] + panel), 0.0);
         large_pairs.resize(large_pairs.len().max(words[1]), 0.0);
-        for sample in 0..samples {
-            let small = &small[sample * self.small.len()..];
-            let large = &large[sample * self.large.len()..];
+        for image in 0..images {
+            let small = &small[image * self.small.len()..];
+            let large = &large[image * self.large.len()..];
             bf16::pack_pixels(level, &self.small, small, &mut small_pairs[..words[0]]);
-            bf16::pack_windows(level, &self.large, stride, large, &mut large_pairs[..words[1]]);
-            let [_, down, right] = self.large_strides();
-            let job = Contract {
+            bf16::pack_shifted_pixels(
+                level,
+                &self.large,
+                stride,
+                large,
+                &mut large_pairs[..words[1]],
+            );
+            let [_, row_stride, pixel_stride] = self.large_strides();
+            let gemm = IndirectGemm {
                 x: &large_pairs[self.corner()..],
                 w: &small_pairs[..words[0] + panel],
-                steps: Steps {
+                terms: TermLoops {
                     count: [1, height, width / 2],
-                    x: [0, down, 2 * right],
+                    x: [0, row_stride, 2 * pixel_stride],
                     w: [0, width / 2 * channels, channels],
                 },
-                pairs: true,
-                ..self.job()
+                bf16_pairs: true,
+                ..self.gemm()
             };
-            contract(level, &job, sums);
+            indirect_gemm(level, &gemm, sums);
         }
     }
 
@@ -320,18 +340,22 @@ impl Direct {
         match self.lanes {
             Lanes::Small => {
                 let panels = self.positions.len() * panel;
-                filled(self.conv.weights(), panel * self.conv.weights() / small, |i, to| {
-                    self.unpack_panel(&sums[i * panels..][..panels], to);
-                })
+                par_filled(
+                    self.conv.weight_count(),
+                    panel * self.conv.weight_count() / small,
+                    |i, to| {
+                        self.unpack_panel(&sums[i * panels..][..panels], to);
+                    },
+                )
             }
             Lanes::Large => {
-                let mut gradient = vec![0.0; self.conv.weights()];
+                let mut gradient = vec![0.0; self.conv.weight_count()];
                 for (s, to) in gradient.chunks_exact_mut(kernel * kernel * large).enumerate() {
                     for (i, to) in to.iter_mut().enumerate() {
                         let (l, ky, kx) = (i / (kernel * kernel), i / kernel % kernel, i % kernel);
                         let lane = kx * large + l;
                         let row = (lane / panel) * small + s;
-                        *to = sums[ky * self.block() + row * panel + lane % panel];
+                        *to = sums[ky * self.block_len() + row * panel + lane % panel];
                     }
                 }
                 gradient

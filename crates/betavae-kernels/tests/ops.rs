@@ -1,10 +1,10 @@
-//! The fused operators against their readable twins, value and gradients, through Burn's tape. They
-//! run on the instruction set in force; `BETAVAE_SIMD` chooses another.
+//! Tests of the fused operators against the reference implementations: values and gradients, through
+//! Burn's tape. They run on the fastest instruction set, or the one that `BETAVAE_SIMD` names.
 
 use std::cell::Cell;
 
 use betavae_kernels::ops::{self, BatchMoments, NormalisedLayer};
-use betavae_kernels::{Activation, AdamStep, Layer, Nll, Precision, Window, reference};
+use betavae_kernels::{Activation, AdamStep, ConvOptions, Layer, Nll, Precision, reference};
 use burn::tensor::s;
 use burn::tensor::{Device, Tensor, TensorData};
 
@@ -42,13 +42,13 @@ fn assert_close(what: &str, found: &[f32], expected: &[f32], tolerance: f32) {
 
 /// Compares outputs and, under a random upstream gradient, the gradients of all inputs.
 macro_rules! compare {
-    ($what:expr, [$($input:ident),+], $fused:expr, $twin:expr) => {{
-        let (fused, twin) = ($fused, $twin);
+    ($what:expr, [$($input:ident),+], $fused:expr, $expected_y:expr) => {{
+        let (fused, expected_y) = ($fused, $expected_y);
         let what = $what;
-        assert_close(&what, &values(fused.clone().inner()), &values(twin.clone().inner()), 2e-5);
+        assert_close(&what, &values(fused.clone().inner()), &values(expected_y.clone().inner()), 2e-5);
         let upstream = random(fused.dims()).detach();
         let found = (fused * upstream.clone()).sum().backward();
-        let expected = (twin * upstream).sum().backward();
+        let expected = (expected_y * upstream).sum().backward();
         $(
             let gradient = |all: &_| values($input.grad(all).expect("a gradient"));
             let what = format!("{what}, gradient of {}", stringify!($input));
@@ -104,7 +104,7 @@ fn convolutions() {
         transposed,
         filters,
         kernel: 4,
-        window: Window { stride: 2, padding: 1 },
+        options: ConvOptions { stride: 2, padding: 1 },
         activation,
     };
     // More layers than run as one operator.
@@ -132,27 +132,27 @@ fn convolutions() {
     }
     let (first, _) = parameters[0].clone();
     let (last, bias) = parameters[6].clone();
-    let twin = reference::conv_stack(x.clone(), &layers, parameters.clone());
+    let expected_y = reference::conv_stack(x.clone(), &layers, parameters.clone());
     compare!(
         "stack".to_owned(),
         [x, first, last, bias],
         ops::conv_stack(x.clone(), &layers, parameters.clone(), Precision::F32),
-        twin.clone()
+        expected_y.clone()
     );
-    let target = random(twin.dims()).abs().detach();
+    let target = random(expected_y.dims()).abs().detach();
     for nll in [Nll::Bernoulli, Nll::Gaussian { sigma: 0.3 }] {
         let (x, parameters, t) = (x.clone(), parameters.clone(), target.clone());
-        let twin = reference::conv_stack(x.clone(), &layers, parameters.clone());
+        let expected_y = reference::conv_stack(x.clone(), &layers, parameters.clone());
         compare!(
             format!("stack with {nll:?}"),
             [x, first, last, bias],
             ops::conv_stack_nll(x.clone(), &layers, parameters, t.clone(), nll, Precision::F32),
-            reference::nll(twin, t, nll).mean()
+            reference::nll(expected_y, t, nll).mean()
         );
     }
 }
 
-/// Normalised layers from `channels` on.
+/// Layers with batch norm for an input of `channels`.
 fn normalised(mut channels: usize, layers: &[Layer]) -> Vec<NormalisedLayer> {
     let mut all = Vec::new();
     for layer in layers {
@@ -170,21 +170,26 @@ fn normalised(mut channels: usize, layers: &[Layer]) -> Vec<NormalisedLayer> {
     all
 }
 
-/// Compares fused normalised layers with their twin: output, moments, and all gradients.
+/// Compares fused layers with batch norm to the reference: output, moments, and all gradients.
 fn compare_normalised(
     what: &str,
     x: &Tensor<4>,
     layers: &[NormalisedLayer],
     fused: (Tensor<1>, Vec<BatchMoments>),
-    twin: (Tensor<1>, Vec<BatchMoments>),
+    expected_y: (Tensor<1>, Vec<BatchMoments>),
 ) {
-    assert_close(what, &values(fused.0.clone().inner()), &values(twin.0.clone().inner()), 1e-4);
-    for (found, expected) in fused.1.into_iter().zip(twin.1) {
+    assert_close(
+        what,
+        &values(fused.0.clone().inner()),
+        &values(expected_y.0.clone().inner()),
+        1e-4,
+    );
+    for (found, expected) in fused.1.into_iter().zip(expected_y.1) {
         assert_eq!(found.count, expected.count);
         assert_close(what, &values(found.mean), &values(expected.mean), 2e-5);
         assert_close(what, &values(found.variance), &values(expected.variance), 1e-3);
     }
-    let (found, expected) = (fused.0.sum().backward(), twin.0.sum().backward());
+    let (found, expected) = (fused.0.sum().backward(), expected_y.0.sum().backward());
     for (i, NormalisedLayer { conv, norm, .. }) in layers.iter().enumerate() {
         let what = format!("{what}, layer {i}");
         let both = (conv.0.grad(&found).unwrap(), conv.0.grad(&expected).unwrap());
@@ -207,19 +212,28 @@ fn normalised_convolutions() {
         transposed,
         filters,
         kernel: 3,
-        window: Window { stride: 2, padding: 1 },
+        options: ConvOptions { stride: 2, padding: 1 },
         activation,
     };
     for activation in ACTIVATIONS {
         // One layer; several, narrow and wide enough to be divided by weights; more than run as one
         // operator.
-        let down = |filters| layer(None, filters, activation);
-        let up = |filters| layer(Some([1, 1]), filters, activation);
-        let deep = [down(5), up(18), down(33), up(7), down(3), up(4), down(6), up(2)];
+        let conv = |filters| layer(None, filters, activation);
+        let conv_transpose = |filters| layer(Some([1, 1]), filters, activation);
+        let deep = [
+            conv(5),
+            conv_transpose(18),
+            conv(33),
+            conv_transpose(7),
+            conv(3),
+            conv_transpose(4),
+            conv(6),
+            conv_transpose(2),
+        ];
         let cases: [(&[Layer], [usize; 4]); 4] = [
-            (&[down(5)], [3, 5, 4, 2]),
-            (&[up(130), down(140)], [9, 3, 3, 120]),
-            (&[down(300), up(9)], [10, 4, 6, 60]),
+            (&[conv(5)], [3, 5, 4, 2]),
+            (&[conv_transpose(130), conv(140)], [9, 3, 3, 120]),
+            (&[conv(300), conv_transpose(9)], [10, 4, 6, 60]),
             (&deep, [5, 8, 8, 3]),
         ];
         for (layers, shape) in cases {
@@ -240,8 +254,8 @@ fn normalised_convolutions() {
             let mut parameters = Vec::new();
             let [.., mut channels] = y.dims();
             for filters in [4, 6, 3].into_iter().take(last) {
-                let window = Window { stride: 1, padding: 1 };
-                tail.push(Layer { window, ..layer(None, filters, Activation::Tanh) });
+                let options = ConvOptions { stride: 1, padding: 1 };
+                tail.push(Layer { options, ..layer(None, filters, Activation::Tanh) });
                 parameters.push((random([filters, channels, 3, 3]), random([filters])));
                 channels = filters;
             }
@@ -301,7 +315,7 @@ fn posterior() {
 }
 
 #[test]
-fn optimisers() {
+fn adam_and_adagrad() {
     for length in [1, 7, 16, 100_003] {
         let [parameter, gradient, first] = [0; 3].map(|_| random([length]).inner());
         let second = random([length]).inner().abs();

@@ -1,11 +1,12 @@
-//! The functions of the WASM module. JavaScript writes into buffers of this module and reads results
-//! from them; their addresses are all that crosses the border.
+//! The functions that the WASM module exports. JavaScript writes into buffers of this module and reads
+//! results from them; only addresses are passed, so that no binding generator is needed. The graph and
+//! its format are in `betavae-infer`.
 // Exporting a function under its own name counts as unsafe, because names could clash.
 #![allow(unsafe_code)]
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use crate::program::Program;
+use betavae_infer::Program;
 
 struct State {
     program: Option<Program>,
@@ -21,7 +22,7 @@ fn state() -> MutexGuard<'static, State> {
     STATE.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Room for the words of a program; JavaScript fills it and calls [`load`].
+/// Allocates room for the words of a program, which JavaScript fills before it calls [`load`].
 #[unsafe(no_mangle)]
 pub extern "C" fn program_words(count: usize) -> *const u32 {
     let mut state = state();
@@ -29,7 +30,7 @@ pub extern "C" fn program_words(count: usize) -> *const u32 {
     state.words.as_ptr()
 }
 
-/// Reads the program; 1 if it is one.
+/// Reads the program from its words; returns 1 if they are valid, else 0.
 #[unsafe(no_mangle)]
 pub extern "C" fn load() -> i32 {
     let mut state = state();
@@ -38,7 +39,7 @@ pub extern "C" fn load() -> i32 {
     state.program.is_some().into()
 }
 
-/// Room for codes or images.
+/// Allocates room for `count` floats of codes or images.
 #[unsafe(no_mangle)]
 pub extern "C" fn input(count: usize) -> *const f32 {
     let mut state = state();
@@ -61,10 +62,10 @@ pub extern "C" fn encode() -> *const f32 {
     })
 }
 
-fn run(work: impl Fn(&Program, &[f32]) -> Option<Vec<f32>>) -> *const f32 {
+fn run(infer: impl Fn(&Program, &[f32]) -> Option<Vec<f32>>) -> *const f32 {
     let mut state = state();
-    let done = state.program.as_ref().and_then(|program| work(program, &state.input));
-    match done {
+    let output = state.program.as_ref().and_then(|program| infer(program, &state.input));
+    match output {
         Some(output) => {
             state.output = output;
             state.output.as_ptr()

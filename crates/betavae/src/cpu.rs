@@ -10,7 +10,7 @@ pub use betavae_kernels::{peak_gflops, thread_peak_gflops};
 /// # Errors
 /// If the variable names none that the processor has.
 pub fn instruction_set() -> Result<&'static str> {
-    betavae_kernels::checked_level().map(betavae_kernels::Level::name).map_err(|message| {
+    betavae_kernels::checked_simd_level().map(betavae_kernels::SimdLevel::name).map_err(|message| {
         Error::config(message, "unset BETAVAE_SIMD to use the fastest that this processor has")
     })
 }
@@ -18,5 +18,5 @@ pub fn instruction_set() -> Result<&'static str> {
 /// Whether the instruction set in force multiplies bf16. If not, that precision is emulated: slower
 /// than f32, with equal results up to rounding.
 pub fn has_bf16() -> bool {
-    betavae_kernels::has_bf16(betavae_kernels::level())
+    betavae_kernels::has_bf16(betavae_kernels::simd_level())
 }

@@ -63,7 +63,7 @@ pub mod train;
 pub mod words;
 
 #[cfg(feature = "model")]
-pub use betavae_kernels::{Activation, Window};
+pub use betavae_kernels::{Activation, ConvOptions};
 #[cfg(feature = "model")]
 pub use burn::{
     self,

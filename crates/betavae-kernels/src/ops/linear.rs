@@ -1,13 +1,13 @@
-//! Linear layers.
+//! The operator of a linear layer with its activation.
 
 use burn::tensor::Tensor;
 
 use crate::activation::Activation;
 use crate::bf16::Precision;
 use crate::elementwise;
-use crate::function::{Forward, Function, Operand, apply};
-use crate::simd::{Level, level};
-use crate::{linear as kernel, reference};
+use crate::function::{ForwardResult, Function, Operand, apply};
+use crate::simd::{SimdLevel, simd_level};
+use crate::{linear as linear_kernel, reference};
 
 /// activation(x weight^T + bias).
 ///
@@ -22,7 +22,7 @@ pub fn linear(
 ) -> Tensor<2> {
     match (Operand::of(&x), Operand::of(&weight), Operand::of(&bias)) {
         (Some(x), Some(weight), Some(bias)) => {
-            apply(Linear { level: level(), activation, precision }, [x, weight, bias]).0
+            apply(Linear { level: simd_level(), activation, precision }, [x, weight, bias]).0
         }
         _ => reference::linear(x, weight, bias, activation),
     }
@@ -30,7 +30,7 @@ pub fn linear(
 
 #[derive(Clone, Debug)]
 struct Linear {
-    level: Level,
+    level: SimdLevel,
     activation: Activation,
     precision: Precision,
 }
@@ -38,25 +38,33 @@ struct Linear {
 impl Function<3> for Linear {
     type Saved = ();
 
-    fn forward(&self, [x, weight, bias]: [&[f32]; 3], _: bool) -> Forward<()> {
-        let y = kernel::forward(self.level, self.precision, x, weight, bias, self.activation);
+    fn forward(&self, [x, weight, bias]: [&[f32]; 3], _: bool) -> ForwardResult<()> {
+        let y =
+            linear_kernel::forward(self.level, self.precision, x, weight, bias, self.activation);
         let shape = [y.len() / bias.len(), bias.len()];
-        Forward::new(y, shape, ())
+        ForwardResult::new(y, shape, ())
     }
 
     fn backward(
         &self,
         [x, weight, bias]: [&[f32]; 3],
-        done: &Forward<()>,
+        forward: &ForwardResult<()>,
         gradient: &[f32],
-        wanted: [bool; 3],
+        needs_gradient: [bool; 3],
     ) -> [Option<Vec<f32>>; 3] {
         let mut gradient = gradient.to_vec();
-        elementwise::multiply_slope(self.level, &mut gradient, done.output(), self.activation);
+        elementwise::multiply_slope(self.level, &mut gradient, forward.output(), self.activation);
         let outputs = bias.len();
         let (level, precision) = (self.level, self.precision);
-        let (dx, dw, db) =
-            kernel::backward(level, precision, x, weight, &gradient, outputs, wanted[0]);
+        let (dx, dw, db) = linear_kernel::backward(
+            level,
+            precision,
+            x,
+            weight,
+            &gradient,
+            outputs,
+            needs_gradient[0],
+        );
         [dx, Some(dw), Some(db)]
     }
 }

@@ -1,29 +1,31 @@
-//! The operators as functions over Burn's tensors: fused kernels where the tensors are on the CPU
-//! backend, the readable twins of [`crate::reference`] elsewhere. Gradients flow through both.
+//! The operators as functions over Burn's tensors. Tensors on the CPU backend go to the fused kernels,
+//! others to [`crate::reference`]; gradients flow through both. The algorithms are in the modules of the
+//! crate.
 //!
 //! Images and activations are channels-last `[B, H, W, C]`; weights have the layout of PyTorch.
 
-mod conv;
-mod conv_norm;
+mod conv_norm_stack;
+mod conv_stack;
 mod likelihood;
 mod linear;
-mod optimiser;
+mod optimizer;
 
-pub use conv::{conv_stack, conv_stack_nll};
-pub use conv_norm::{BatchMoments, NormalisedLayer, conv_norm_stack, conv_norm_stack_nll};
+pub use conv_norm_stack::{BatchMoments, NormalisedLayer, conv_norm_stack, conv_norm_stack_nll};
+pub use conv_stack::{conv_stack, conv_stack_nll};
 pub use likelihood::{kl_per_latent, nll, reparameterise};
 pub use linear::linear;
-pub use optimiser::{adagrad, adam, all_finite};
+pub use optimizer::{adagrad, adam, all_finite};
 
 use crate::function::Operand;
 
-/// The most layers that run as one operator; longer stacks are divided.
-const DEEPEST: usize = 6;
+/// The most layers that run as one operator. Longer stacks are divided, because the number of operands is
+/// a constant of the compiled function.
+const MAX_LAYERS: usize = 6;
 
-/// The most layers after the last normalisation that run as one operator with those before it.
-const LONGEST_TAIL: usize = 2;
+/// The most layers after the last batch norm that run as one operator with those before it.
+const MAX_TAIL_LAYERS: usize = 2;
 
-/// [`apply`] for the number of operands there are, which the compiler has to know.
+/// Calls [`apply`] for the number of operands, which has to be a constant.
 macro_rules! apply_counted {
     ($function:expr, $operands:expr, [$($n:literal)*]) => {{
         let (function, operands): (_, Vec<Operand>) = ($function, $operands);

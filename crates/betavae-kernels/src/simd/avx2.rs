@@ -1,8 +1,8 @@
-//! AVX2 with FMA.
+//! [`Simd`] on AVX2 with FMA.
 
 use std::arch::x86_64::*;
 
-use super::{Kernel, Simd, contract_with_tile};
+use super::{Simd, SimdKernel, gemm_tile};
 
 /// Proof that the processor has AVX2 and FMA.
 #[derive(Clone, Copy)]
@@ -17,7 +17,7 @@ impl Avx2 {
 /// # Safety
 /// The processor has AVX2 and FMA, which the token proves.
 #[target_feature(enable = "avx2,fma")]
-pub(super) unsafe fn run<K: Kernel>(simd: Avx2, kernel: K) -> K::Output {
+pub(super) unsafe fn run<K: SimdKernel>(simd: Avx2, kernel: K) -> K::Output {
     kernel.run(simd)
 }
 
@@ -111,5 +111,5 @@ impl Simd for Avx2 {
         }
     }
 
-    contract_with_tile!(6, 3);
+    gemm_tile!(6, 3);
 }

@@ -1,9 +1,9 @@
-//! AVX-512 F, with the dot products of AVX-512 BF16 where the processor has them.
+//! [`Simd`] on AVX-512 F, with the dot products of AVX-512 BF16 where the processor has them.
 
 use std::arch::x86_64::*;
 use std::mem::transmute;
 
-use super::{Kernel, Simd, contract_with_tile, emulated};
+use super::{Simd, SimdKernel, emulated, gemm_tile};
 
 /// Proof that the processor has AVX-512 F and, with `BF16`, AVX-512 BF16.
 #[derive(Clone, Copy)]
@@ -19,14 +19,14 @@ impl<const BF16: bool> Avx512<BF16> {
 /// # Safety
 /// The processor has AVX-512 F, which the token proves.
 #[target_feature(enable = "avx512f")]
-pub(super) unsafe fn run<K: Kernel>(simd: Avx512<false>, kernel: K) -> K::Output {
+pub(super) unsafe fn run<K: SimdKernel>(simd: Avx512<false>, kernel: K) -> K::Output {
     kernel.run(simd)
 }
 
 /// # Safety
 /// The processor has AVX-512 F and BF16, which the token proves.
 #[target_feature(enable = "avx512f,avx512bf16")]
-pub(super) unsafe fn run_bf16<K: Kernel>(simd: Avx512<true>, kernel: K) -> K::Output {
+pub(super) unsafe fn run_bf16<K: SimdKernel>(simd: Avx512<true>, kernel: K) -> K::Output {
     kernel.run(simd)
 }
 
@@ -129,11 +129,11 @@ impl<const BF16: bool> Simd for Avx512<BF16> {
     }
     #[inline(always)]
     unsafe fn load_first(self, from: *const f32, count: usize) -> __m512 {
-        unsafe { _mm512_maskz_loadu_ps(first(count), from) }
+        unsafe { _mm512_maskz_loadu_ps(first_lanes(count), from) }
     }
     #[inline(always)]
     unsafe fn store_first(self, to: *mut f32, v: __m512, count: usize) {
-        unsafe { _mm512_mask_storeu_ps(to, first(count), v) }
+        unsafe { _mm512_mask_storeu_ps(to, first_lanes(count), v) }
     }
 
     #[inline(always)]
@@ -158,10 +158,11 @@ impl<const BF16: bool> Simd for Avx512<BF16> {
         }
     }
 
-    contract_with_tile!(8, 4);
+    gemm_tile!(8, 4);
 }
 
+/// The mask of the first `count` lanes.
 #[inline(always)]
-fn first(count: usize) -> __mmask16 {
+fn first_lanes(count: usize) -> __mmask16 {
     if count >= 16 { 0xffff } else { (1 << count) - 1 }
 }

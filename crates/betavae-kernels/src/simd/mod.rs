@@ -1,10 +1,10 @@
-//! What the kernels need of a processor, as a trait over its vectors, and the choice of an
-//! instruction set at run time.
+//! The vector operations that kernels use, as a trait that each instruction set implements, and the choice
+//! of an instruction set at run time. There are no kernels here.
 //!
-//! Kernels are written once, generic over [`Simd`]. Each instruction set is a token that can only
-//! be had where the processor supports it, so its arithmetic is safe to call; only loads and stores
-//! through pointers are not. [`dispatch`] compiles a kernel once per instruction set, inside a
-//! function that enables it.
+//! Kernels are written once, generic over [`Simd`]. Each instruction set is a token that exists only where
+//! the processor supports it, so its arithmetic is safe to call, and only loads and stores through
+//! pointers are unsafe. [`dispatch`] compiles a kernel once per instruction set, inside a function that
+//! enables it.
 
 #[cfg(target_arch = "x86_64")]
 mod avx2;
@@ -21,15 +21,15 @@ pub(crate) use avx512::Avx512;
 pub(crate) use portable::Portable;
 
 use crate::bf16;
-use crate::contract::Contract;
+use crate::indirect_gemm::IndirectGemm;
 
 /// Vectors of f32 and the operations on them. All operations are lane by lane.
 pub(crate) trait Simd: Copy + Send + Sync + 'static {
     /// A vector.
     type V: Copy;
-    /// Its number of f32.
+    /// The number of f32 in a vector.
     const LANES: usize;
-    /// Output channels that one register tile covers; the width of packed weights.
+    /// The lanes of a register tile, which is the width of packed weights.
     const PANEL: usize = 2 * Self::LANES;
 
     fn splat(self, x: f32) -> Self::V;
@@ -51,28 +51,29 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
     fn sqrt(self, a: Self::V) -> Self::V;
     /// a * b + c, rounded once where the processor can.
     fn fma(self, a: Self::V, b: Self::V, c: Self::V) -> Self::V;
-    /// To the nearest integer.
+    /// Rounds to the nearest integer.
     fn round(self, a: Self::V) -> Self::V;
     /// 2^n for integers from -126 to 127.
     fn pow2(self, n: Self::V) -> Self::V;
     /// `a` where `c` > 0, else `b` (also where `c` is NaN).
     fn where_positive(self, c: Self::V, a: Self::V, b: Self::V) -> Self::V;
-    /// Lanes are pairs of bf16: low half times low half plus high half times high half plus `c`.
+    /// Each lane of `a` and `b` is a pair of bf16: the products of the low halves and of the high halves are
+    /// added to `c`.
     fn dot_pairs(self, a: Self::V, b: Self::V, c: Self::V) -> Self::V;
 
-    /// The lanes of `low` and then of `high` as bf16, two neighbours in a lane.
+    /// Rounds the lanes of `low` and then of `high` to bf16, and puts two neighbours in each lane.
     #[inline(always)]
     fn pair_neighbours(self, low: Self::V, high: Self::V) -> Self::V {
         emulated::pair_neighbours(self, low, high)
     }
 
-    /// Each lane of `low` and the same of `high` as bf16, together in a lane.
+    /// Rounds each lane of `low` and of `high` to bf16, and puts the two in the same lane.
     #[inline(always)]
     fn pair_lanes(self, low: Self::V, high: Self::V) -> Self::V {
         emulated::pair_lanes(self, low, high)
     }
 
-    /// The sum of all lanes, in an order that depends on nothing.
+    /// The sum of all lanes, always in the same order.
     fn sum(self, v: Self::V) -> f32 {
         let mut lanes = [0.0; 16];
         // SAFETY: no instruction set here has more than 16 lanes.
@@ -87,7 +88,7 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
         lanes[0]
     }
 
-    /// The first `count` lanes from memory, the others 0.
+    /// Loads the first `count` lanes; the others are 0.
     ///
     /// # Safety
     /// `count.min(LANES)` floats are readable at `from`.
@@ -121,13 +122,13 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
         }
     }
 
-    /// Runs a [`Contract`] with the register tile that suits the number of registers.
-    fn contract(self, job: &Contract<'_>, out: &mut [f32]);
+    /// Computes an [`IndirectGemm`] with the register tile for the number of registers.
+    fn indirect_gemm(self, gemm: &IndirectGemm<'_>, out: &mut [f32]);
 }
 
-/// `[value for 0, .., value for n - 1]`, n > 0. In kernels in place of `std::array::from_fn`: where
-/// the compiler does not inline a closure, it compiles it for the baseline instruction set, with a
-/// call for every operation on vectors.
+/// `[value for 0, .., value for n - 1]`, n > 0. Kernels use this instead of `std::array::from_fn`: a
+/// closure that the compiler does not inline is compiled for the baseline instruction set, with a call
+/// for every operation on vectors.
 macro_rules! array {
     ($i:ident < $n:expr => $value:expr) => {{
         let mut values = {
@@ -142,7 +143,7 @@ macro_rules! array {
 }
 pub(crate) use array;
 
-/// bf16 without instructions for it.
+/// Packing of bf16 for processors without instructions for it.
 mod emulated {
     use super::{Simd, bf16};
 
@@ -174,16 +175,16 @@ mod emulated {
 }
 
 /// A computation generic over the instruction set.
-pub(crate) trait Kernel {
+pub(crate) trait SimdKernel {
     type Output;
-    /// Implementations are `#[inline(always)]`, so that their code is compiled for the instruction
-    /// set of the function that calls them.
+    /// Implementations must be `#[inline(always)]`, so that their code is compiled for the instruction set
+    /// of the function that calls them.
     fn run<S: Simd>(self, simd: S) -> Self::Output;
 }
 
-/// An instruction set that kernels can run on.
+/// A set of vector instructions for which kernels are compiled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Level {
+pub enum SimdLevel {
     /// Plain Rust over arrays of eight; the compiler makes SSE2, NEON or WASM vectors of it.
     Portable,
     /// AVX2 and FMA: 8 lanes.
@@ -192,58 +193,58 @@ pub enum Level {
     Avx512,
 }
 
-impl Level {
+impl SimdLevel {
     /// `portable`, `avx2` or `avx512`, as in the environment variable `BETAVAE_SIMD`.
     pub fn name(self) -> &'static str {
         match self {
-            Level::Portable => "portable",
-            Level::Avx2 => "avx2",
-            Level::Avx512 => "avx512",
+            SimdLevel::Portable => "portable",
+            SimdLevel::Avx2 => "avx2",
+            SimdLevel::Avx512 => "avx512",
         }
     }
 
-    /// Width of packed weights: the output channels that one register tile covers.
+    /// [`Simd::PANEL`] of the instruction set.
     pub(crate) fn panel(self) -> usize {
         match self {
-            Level::Portable => Portable::PANEL,
+            SimdLevel::Portable => Portable::PANEL,
             #[cfg(target_arch = "x86_64")]
-            Level::Avx2 => Avx2::PANEL,
+            SimdLevel::Avx2 => Avx2::PANEL,
             #[cfg(target_arch = "x86_64")]
-            Level::Avx512 => Avx512::<false>::PANEL,
+            SimdLevel::Avx512 => Avx512::<false>::PANEL,
             #[cfg(not(target_arch = "x86_64"))]
             _ => Portable::PANEL,
         }
     }
 
     /// All levels this processor supports, the fastest last.
-    pub fn supported() -> Vec<Level> {
-        let portable = [Level::Portable];
+    pub fn supported() -> Vec<SimdLevel> {
+        let portable = [SimdLevel::Portable];
         #[cfg(target_arch = "x86_64")]
         return (portable.into_iter())
-            .chain(Avx2::new().map(|_| Level::Avx2))
-            .chain(Avx512::<false>::new().map(|_| Level::Avx512))
+            .chain(Avx2::new().map(|_| SimdLevel::Avx2))
+            .chain(Avx512::<false>::new().map(|_| SimdLevel::Avx512))
             .collect();
         #[cfg(not(target_arch = "x86_64"))]
         portable.to_vec()
     }
 }
 
-/// The level that `BETAVAE_SIMD` names, else the fastest; read once.
+/// The level that the environment variable `BETAVAE_SIMD` names, else the fastest. It is read once.
 ///
 /// # Errors
 /// If the variable names no level, or one that this processor lacks.
-pub fn checked_level() -> Result<Level, String> {
-    static LEVEL: OnceLock<Result<Level, String>> = OnceLock::new();
+pub fn checked_simd_level() -> Result<SimdLevel, String> {
+    static LEVEL: OnceLock<Result<SimdLevel, String>> = OnceLock::new();
     LEVEL.get_or_init(|| choose(std::env::var("BETAVAE_SIMD").ok().as_deref())).clone()
 }
 
-/// [`checked_level`], where a wrong `BETAVAE_SIMD` counts as unset.
-pub fn level() -> Level {
-    checked_level().unwrap_or_else(|_| choose(None).unwrap_or(Level::Portable))
+/// [`checked_simd_level`], where a wrong `BETAVAE_SIMD` counts as unset.
+pub fn simd_level() -> SimdLevel {
+    checked_simd_level().unwrap_or_else(|_| choose(None).unwrap_or(SimdLevel::Portable))
 }
 
-fn choose(wanted: Option<&str>) -> Result<Level, String> {
-    let supported = Level::supported();
+fn choose(wanted: Option<&str>) -> Result<SimdLevel, String> {
+    let supported = SimdLevel::supported();
     let wanted = match wanted {
         None | Some("") => return Ok(supported[supported.len() - 1]),
         Some(wanted) => wanted,
@@ -254,12 +255,12 @@ fn choose(wanted: Option<&str>) -> Result<Level, String> {
     })
 }
 
-/// Runs a kernel compiled for `level`. (On a processor without it, which [`Level::supported`] does not
-/// list, the portable one.)
-pub(crate) fn dispatch<K: Kernel>(level: Level, kernel: K) -> K::Output {
+/// Runs a kernel compiled for `level`. If the processor does not support it, which
+/// [`SimdLevel::supported`] tells, the portable kernel runs.
+pub(crate) fn dispatch<K: SimdKernel>(level: SimdLevel, kernel: K) -> K::Output {
     match level {
         #[cfg(target_arch = "x86_64")]
-        Level::Avx512 => match (Avx512::<true>::new(), Avx512::<false>::new()) {
+        SimdLevel::Avx512 => match (Avx512::<true>::new(), Avx512::<false>::new()) {
             // SAFETY: the token proves that the processor has the features the function enables.
             (Some(simd), _) => unsafe { avx512::run_bf16(simd, kernel) },
             // SAFETY: as above.
@@ -267,7 +268,7 @@ pub(crate) fn dispatch<K: Kernel>(level: Level, kernel: K) -> K::Output {
             (None, None) => kernel.run(Portable),
         },
         #[cfg(target_arch = "x86_64")]
-        Level::Avx2 => match Avx2::new() {
+        SimdLevel::Avx2 => match Avx2::new() {
             // SAFETY: as above.
             Some(simd) => unsafe { avx2::run(simd, kernel) },
             None => kernel.run(Portable),
@@ -282,16 +283,17 @@ pub(crate) fn vectors<S: Simd>(len: usize) -> impl Iterator<Item = (usize, usize
     (0..len).step_by(S::LANES).map(move |offset| (offset, (len - offset).min(S::LANES)))
 }
 
-/// A [`Contract`] over the tile of an instruction set: `P` positions by 2 vectors.
-macro_rules! contract_with_tile {
+/// Implements [`Simd::indirect_gemm`] for register tiles of so many positions by 2 vectors, and of a half
+/// for what is left over.
+macro_rules! gemm_tile {
     ($positions:literal, $half:literal) => {
         #[inline(always)]
-        fn contract(self, job: &$crate::contract::Contract<'_>, out: &mut [f32]) {
-            $crate::contract::contract_tiled::<Self, $positions, $half>(self, job, out);
+        fn indirect_gemm(self, gemm: &$crate::indirect_gemm::IndirectGemm<'_>, out: &mut [f32]) {
+            $crate::indirect_gemm::indirect_gemm_tiled::<Self, $positions, $half>(self, gemm, out);
         }
     };
 }
-use contract_with_tile;
+use gemm_tile;
 
 #[cfg(test)]
 mod tests {
@@ -301,7 +303,7 @@ mod tests {
     fn an_unknown_level_is_refused_with_the_choices() {
         let message = choose(Some("sse9")).unwrap_err();
         assert!(message.contains("sse9") && message.contains("portable"), "{message}");
-        assert_eq!(choose(Some("portable")), Ok(Level::Portable));
-        assert_eq!(choose(None), Ok(*Level::supported().last().unwrap()));
+        assert_eq!(choose(Some("portable")), Ok(SimdLevel::Portable));
+        assert_eq!(choose(None), Ok(*SimdLevel::supported().last().unwrap()));
     }
 }

@@ -1,6 +1,6 @@
-//! Arrays of eight, for every other processor; and the readable form of what the others do.
+//! [`Simd`] on arrays of eight, for all other processors. The compiler makes vectors of them.
 
-use super::{Simd, contract_with_tile};
+use super::{Simd, gemm_tile};
 
 #[derive(Clone, Copy)]
 pub(crate) struct Portable;
@@ -58,12 +58,12 @@ impl Simd for Portable {
     }
     #[inline(always)]
     fn fma(self, a: [f32; 8], b: [f32; 8], c: [f32; 8]) -> [f32; 8] {
-        // Rounded twice: without the instruction, a fused one is a slow function call.
+        // This rounds twice, because `f32::mul_add` is a slow function call without the instruction.
         std::array::from_fn(|i| a[i] * b[i] + c[i])
     }
     #[inline(always)]
     fn round(self, a: [f32; 8]) -> [f32; 8] {
-        // Adding 1.5 * 2^23 leaves no fraction bits; right for |a| below 2^22.
+        // Adding 1.5 * 2^23 leaves no fraction bits. This is right for |a| below 2^22.
         a.map(|a| (a + 12_582_912.0) - 12_582_912.0)
     }
     #[inline(always)]
@@ -81,5 +81,5 @@ impl Simd for Portable {
         std::array::from_fn(|i| low(a[i]) * low(b[i]) + (high(a[i]) * high(b[i]) + c[i]))
     }
 
-    contract_with_tile!(2, 1);
+    gemm_tile!(2, 1);
 }

@@ -2,7 +2,7 @@
 //! colleague.
 //!
 //! `page.html`, `page.css` and `page.js` are the page. `explorer.wasm` is `betavae-web` compiled by
-//! `scripts/build-web.sh`. They are put together with the model as a [`betavae_web::Program`], both
+//! `scripts/build-web.sh`. They are put together with the model as a [`betavae_infer::Program`], both
 //! compressed, and with what the data says about the latents.
 
 use std::io::Write;

@@ -5,7 +5,7 @@
 //! | safetensors | betavae itself, and PyTorch: tensors with PyTorch's names and layouts, the configuration beside them |
 //! | onnx | ONNX Runtime and everything else that reads ONNX, in other languages and in browsers |
 //! | state dict | the peers whose networks exist here: `torch.load` reads it |
-//! | program | the crate `betavae-web`: encoding and decoding in Rust or WASM without a tensor library |
+//! | program | the crate `betavae-infer`: encoding and decoding in Rust or WASM without a tensor library |
 
 mod onnx;
 mod proto;
@@ -27,7 +27,7 @@ pub enum Format {
     Safetensors,
     /// An ONNX graph.
     Onnx(Part, Layout),
-    /// A [`betavae_web::Program`].
+    /// A [`betavae_infer::Program`].
     Program,
     /// A state dict of a peer, as `torch.save` writes it.
     StateDict(PeerLayout),

@@ -5,8 +5,8 @@
 //! domain: Conv, ConvTranspose, Gemm, Relu, LeakyRelu, Tanh, Sigmoid, Clip, Mul, Add, Reshape, Flatten,
 //! Transpose.
 
-use betavae_kernels::LEAK;
-use betavae_web::{Activation, Layer, Output, Program, Step};
+use betavae_infer::{Activation, DecoderOutput, Layer, Op, Program};
+use betavae_kernels::LEAKY_RELU_SLOPE;
 use prost::Message;
 
 use super::proto::{
@@ -171,10 +171,10 @@ impl Writer {
             x = self.node("Mul", &[&x, &two], vec![]);
             x = self.node("Add", &[&x, &one], vec![]);
         }
-        let Some((Step::Linear { weight, bias, .. }, before)) = program.encoder.split_last() else {
+        let Some((Op::Linear { weight, bias, .. }, before)) = program.encoder.split_last() else {
             return Err(Error::config("the encoder does not end in a linear layer", ""));
         };
-        x = self.steps(before, x);
+        x = self.ops(before, x);
         let (latents, features) = (program.latents, weight.len() / bias.len());
         for (i, (name, about)) in [
             ("mean", "means of the posterior"),
@@ -194,11 +194,11 @@ impl Writer {
     }
 
     fn decoder(&mut self, program: &Program, z: &str, output: &str) {
-        let mut x = self.steps(&program.decoder, z.to_owned());
+        let mut x = self.ops(&program.decoder, z.to_owned());
         let (op, more) = match program.output {
-            Output::Logits => ("Sigmoid", vec![]),
-            Output::Unit => ("Clip", vec![self.number(0.0), self.number(1.0)]),
-            Output::Signed => {
+            DecoderOutput::Logits => ("Sigmoid", vec![]),
+            DecoderOutput::Unit => ("Clip", vec![self.number(0.0), self.number(1.0)]),
+            DecoderOutput::Signed => {
                 let half = self.number(0.5);
                 x = self.node("Mul", &[&x, &half], vec![]);
                 ("Add", vec![half])
@@ -226,18 +226,18 @@ impl Writer {
         self.node("Reshape", &[x, &shape], vec![])
     }
 
-    fn steps(&mut self, steps: &[Step], mut x: String) -> String {
-        for step in steps {
-            x = match step {
-                Step::Convs { input, layers, parameters } => {
-                    let mut channels = input[2];
+    fn ops(&mut self, ops: &[Op], mut x: String) -> String {
+        for op in ops {
+            x = match op {
+                Op::ConvStack { input_shape, layers, parameters } => {
+                    let mut channels = input_shape[2];
                     for (layer, (weight, bias)) in layers.iter().zip(parameters) {
                         x = self.conv(&x, *layer, channels, weight, bias);
                         channels = layer.filters;
                     }
                     x
                 }
-                Step::Linear { weight, bias, activation } => {
+                Op::Linear { weight, bias, activation } => {
                     let features = weight.len() / bias.len();
                     let weight = self.floats("weight", &[bias.len(), features], weight);
                     let bias = self.floats("bias", &[bias.len()], bias);
@@ -245,8 +245,8 @@ impl Writer {
                     self.activation(x, *activation)
                 }
                 // Maps are [N, C, H, W] here.
-                Step::ChannelsFirst(_) => self.node("Flatten", &[&x], vec![int("axis", 1)]),
-                Step::ChannelsLast([height, width, channels]) => {
+                Op::ChannelsFirst(_) => self.node("Flatten", &[&x], vec![int("axis", 1)]),
+                Op::ChannelsLast([height, width, channels]) => {
                     self.reshape(&x, [*channels, *height, *width])
                 }
             };
@@ -262,15 +262,15 @@ impl Writer {
         weight: &[f32],
         bias: &[f32],
     ) -> String {
-        let Layer { transposed, filters, kernel, window, activation } = layer;
+        let Layer { transposed, filters, kernel, options, activation } = layer;
         let channels = if transposed.is_some() { [inputs, filters] } else { [filters, inputs] };
         let dims = [channels[0], channels[1], kernel, kernel];
         let weight = self.floats("weight", &dims, weight);
         let bias = self.floats("bias", &[filters], bias);
         let mut attributes = vec![
             ints("kernel_shape", &[kernel; 2]),
-            ints("strides", &[window.stride; 2]),
-            ints("pads", &[window.padding; 4]),
+            ints("strides", &[options.stride; 2]),
+            ints("pads", &[options.padding; 4]),
         ];
         let op = match transposed {
             None => "Conv",
@@ -288,8 +288,12 @@ impl Writer {
             Activation::Identity => x,
             Activation::Relu => self.node("Relu", &[&x], vec![]),
             Activation::LeakyRelu => {
-                let alpha =
-                    Attribute { name: "alpha".into(), f: LEAK, kind: 1, ..Attribute::default() };
+                let alpha = Attribute {
+                    name: "alpha".into(),
+                    f: LEAKY_RELU_SLOPE,
+                    kind: 1,
+                    ..Attribute::default()
+                };
                 self.node("LeakyRelu", &[&x], vec![alpha])
             }
             Activation::Tanh => self.node("Tanh", &[&x], vec![]),

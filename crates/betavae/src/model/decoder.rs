@@ -1,7 +1,7 @@
 //! Latents to image.
 
+use betavae_infer::Op;
 use betavae_kernels::ops;
-use betavae_web::Step;
 use burn::module::Module;
 use burn::tensor::Tensor;
 
@@ -109,15 +109,15 @@ impl Decoder {
     }
 
     /// The same for [`super::BetaVae::to_program`].
-    pub(super) fn steps(&self) -> Vec<Step> {
+    pub(super) fn inference_ops(&self) -> Vec<Op> {
         let spec = &self.spec;
         let linears = self.hidden.iter().map(|layer| program::linear(layer, spec.activation));
-        let mut steps: Vec<Step> = linears.collect();
-        steps.push(program::linear(&self.project, spec.project_activation));
-        steps.push(Step::ChannelsLast(spec.start.into()));
+        let mut ops: Vec<Op> = linears.collect();
+        ops.push(program::linear(&self.project, spec.project_activation));
+        ops.push(Op::ChannelsLast(spec.start.into()));
         let (normalised, last) = self.convs();
         let layers = folded(normalised, &self.norm).into_iter().chain(last).collect();
-        steps.extend(program::convs(spec.start, layers));
-        steps
+        ops.extend(program::convs(spec.start, layers));
+        ops
     }
 }

@@ -1,7 +1,7 @@
 //! Image to posterior.
 
+use betavae_infer::Op;
 use betavae_kernels::Activation;
-use betavae_web::Step;
 use burn::module::Module;
 use burn::tensor::Tensor;
 
@@ -81,19 +81,19 @@ impl Encoder {
     }
 
     /// The same for [`super::BetaVae::to_program`]; the heads are one linear layer.
-    pub(super) fn steps(&self, network: &Network) -> Vec<Step> {
+    pub(super) fn inference_ops(&self, network: &Network) -> Vec<Op> {
         let convs = self.conv.iter().map(|conv| conv.prepared(self.activation)).collect();
         let convs = if self.norm.is_empty() { convs } else { folded(convs, &self.norm) };
         let linears = self.hidden.iter().map(|layer| program::linear(layer, self.activation));
         let both = |part: fn(&Linear) -> Vec<f32>| [part(&self.mean), part(&self.log_var)].concat();
-        let heads = Step::Linear {
+        let heads = Op::Linear {
             weight: both(|head| values(head.weight.val())),
             bias: both(|head| values(head.bias.val())),
             activation: Activation::Identity,
         };
-        let mut steps = Vec::from_iter(program::convs(network.image, convs));
-        steps.push(Step::ChannelsFirst(network.encoded().into()));
-        steps.extend(linears.chain([heads]));
-        steps
+        let mut ops = Vec::from_iter(program::convs(network.image, convs));
+        ops.push(Op::ChannelsFirst(network.encoded().into()));
+        ops.extend(linears.chain([heads]));
+        ops
     }
 }

@@ -2,7 +2,7 @@
 //! distributions, over the operators of [`betavae_kernels`].
 
 use betavae_kernels::ops::{self, BatchMoments, NormalisedLayer};
-use betavae_kernels::{Activation, BATCH_NORM_EPSILON, Layer, Nll, Precision, Window};
+use betavae_kernels::{Activation, BATCH_NORM_EPSILON, ConvOptions, Layer, Nll, Precision};
 use burn::module::{Module, Param};
 use burn::tensor::{Device, Tensor, TensorData};
 
@@ -171,18 +171,18 @@ pub struct Conv2d {
     /// \[O\]
     pub bias: Param<Tensor<1>>,
     #[module(skip)]
-    window: Window,
+    options: ConvOptions,
 }
 
 impl Conv2d {
     pub(super) fn new(init: &Initialiser<'_>, name: &str, channels: usize, spec: Conv) -> Self {
-        let Conv { filters, kernel, window } = spec;
+        let Conv { filters, kernel, options } = spec;
         let fan_in = channels * kernel * kernel;
         let shape = [filters, channels, kernel, kernel];
         Self {
             weight: init.uniform(&format!("{name}.weight"), shape, fan_in),
             bias: init.uniform(&format!("{name}.bias"), [filters], fan_in),
-            window,
+            options,
         }
     }
 
@@ -190,7 +190,7 @@ impl Conv2d {
     pub(super) fn prepared(&self, activation: Activation) -> ConvLayer {
         let (weight, bias) = (self.weight.val(), self.bias.val());
         let [filters, _, kernel, _] = weight.dims();
-        let layer = Layer { transposed: None, filters, kernel, window: self.window, activation };
+        let layer = Layer { transposed: None, filters, kernel, options: self.options, activation };
         (layer, (weight, bias))
     }
 }
@@ -203,7 +203,7 @@ pub struct ConvTranspose2d {
     /// \[O\]
     pub bias: Param<Tensor<1>>,
     #[module(skip)]
-    window: Window,
+    options: ConvOptions,
     #[module(skip)]
     output_padding: [usize; 2],
 }
@@ -215,14 +215,14 @@ impl ConvTranspose2d {
         channels: usize,
         spec: ConvTranspose,
     ) -> Self {
-        let ConvTranspose { filters, kernel, window, output_padding } = spec;
+        let ConvTranspose { filters, kernel, options, output_padding } = spec;
         // PyTorch takes the fan-in from the second axis of the weight, here the output channels.
         let fan_in = filters * kernel * kernel;
         let shape = [channels, filters, kernel, kernel];
         Self {
             weight: init.uniform(&format!("{name}.weight"), shape, fan_in),
             bias: init.uniform(&format!("{name}.bias"), [filters], fan_in),
-            window,
+            options,
             output_padding,
         }
     }
@@ -232,7 +232,7 @@ impl ConvTranspose2d {
         let (weight, bias) = (self.weight.val(), self.bias.val());
         let [_, filters, kernel, _] = weight.dims();
         let transposed = Some(self.output_padding);
-        let layer = Layer { transposed, filters, kernel, window: self.window, activation };
+        let layer = Layer { transposed, filters, kernel, options: self.options, activation };
         (layer, (weight, bias))
     }
 }

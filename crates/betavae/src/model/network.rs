@@ -1,7 +1,7 @@
 //! Networks as data: every architecture of the literature, written out layer by layer for one
 //! image shape. [`super::encoder`] and [`super::decoder`] build whatever is described here.
 
-use betavae_kernels::{Activation, Layer, Window};
+use betavae_kernels::{Activation, ConvOptions, Layer};
 
 use super::config::{Architecture, ImageRange, ModelConfig, Norm};
 use crate::data::ImageShape;
@@ -15,14 +15,14 @@ pub struct Conv {
     /// Side of the kernel.
     pub kernel: usize,
     /// Stride and padding.
-    pub window: Window,
+    pub options: ConvOptions,
 }
 
 impl Conv {
     /// With the activation that follows.
     pub(super) fn layer(self, activation: Activation) -> Layer {
-        let Self { filters, kernel, window } = self;
-        Layer { transposed: None, filters, kernel, window, activation }
+        let Self { filters, kernel, options } = self;
+        Layer { transposed: None, filters, kernel, options, activation }
     }
 }
 
@@ -34,7 +34,7 @@ pub struct ConvTranspose {
     /// Side of the kernel.
     pub kernel: usize,
     /// Stride and padding.
-    pub window: Window,
+    pub options: ConvOptions,
     /// Rows and columns added at the end, so that the decoder's sizes mirror the encoder's.
     pub output_padding: [usize; 2],
 }
@@ -42,8 +42,8 @@ pub struct ConvTranspose {
 impl ConvTranspose {
     /// With the activation that follows.
     pub(super) fn layer(self, activation: Activation) -> Layer {
-        let Self { filters, kernel, window, output_padding } = self;
-        Layer { transposed: Some(output_padding), filters, kernel, window, activation }
+        let Self { filters, kernel, options, output_padding } = self;
+        Layer { transposed: Some(output_padding), filters, kernel, options, activation }
     }
 }
 
@@ -126,7 +126,7 @@ impl Network {
                 )?;
                 // Its decoder has 4x4 kernels throughout, which give the same sizes.
                 for conv in &mut network.decoder.convs {
-                    (conv.kernel, conv.window) = (4, halving(1, 4).window);
+                    (conv.kernel, conv.options) = (4, halving(1, 4).options);
                 }
                 Ok(network)
             }
@@ -149,8 +149,8 @@ impl Network {
                 if let Some(last) = decoder.convs.last_mut() {
                     last.filters = widths[0];
                 }
-                let window = Window { stride: 1, padding: 1 };
-                decoder.output = Some(Conv { filters: image.channels, kernel: 3, window });
+                let options = ConvOptions { stride: 1, padding: 1 };
+                decoder.output = Some(Conv { filters: image.channels, kernel: 3, options });
                 decoder.output_activation = Activation::Tanh;
                 network.image_range = config.image_range.unwrap_or_default();
                 Ok(network)
@@ -191,12 +191,12 @@ impl Network {
             // Layer i made sizes[i + 1] from sizes[i]; its mirror goes back.
             let (from, to, conv) = (sizes[i + 1], sizes[i], convs[i]);
             let missing = |from: usize, to: usize| {
-                to + 2 * conv.window.padding - (from - 1) * conv.window.stride - conv.kernel
+                to + 2 * conv.options.padding - (from - 1) * conv.options.stride - conv.kernel
             };
             ConvTranspose {
                 filters: to.channels,
                 kernel: conv.kernel,
-                window: conv.window,
+                options: conv.options,
                 output_padding: [missing(from.height, to.height), missing(from.width, to.width)],
             }
         };
@@ -290,12 +290,12 @@ impl Network {
 /// A convolution that halves both sides: stride 2 and the padding that belongs to the kernel.
 fn halving(filters: usize, kernel: usize) -> Conv {
     let padding = kernel.saturating_sub(1) / 2;
-    Conv { filters, kernel, window: Window { stride: 2, padding } }
+    Conv { filters, kernel, options: ConvOptions { stride: 2, padding } }
 }
 
 /// The shape after `conv`, if the image is large enough for one application of the kernel.
 pub(super) fn shrink(from: ImageShape, conv: Conv) -> Option<ImageShape> {
-    let Window { stride, padding } = conv.window;
+    let ConvOptions { stride, padding } = conv.options;
     let side = |n: usize| Some((n + 2 * padding).checked_sub(conv.kernel)? / stride + 1);
     Some(ImageShape::new(side(from.height)?, side(from.width)?, conv.filters))
 }

@@ -1,7 +1,7 @@
 //! A trained network as a [`Program`]: what is left when nothing is to be trained any more.
 
+use betavae_infer::{DecoderOutput, Op, Program};
 use betavae_kernels::Activation;
-use betavae_web::{Output, Program, Step};
 
 use super::layers::{ConvLayer, Linear};
 use super::weights::values;
@@ -18,26 +18,26 @@ impl BetaVae {
             latents: network.latents,
             signed_input,
             output: match self.likelihood() {
-                Likelihood::Bernoulli => Output::Logits,
-                Likelihood::Gaussian { .. } if signed_input => Output::Signed,
-                Likelihood::Gaussian { .. } => Output::Unit,
+                Likelihood::Bernoulli => DecoderOutput::Logits,
+                Likelihood::Gaussian { .. } if signed_input => DecoderOutput::Signed,
+                Likelihood::Gaussian { .. } => DecoderOutput::Unit,
             },
-            encoder: self.encoder.steps(network),
-            decoder: self.decoder.steps(),
+            encoder: self.encoder.inference_ops(network),
+            decoder: self.decoder.inference_ops(),
         }
     }
 }
 
-/// Convolutions as a step; nothing if there are none.
-pub(super) fn convs(input: ImageShape, layers: Vec<ConvLayer>) -> Option<Step> {
+/// Convolutions as an operation; nothing if there are none.
+pub(super) fn convs(input: ImageShape, layers: Vec<ConvLayer>) -> Option<Op> {
     let parameters = |(layer, (weight, bias)): ConvLayer| (layer, (values(weight), values(bias)));
     let (layers, parameters): (Vec<_>, Vec<_>) = layers.into_iter().map(parameters).unzip();
-    (!layers.is_empty()).then(|| Step::Convs { input: input.into(), layers, parameters })
+    (!layers.is_empty()).then(|| Op::ConvStack { input_shape: input.into(), layers, parameters })
 }
 
-/// A linear layer as a step.
-pub(super) fn linear(layer: &Linear, activation: Activation) -> Step {
-    Step::Linear { weight: values(layer.weight.val()), bias: values(layer.bias.val()), activation }
+/// A linear layer as an operation.
+pub(super) fn linear(layer: &Linear, activation: Activation) -> Op {
+    Op::Linear { weight: values(layer.weight.val()), bias: values(layer.bias.val()), activation }
 }
 
 #[cfg(test)]

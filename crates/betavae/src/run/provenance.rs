@@ -69,7 +69,7 @@ impl Provenance {
                 architecture: std::env::consts::ARCH,
                 cpu: cpu.unwrap_or_else(|| "unknown".into()),
                 cores: cpus.len(),
-                instruction_set: betavae_kernels::level().name(),
+                instruction_set: betavae_kernels::simd_level().name(),
                 memory_gib: (memory as f64 / f64::from(1 << 30) * 10.0).round() / 10.0,
             },
         }

@@ -160,7 +160,7 @@ impl Trainer {
     /// still those before the step.
     pub fn step(&mut self) -> Result<Terms> {
         // From inside the thread pool, handing out the many small pieces of a step costs less.
-        betavae_kernels::awake(|| {
+        betavae_kernels::with_spinning_threads(|| {
             let gradients = self.gradients(&self.batch(self.step + 1)?)?;
             self.apply(gradients)
         })

@@ -1,4 +1,5 @@
-//! Updates of parameters, and whether they are still numbers.
+//! Operators that update parameters, and the check that parameters are finite. State over steps is the
+//! caller's.
 
 use burn::backend::Flex;
 use burn::backend::tensor::FloatTensor;
@@ -6,10 +7,10 @@ use burn::tensor::{Tensor, TensorData};
 
 use crate::function::Operand;
 use crate::optimizer::{self, AdamStep};
-use crate::simd::level;
+use crate::simd::simd_level;
 use crate::{elementwise, reference};
 
-/// Whether all elements of all tensors are finite.
+/// Whether all elements of all tensors are finite, neither infinite nor NaN.
 pub fn all_finite(tensors: &[Tensor<1>]) -> bool {
     tensors.iter().all(|tensor| match tensor.clone().try_into_primitive::<Flex>() {
         Ok(tensor) => match tensor.as_slice::<f32>() {
@@ -22,33 +23,40 @@ pub fn all_finite(tensors: &[Tensor<1>]) -> bool {
     })
 }
 
-/// One update of Adam (Kingma and Ba 2015) as PyTorch writes it; all tensors are \[N\]. Returns the
-/// new parameter, first and second moment; in place where a tensor is not shared.
+/// One update of Adam (Kingma and Ba 2015), in PyTorch's order of operations. Returns the new parameter,
+/// first moment and second moment. Tensors that are not shared are updated in place.
+///
+/// # Shapes
+/// - all tensors: \[N\]
 pub fn adam(
     parameter: Tensor<1>,
     gradient: Tensor<1>,
-    first: Tensor<1>,
-    second: Tensor<1>,
+    first_moment: Tensor<1>,
+    second_moment: Tensor<1>,
     step: AdamStep,
 ) -> [Tensor<1>; 3] {
-    if !all_plain([&parameter, &gradient, &first, &second]) {
-        return reference::adam(parameter, gradient, first, second, step);
+    if !all_untracked([&parameter, &gradient, &first_moment, &second_moment]) {
+        return reference::adam(parameter, gradient, first_moment, second_moment, step);
     }
     let gradient = Owned::new(gradient);
-    let [mut parameter, mut first, mut second] = [parameter, first, second].map(Owned::new);
+    let [mut parameter, mut first_moment, mut second_moment] =
+        [parameter, first_moment, second_moment].map(Owned::new);
     optimizer::adam(
-        level(),
+        simd_level(),
         step,
         parameter.values(),
         gradient.read(),
-        first.values(),
-        second.values(),
+        first_moment.values(),
+        second_moment.values(),
     );
-    [parameter, first, second].map(Owned::into_tensor)
+    [parameter, first_moment, second_moment].map(Owned::into_tensor)
 }
 
-/// One update of Adagrad (Duchi et al. 2011) as PyTorch writes it; all tensors are \[N\]. Returns the
-/// new parameter and sum of squared gradients; in place where a tensor is not shared.
+/// One update of Adagrad (Duchi et al. 2011), in PyTorch's order of operations. Returns the new parameter
+/// and sum of squared gradients. Tensors that are not shared are updated in place.
+///
+/// # Shapes
+/// - all tensors: \[N\]
 pub fn adagrad(
     parameter: Tensor<1>,
     gradient: Tensor<1>,
@@ -56,32 +64,33 @@ pub fn adagrad(
     learning_rate: f64,
     epsilon: f64,
 ) -> [Tensor<1>; 2] {
-    if !all_plain([&parameter, &gradient, &sum]) {
+    if !all_untracked([&parameter, &gradient, &sum]) {
         return reference::adagrad(parameter, gradient, sum, learning_rate, epsilon);
     }
     let gradient = Owned::new(gradient);
     let [mut parameter, mut sum] = [parameter, sum].map(Owned::new);
     let rates = [learning_rate as f32, epsilon as f32];
-    optimizer::adagrad(level(), rates, parameter.values(), gradient.read(), sum.values());
+    optimizer::adagrad(simd_level(), rates, parameter.values(), gradient.read(), sum.values());
     [parameter, sum].map(Owned::into_tensor)
 }
 
-fn all_plain<const N: usize>(tensors: [&Tensor<1>; N]) -> bool {
-    tensors.into_iter().all(|tensor| matches!(Operand::of(tensor), Some(Operand::Plain(_))))
+fn all_untracked<const N: usize>(tensors: [&Tensor<1>; N]) -> bool {
+    tensors.into_iter().all(|tensor| matches!(Operand::of(tensor), Some(Operand::Untracked(_))))
 }
 
-/// A contiguous tensor on the CPU backend whose values may change; copied only if shared.
+/// A contiguous tensor on the CPU backend whose values can be changed, and are copied first only if they
+/// are shared.
 struct Owned(FloatTensor<Flex>);
 
 impl Owned {
     fn new(tensor: Tensor<1>) -> Self {
         let tensor = tensor
             .try_into_primitive::<Flex>()
-            .unwrap_or_else(|error| unreachable!("checked by `all_plain`: {error:?}"));
+            .unwrap_or_else(|error| unreachable!("checked by `all_untracked`: {error:?}"));
         let whole = tensor.is_contiguous()
             && tensor.layout().start_offset() == 0
             && tensor.bytes().len() == 4 * tensor.layout().num_elements();
-        // A view of a part must not write into the whole.
+        // A view of a part of a tensor is copied, because writing to it could change the rest.
         Self(if whole { tensor } else { Self::copy(&tensor) })
     }
 

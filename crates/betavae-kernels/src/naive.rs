@@ -1,6 +1,7 @@
-//! The readable twin of the convolution kernels: loops in f64, straight from the definition.
+//! Convolutions and likelihoods as loops in f64, straight from their definitions, with which tests compare
+//! the kernels.
 
-use crate::activation::{Activation, LEAK};
+use crate::activation::{Activation, LEAKY_RELU_SLOPE};
 use crate::elementwise::Nll;
 use crate::stack::Layer;
 
@@ -8,7 +9,7 @@ pub(crate) fn activate(activation: Activation, x: f64) -> f64 {
     match activation {
         Activation::Identity => x,
         Activation::Relu => x.max(0.0),
-        Activation::LeakyRelu => x.max(f64::from(LEAK) * x),
+        Activation::LeakyRelu => x.max(f64::from(LEAKY_RELU_SLOPE) * x),
         Activation::Tanh => x.tanh(),
     }
 }
@@ -21,22 +22,22 @@ pub(crate) fn slope(activation: Activation, y: f64) -> f64 {
             if y > 0.0 {
                 1.0
             } else {
-                f64::from(LEAK)
+                f64::from(LEAKY_RELU_SLOPE)
             }
         }
         Activation::Tanh => 1.0 - y * y,
     }
 }
 
-/// Calls `f(small pixel, large pixel, tap)` for every pair of pixels that see each other, with
-/// indices into the plain maps [H, W].
-fn for_each_pair(
+/// Calls `f(small pixel, large pixel, tap)` for every small pixel and every pixel of its receptive field,
+/// with indices into maps [H, W] without borders.
+fn for_each_tap(
     small: [usize; 3],
     large: [usize; 3],
     layer: &Layer,
     mut f: impl FnMut(usize, usize, [usize; 2]),
 ) {
-    let (stride, padding) = (layer.window.stride, layer.window.padding);
+    let (stride, padding) = (layer.options.stride, layer.options.padding);
     for y in 0..small[0] {
         for x in 0..small[1] {
             for ky in 0..layer.kernel {
@@ -56,7 +57,7 @@ fn for_each_pair(
     }
 }
 
-/// One image through one layer.
+/// The forward pass of one layer, for one image.
 pub(crate) fn forward(
     layer: &Layer,
     shape: [usize; 3],
@@ -66,14 +67,14 @@ pub(crate) fn forward(
 ) -> Vec<f64> {
     let output = layer.output(shape).unwrap();
     let mut y: Vec<f64> = (0..output.iter().product()).map(|i| bias[i % output[2]]).collect();
-    let up = layer.transposed.is_some();
-    let (small, large) = if up { (shape, output) } else { (output, shape) };
-    for_each_pair(small, large, layer, |s, l, [ky, kx]| {
+    let transposed = layer.transposed.is_some();
+    let (small, large) = if transposed { (shape, output) } else { (output, shape) };
+    for_each_tap(small, large, layer, |s, l, [ky, kx]| {
         for cs in 0..small[2] {
             for cl in 0..large[2] {
                 let w = weight[((cs * large[2] + cl) * layer.kernel + ky) * layer.kernel + kx];
                 let (s, l) = (s * small[2] + cs, l * large[2] + cl);
-                if up { y[l] += w * x[s] } else { y[s] += w * x[l] }
+                if transposed { y[l] += w * x[s] } else { y[s] += w * x[l] }
             }
         }
     });
@@ -81,7 +82,7 @@ pub(crate) fn forward(
     y
 }
 
-/// Gradients by input, weight and bias, for the gradient before the activation.
+/// The gradients of input, weight and bias, from the gradient before the activation.
 pub(crate) fn backward(
     layer: &Layer,
     shape: [usize; 3],
@@ -90,26 +91,26 @@ pub(crate) fn backward(
     gradient: &[f64],
 ) -> [Vec<f64>; 3] {
     let output = layer.output(shape).unwrap();
-    let up = layer.transposed.is_some();
-    let (small, large) = if up { (shape, output) } else { (output, shape) };
+    let transposed = layer.transposed.is_some();
+    let (small, large) = if transposed { (shape, output) } else { (output, shape) };
     let (mut dx, mut dw, mut db) =
         (vec![0.0; x.len()], vec![0.0; weight.len()], vec![0.0; output[2]]);
     gradient.iter().enumerate().for_each(|(i, g)| db[i % output[2]] += g);
-    for_each_pair(small, large, layer, |s, l, [ky, kx]| {
+    for_each_tap(small, large, layer, |s, l, [ky, kx]| {
         for cs in 0..small[2] {
             for cl in 0..large[2] {
-                let at = ((cs * large[2] + cl) * layer.kernel + ky) * layer.kernel + kx;
+                let w = ((cs * large[2] + cl) * layer.kernel + ky) * layer.kernel + kx;
                 let (s, l) = (s * small[2] + cs, l * large[2] + cl);
-                let (input, output) = if up { (s, l) } else { (l, s) };
-                dx[input] += weight[at] * gradient[output];
-                dw[at] += x[input] * gradient[output];
+                let (input, output) = if transposed { (s, l) } else { (l, s) };
+                dx[input] += weight[w] * gradient[output];
+                dw[w] += x[input] * gradient[output];
             }
         }
     });
     [dx, dw, db]
 }
 
-/// Value and derivative by the output of the negative log-likelihood of one value.
+/// The negative log-likelihood of one value, and its derivative with respect to the output.
 pub(crate) fn nll(nll: Nll, output: f64, target: f64) -> [f64; 2] {
     match nll {
         Nll::Bernoulli => {

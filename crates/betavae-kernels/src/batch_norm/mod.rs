@@ -1,106 +1,25 @@
-//! Batch normalisation in passes over a few rows of pixels at a time, which a
-//! [`Stack`](crate::stack::Stack) makes while they are in the cache: statistics of what a layer
-//! made, the normalised input of the next one, and the two passes back (Ioffe and Szegedy 2015,
-//! section 3).
+//! Batch normalisation of a few rows of pixels at a time (Ioffe and Szegedy 2015, section 3): statistics
+//! of a layer's output, the normalised input of the next layer, and the two parts of the backward pass.
+//! A [`Stack`](crate::stack::Stack) calls these while the rows are in its cache; the order of layers is
+//! in `conv_norm_stack`.
 //!
-//! Sums over a few rows are in f32, sums of those in order and in f64.
+//! Sums over a few rows are f32, and these are summed in order in f64.
+
+mod channel_loop;
+
+use channel_loop::{ChannelLoop, for_all_channels, load, load_channels, store};
 
 use crate::activation::Activation;
 use crate::math;
-use crate::simd::{Kernel, Level, Simd, array, dispatch};
+use crate::simd::{Simd, SimdKernel, SimdLevel, array, dispatch};
 
-/// What batch normalisation divides by: sqrt(variance + this).
+/// Added to the variance before its square root is taken, as PyTorch's `eps`.
 pub const BATCH_NORM_EPSILON: f64 = 1e-5;
 
-/// Floats whose moments are taken at once.
+/// Floats whose moments are computed at once.
 const CHUNK: usize = 16_384;
 
-/// A pass over some pixels that keeps what it needs per channel in registers.
-trait Columns {
-    /// `G` vectors of channels from `c` on, of which the last has `lanes`.
-    ///
-    /// # Safety
-    /// Those channels exist.
-    unsafe fn pass<S: Simd, const G: usize>(&mut self, simd: S, c: usize, lanes: usize);
-}
-
-/// All channels, as many at a time as have room in registers: pixels are read in order.
-#[inline(always)]
-fn in_columns<S: Simd>(simd: S, channels: usize, columns: &mut impl Columns) {
-    let mut c = 0;
-    while c < channels {
-        // SAFETY: c + (G - 1) LANES + lanes <= channels.
-        c += unsafe {
-            if channels - c >= 4 * S::LANES {
-                columns.pass::<S, 4>(simd, c, S::LANES);
-                4 * S::LANES
-            } else if channels - c >= 2 * S::LANES {
-                columns.pass::<S, 2>(simd, c, S::LANES);
-                2 * S::LANES
-            } else {
-                columns.pass::<S, 1>(simd, c, S::LANES.min(channels - c));
-                S::LANES
-            }
-        };
-    }
-}
-
-/// `G` vectors from `from` on, the last of `lanes`.
-///
-/// # Safety
-/// They can be read.
-#[inline(always)]
-unsafe fn load<S: Simd, const G: usize>(simd: S, from: *const f32, lanes: usize) -> [S::V; G] {
-    // SAFETY: as the caller promises.
-    unsafe {
-        let mut values = [simd.splat(0.0); G];
-        for g in 0..G {
-            let from = from.add(g * S::LANES);
-            values[g] = if g + 1 == G && lanes < S::LANES {
-                simd.load_first(from, lanes)
-            } else {
-                simd.load(from)
-            };
-        }
-        values
-    }
-}
-
-/// [`load`] from `c` on, of several rows of values per channel.
-///
-/// # Safety
-/// The channels can be read of each.
-#[inline(always)]
-unsafe fn columns<S: Simd, const G: usize, const N: usize>(
-    simd: S,
-    values: [&[f32]; N],
-    c: usize,
-    lanes: usize,
-) -> [[S::V; G]; N] {
-    // SAFETY: as the caller promises.
-    unsafe { array!(n < N => load::<S, G>(simd, values[n].as_ptr().add(c), lanes)) }
-}
-
-/// `G` vectors to `to`, the last of `lanes`.
-///
-/// # Safety
-/// They can be written.
-#[inline(always)]
-unsafe fn store<S: Simd, const G: usize>(simd: S, to: *mut f32, values: [S::V; G], lanes: usize) {
-    for g in 0..G {
-        // SAFETY: as the caller promises.
-        unsafe {
-            let to = to.add(g * S::LANES);
-            if g + 1 == G && lanes < S::LANES {
-                simd.store_first(to, values[g], lanes);
-            } else {
-                simd.store(to, values[g]);
-            }
-        }
-    }
-}
-
-/// Mean and sum of squared distances from it, per channel, of some pixels.
+/// The mean of some pixels, and their sum of squared differences from it, per channel.
 #[derive(Debug)]
 pub(crate) struct Moments {
     pixels: usize,
@@ -109,36 +28,36 @@ pub(crate) struct Moments {
 }
 
 impl Moments {
-    /// Of pixels `x` [.., C], chunk by chunk.
-    pub(crate) fn of(level: Level, x: &[f32], channels: usize) -> impl Iterator<Item = Self> {
+    /// The moments of each chunk of the pixels `x` [.., C].
+    pub(crate) fn of(level: SimdLevel, x: &[f32], channels: usize) -> impl Iterator<Item = Self> {
         x.chunks((CHUNK / channels).max(1) * channels).map(move |x| {
             let mut moments = Self {
                 pixels: x.len() / channels,
                 means: vec![0.0; channels],
                 squares: vec![0.0; channels],
             };
-            dispatch(level, MomentsOf(x, &mut moments));
+            dispatch(level, MomentsKernel(x, &mut moments));
             moments
         })
     }
 }
 
-struct MomentsOf<'a>(&'a [f32], &'a mut Moments);
+struct MomentsKernel<'a>(&'a [f32], &'a mut Moments);
 
-impl Kernel for MomentsOf<'_> {
+impl SimdKernel for MomentsKernel<'_> {
     type Output = ();
     #[inline(always)]
     fn run<S: Simd>(mut self, simd: S) {
         let channels = self.1.means.len();
         assert!(self.1.squares.len() == channels && self.0.len().is_multiple_of(channels));
-        in_columns(simd, channels, &mut self);
+        for_all_channels(simd, channels, &mut self);
     }
 }
 
-impl Columns for MomentsOf<'_> {
+impl ChannelLoop for MomentsKernel<'_> {
     #[inline(always)]
-    unsafe fn pass<S: Simd, const G: usize>(&mut self, simd: S, c: usize, lanes: usize) {
-        let MomentsOf(x, Moments { pixels, means, squares }) = self;
+    unsafe fn run_channels<S: Simd, const G: usize>(&mut self, simd: S, c: usize, lanes: usize) {
+        let MomentsKernel(x, Moments { pixels, means, squares }) = self;
         let channels = means.len();
         // SAFETY: x has whole pixels, and the caller promises that the channels exist.
         unsafe {
@@ -147,8 +66,8 @@ impl Columns for MomentsOf<'_> {
                 let values = load::<S, G>(simd, x.as_ptr().add(at), lanes);
                 sums = array!(g < G => simd.add(sums[g], values[g]));
             }
-            let share = simd.splat(1.0 / *pixels as f32);
-            let mean = array!(g < G => simd.mul(sums[g], share));
+            let reciprocal = simd.splat(1.0 / *pixels as f32);
+            let mean = array!(g < G => simd.mul(sums[g], reciprocal));
             let mut square = [simd.splat(0.0); G];
             for at in (c..x.len()).step_by(channels) {
                 let values = load::<S, G>(simd, x.as_ptr().add(at), lanes);
@@ -191,17 +110,17 @@ impl Statistics {
     }
 }
 
-/// activation((x - mean) * scale + bias) per channel. In this order, since x * scale may be large
-/// against what is left.
+/// The forward pass: activation((x - mean) * scale + bias) per channel. The mean is subtracted first,
+/// because x * scale may be much larger than the result, which would lose its digits.
 #[derive(Debug)]
-pub(crate) struct Normalisation {
+pub(crate) struct BatchNorm {
     mean: Vec<f32>,
     scale: Vec<f32>,
     bias: Vec<f32>,
     pub(crate) activation: Activation,
 }
 
-impl Normalisation {
+impl BatchNorm {
     pub(crate) fn new(
         statistics: &Statistics,
         weight: &[f32],
@@ -214,33 +133,33 @@ impl Normalisation {
         Self { mean, scale, bias, activation }
     }
 
-    /// Some pixels, `x` [.., C] to `y`.
-    pub(crate) fn apply(&self, level: Level, x: &[f32], y: &mut [f32]) {
-        dispatch(level, Apply(self, x, y));
+    /// Normalises some pixels `x` [.., C] and writes them to `y`.
+    pub(crate) fn apply(&self, level: SimdLevel, x: &[f32], y: &mut [f32]) {
+        dispatch(level, ForwardKernel(self, x, y));
     }
 }
 
-struct Apply<'a>(&'a Normalisation, &'a [f32], &'a mut [f32]);
+struct ForwardKernel<'a>(&'a BatchNorm, &'a [f32], &'a mut [f32]);
 
-impl Kernel for Apply<'_> {
+impl SimdKernel for ForwardKernel<'_> {
     type Output = ();
     #[inline(always)]
     fn run<S: Simd>(mut self, simd: S) {
-        let Apply(Normalisation { mean, scale, bias, .. }, x, y) = &self;
+        let ForwardKernel(BatchNorm { mean, scale, bias, .. }, x, y) = &self;
         let channels = scale.len();
         assert!(mean.len() == channels && bias.len() == channels);
         assert!(y.len() == x.len() && x.len().is_multiple_of(channels));
-        in_columns(simd, channels, &mut self);
+        for_all_channels(simd, channels, &mut self);
     }
 }
 
-impl Columns for Apply<'_> {
+impl ChannelLoop for ForwardKernel<'_> {
     #[inline(always)]
-    unsafe fn pass<S: Simd, const G: usize>(&mut self, simd: S, c: usize, lanes: usize) {
-        let Apply(Normalisation { mean, scale, bias, activation }, x, y) = self;
+    unsafe fn run_channels<S: Simd, const G: usize>(&mut self, simd: S, c: usize, lanes: usize) {
+        let ForwardKernel(BatchNorm { mean, scale, bias, activation }, x, y) = self;
         // SAFETY: x and y have whole pixels, and the caller promises that the channels exist.
         unsafe {
-            let [mean, scale, bias] = columns::<S, G, 3>(simd, [mean, scale, bias], c, lanes);
+            let [mean, scale, bias] = load_channels::<S, G, 3>(simd, [mean, scale, bias], c, lanes);
             for at in (c..x.len()).step_by(self.0.scale.len()) {
                 let values = load::<S, G>(simd, x.as_ptr().add(at), lanes);
                 let values = array!(g < G => {
@@ -253,7 +172,8 @@ impl Columns for Apply<'_> {
     }
 }
 
-/// Per channel: the sums of g and of g * (x - mean), where g is the gradient by the normalised x.
+/// The first part of the backward pass: per channel, the sums of g and of g * (x - mean), where g is the
+/// gradient of the normalised x.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct GradientSums {
     sums: Vec<f32>,
@@ -265,20 +185,20 @@ impl GradientSums {
         Self { sums: vec![0.0; channels], products: vec![0.0; channels] }
     }
 
-    /// Adds some pixels, whose `gradient` is copied to `to` on the way.
+    /// Adds some pixels, and copies their `gradient` to `to` while it is in registers.
     pub(crate) fn add(
         &mut self,
-        level: Level,
-        norm: &Normalisation,
+        level: SimdLevel,
+        norm: &BatchNorm,
         x: &[f32],
         gradient: &[f32],
         to: &mut [f32],
     ) {
-        dispatch(level, AddAndCopy { sums: self, mean: &norm.mean, x, gradient, to });
+        dispatch(level, SumAndCopyKernel { sums: self, mean: &norm.mean, x, gradient, to });
     }
 }
 
-struct AddAndCopy<'a> {
+struct SumAndCopyKernel<'a> {
     sums: &'a mut GradientSums,
     mean: &'a [f32],
     x: &'a [f32],
@@ -286,7 +206,7 @@ struct AddAndCopy<'a> {
     to: &'a mut [f32],
 }
 
-impl Kernel for AddAndCopy<'_> {
+impl SimdKernel for SumAndCopyKernel<'_> {
     type Output = ();
     #[inline(always)]
     fn run<S: Simd>(mut self, simd: S) {
@@ -294,18 +214,18 @@ impl Kernel for AddAndCopy<'_> {
         assert!(self.sums.sums.len() == channels && self.sums.products.len() == channels);
         assert!(self.gradient.len() == len && self.to.len() == len);
         assert!(len.is_multiple_of(channels));
-        in_columns(simd, channels, &mut self);
+        for_all_channels(simd, channels, &mut self);
     }
 }
 
-impl Columns for AddAndCopy<'_> {
+impl ChannelLoop for SumAndCopyKernel<'_> {
     #[inline(always)]
-    unsafe fn pass<S: Simd, const G: usize>(&mut self, simd: S, c: usize, lanes: usize) {
+    unsafe fn run_channels<S: Simd, const G: usize>(&mut self, simd: S, c: usize, lanes: usize) {
         let GradientSums { sums, products } = &mut *self.sums;
         // SAFETY: all have whole pixels, and the caller promises that the channels exist.
         unsafe {
             let [mut sum, mut product, mean] =
-                columns::<S, G, 3>(simd, [sums, products, self.mean], c, lanes);
+                load_channels::<S, G, 3>(simd, [sums, products, self.mean], c, lanes);
             for at in (c..self.x.len()).step_by(self.mean.len()) {
                 let gradient = load::<S, G>(simd, self.gradient.as_ptr().add(at), lanes);
                 let x = load::<S, G>(simd, self.x.as_ptr().add(at), lanes);
@@ -320,91 +240,92 @@ impl Columns for AddAndCopy<'_> {
     }
 }
 
-/// The gradient by x: g * scale + (x - mean) * slope + shift per channel.
+/// The second part of the backward pass: the gradient of x, which per channel is
+/// g * gradient_scale + (x - mean) * x_scale + shift.
 #[derive(Debug)]
-pub(crate) struct WayBack {
+pub(crate) struct BatchNormBackward {
     mean: Vec<f32>,
-    scale: Vec<f32>,
-    slope: Vec<f32>,
+    gradient_scale: Vec<f32>,
+    x_scale: Vec<f32>,
     shift: Vec<f32>,
 }
 
-impl WayBack {
-    /// With the gradients by weight and bias.
+impl BatchNormBackward {
+    /// From the sums of all pixels, in order. Also returns the gradients of weight and bias.
     pub(crate) fn new(
-        parts: &[GradientSums],
+        chunks: &[GradientSums],
         statistics: &Statistics,
         weight: &[f32],
     ) -> (Self, [Vec<f32>; 2]) {
         let total = |which: fn(&GradientSums) -> &[f32]| {
             let mut total = vec![0.0f64; weight.len()];
-            for part in parts {
-                total.iter_mut().zip(which(part)).for_each(|(sum, x)| *sum += f64::from(*x));
+            for chunk in chunks {
+                total.iter_mut().zip(which(chunk)).for_each(|(sum, x)| *sum += f64::from(*x));
             }
             total
         };
-        let (sums, products) = (total(|part| &part.sums), total(|part| &part.products));
+        let (sums, products) = (total(|chunk| &chunk.sums), total(|chunk| &chunk.products));
         let count = statistics.pixels as f64;
-        let mut back = Self {
+        let mut backward = Self {
             mean: statistics.mean.clone(),
-            scale: Vec::new(),
-            slope: Vec::new(),
+            gradient_scale: Vec::new(),
+            x_scale: Vec::new(),
             shift: Vec::new(),
         };
-        let mut by_weight = Vec::new();
+        let mut weight_gradient = Vec::new();
         for c in 0..weight.len() {
             // dx = weight / deviation * (g - mean(g) - xhat * mean(g * xhat))
             let variance = f64::from(statistics.variance[c]) + BATCH_NORM_EPSILON;
             let scale = f64::from(weight[c]) / variance.sqrt();
-            back.scale.push(scale as f32);
-            back.slope.push((-scale * products[c] / (count * variance)) as f32);
-            back.shift.push((-scale * sums[c] / count) as f32);
-            by_weight.push((products[c] / variance.sqrt()) as f32);
+            backward.gradient_scale.push(scale as f32);
+            backward.x_scale.push((-scale * products[c] / (count * variance)) as f32);
+            backward.shift.push((-scale * sums[c] / count) as f32);
+            weight_gradient.push((products[c] / variance.sqrt()) as f32);
         }
-        (back, [by_weight, sums.into_iter().map(|x| x as f32).collect()])
+        (backward, [weight_gradient, sums.into_iter().map(|x| x as f32).collect()])
     }
 
-    /// Some pixels.
-    pub(crate) fn apply(&self, level: Level, x: &[f32], gradient: &[f32], to: &mut [f32]) {
-        dispatch(level, ApplyBack { back: self, x, gradient, to });
+    /// Computes the gradient of some pixels `x` and writes it to `to`.
+    pub(crate) fn apply(&self, level: SimdLevel, x: &[f32], gradient: &[f32], to: &mut [f32]) {
+        dispatch(level, BackwardKernel { backward: self, x, gradient, to });
     }
 }
 
-struct ApplyBack<'a> {
-    back: &'a WayBack,
+struct BackwardKernel<'a> {
+    backward: &'a BatchNormBackward,
     x: &'a [f32],
     gradient: &'a [f32],
     to: &'a mut [f32],
 }
 
-impl Kernel for ApplyBack<'_> {
+impl SimdKernel for BackwardKernel<'_> {
     type Output = ();
     #[inline(always)]
     fn run<S: Simd>(mut self, simd: S) {
-        let WayBack { mean, scale, slope, shift } = self.back;
+        let BatchNormBackward { mean, gradient_scale, x_scale, shift } = self.backward;
         let (channels, len) = (mean.len(), self.x.len());
-        assert!([scale, slope, shift].iter().all(|values| values.len() == channels));
+        assert!([gradient_scale, x_scale, shift].iter().all(|values| values.len() == channels));
         assert!(self.gradient.len() == len && self.to.len() == len);
         assert!(len.is_multiple_of(channels));
-        in_columns(simd, channels, &mut self);
+        for_all_channels(simd, channels, &mut self);
     }
 }
 
-impl Columns for ApplyBack<'_> {
+impl ChannelLoop for BackwardKernel<'_> {
     #[inline(always)]
-    unsafe fn pass<S: Simd, const G: usize>(&mut self, simd: S, c: usize, lanes: usize) {
-        let WayBack { mean, scale, slope, shift } = self.back;
+    unsafe fn run_channels<S: Simd, const G: usize>(&mut self, simd: S, c: usize, lanes: usize) {
+        let BatchNormBackward { mean, gradient_scale, x_scale, shift } = self.backward;
         let channels = mean.len();
         // SAFETY: all have whole pixels, and the caller promises that the channels exist.
         unsafe {
-            let [mean, scale, slope, shift] =
-                columns::<S, G, 4>(simd, [mean, scale, slope, shift], c, lanes);
+            let [mean, gradient_scale, x_scale, shift] =
+                load_channels::<S, G, 4>(simd, [mean, gradient_scale, x_scale, shift], c, lanes);
             for at in (c..self.x.len()).step_by(channels) {
                 let x = load::<S, G>(simd, self.x.as_ptr().add(at), lanes);
                 let gradient = load::<S, G>(simd, self.gradient.as_ptr().add(at), lanes);
                 let values = array!(g < G => {
-                    let value = simd.fma(simd.sub(x[g], mean[g]), slope[g], shift[g]);
-                    simd.fma(gradient[g], scale[g], value)
+                    let value = simd.fma(simd.sub(x[g], mean[g]), x_scale[g], shift[g]);
+                    simd.fma(gradient[g], gradient_scale[g], value)
                 });
                 store(simd, self.to.as_mut_ptr().add(at), values, lanes);
             }

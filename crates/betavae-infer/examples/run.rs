@@ -1,7 +1,7 @@
 //! Encodes and decodes without a tensor library: `betavae export MODEL --output model.bvae`, then
-//! `cargo run --release -p betavae-web --example run -- model.bvae`.
+//! `cargo run --release -p betavae-infer --example run -- model.bvae`.
 
-use betavae_web::Program;
+use betavae_infer::Program;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let path = std::env::args().nth(1).ok_or("usage: run model.bvae")?;

@@ -1,22 +1,24 @@
-//! Convolutions without normalisation between them.
+//! Operators of convolutions without batch norm between them, with or without a likelihood at the end.
 
 use std::sync::Arc;
 
 use burn::tensor::Tensor;
 
-use super::{DEEPEST, apply_counted, array};
+use super::{MAX_LAYERS, apply_counted, array};
 use crate::bf16::Precision;
 use crate::elementwise::Nll;
-use crate::function::{Forward, Function, Operand, apply};
+use crate::function::{ForwardResult, Function, Operand, apply};
 use crate::reference;
-use crate::simd::level;
-use crate::stack::{Backward, Input, Kept, Layer, ParameterGradients, Stack, Upstream};
+use crate::simd::simd_level;
+use crate::stack::{
+    Input, Layer, ParameterGradients, SavedActivations, Stack, StackGradients, Upstream,
+};
 
 /// Convolutions and transposed convolutions with bias and activation, one after the other.
 ///
 /// # Shapes
 /// - `x`: [B, H, W, C]
-/// - `parameters`: weights [O, I, K, K] (transposed: [I, O, K, K]) and biases \[O\]
+/// - `parameters`: for each layer, the weight [O, I, K, K] (transposed: [I, O, K, K]) and the bias \[O\]
 /// - result: [B, H', W', O] with, for each layer,
 ///   H' = (H + 2 padding - K) / stride + 1, or transposed
 ///   (H - 1) stride - 2 padding + K + output_padding
@@ -29,10 +31,10 @@ pub fn conv_stack(
     mut parameters: Vec<(Tensor<4>, Tensor<1>)>,
     precision: Precision,
 ) -> Tensor<4> {
-    if layers.len() > DEEPEST {
-        let rest = parameters.split_off(DEEPEST);
-        let x = conv_stack(x, &layers[..DEEPEST], parameters, precision);
-        return conv_stack(x, &layers[DEEPEST..], rest, precision);
+    if layers.len() > MAX_LAYERS {
+        let rest = parameters.split_off(MAX_LAYERS);
+        let x = conv_stack(x, &layers[..MAX_LAYERS], parameters, precision);
+        return conv_stack(x, &layers[MAX_LAYERS..], rest, precision);
     }
     match operands(&x, &parameters) {
         Some(operands) => {
@@ -43,11 +45,12 @@ pub fn conv_stack(
     }
 }
 
-/// The negative log-likelihood of `target` given the output of [`conv_stack`], without its constant,
-/// averaged over the batch. Value and gradients are computed in one pass that leaves no activations.
+/// The negative log-likelihood of `target` given the output of [`conv_stack`], in nats without its
+/// constant, summed over each image and averaged over the batch. The value and its gradients are computed
+/// in one pass, which saves no activations.
 ///
 /// # Shapes
-/// - as [`conv_stack`]; `target`: like its output; result: \[1\]
+/// - as [`conv_stack`]; `target`: as its output; result: \[1\]
 ///
 /// # Panics
 /// As [`conv_stack`].
@@ -59,10 +62,10 @@ pub fn conv_stack_nll(
     nll: Nll,
     precision: Precision,
 ) -> Tensor<1> {
-    if layers.len() > DEEPEST {
-        let rest = parameters.split_off(DEEPEST);
-        let x = conv_stack(x, &layers[..DEEPEST], parameters, precision);
-        return conv_stack_nll(x, &layers[DEEPEST..], rest, target, nll, precision);
+    if layers.len() > MAX_LAYERS {
+        let rest = parameters.split_off(MAX_LAYERS);
+        let x = conv_stack(x, &layers[..MAX_LAYERS], parameters, precision);
+        return conv_stack_nll(x, &layers[MAX_LAYERS..], rest, target, nll, precision);
     }
     let all = operands(&x, &parameters).zip(Operand::of(&target));
     match all {
@@ -75,7 +78,7 @@ pub fn conv_stack_nll(
     }
 }
 
-/// All tensors in the order of a function's inputs; `None` if one is on another backend.
+/// The operands in the order of a function's inputs; `None` if one is on another backend.
 pub(super) fn operands(
     x: &Tensor<4>,
     parameters: &[(Tensor<4>, Tensor<1>)],
@@ -94,17 +97,17 @@ struct ConvStack(Arc<Stack>);
 impl ConvStack {
     fn new(x: &Tensor<4>, layers: &[Layer], precision: Precision) -> Self {
         let [_, height, width, channels] = x.dims();
-        Self(Stack::prepared(level(), precision, [height, width, channels], layers))
+        Self(Stack::prepared(simd_level(), precision, [height, width, channels], layers))
     }
 }
 
-/// Weights and biases among the inputs.
-pub(super) fn pairs<'a>(inputs: &[&'a [f32]]) -> Vec<(&'a [f32], &'a [f32])> {
+/// The weights and biases among the inputs.
+pub(super) fn weights_and_biases<'a>(inputs: &[&'a [f32]]) -> Vec<(&'a [f32], &'a [f32])> {
     inputs.chunks_exact(2).map(|pair| (pair[0], pair[1])).collect()
 }
 
-/// Gradients in the order of the inputs.
-fn in_order<const N: usize>(
+/// The gradients in the order of the inputs.
+fn ordered_gradients<const N: usize>(
     x: Option<Vec<f32>>,
     parameters: ParameterGradients,
 ) -> [Option<Vec<f32>>; N] {
@@ -113,7 +116,7 @@ fn in_order<const N: usize>(
     std::array::from_fn(|_| all.next().flatten())
 }
 
-/// Times the gradient of the whole, which is nearly always 1.
+/// Multiplies gradients by the gradient of the loss, which is nearly always 1.
 pub(super) fn scaled(mut values: Vec<f32>, scale: f32) -> Vec<f32> {
     if scale != 1.0 {
         values.iter_mut().for_each(|value| *value *= scale);
@@ -122,29 +125,36 @@ pub(super) fn scaled(mut values: Vec<f32>, scale: f32) -> Vec<f32> {
 }
 
 impl<const N: usize> Function<N> for ConvStack {
-    type Saved = Option<Kept>;
+    type Saved = Option<SavedActivations>;
 
-    fn forward(&self, inputs: [&[f32]; N], differentiate: bool) -> Forward<Option<Kept>> {
-        let (y, kept) = self.0.forward(inputs[0], &pairs(&inputs[1..]), differentiate);
+    fn forward(
+        &self,
+        inputs: [&[f32]; N],
+        differentiate: bool,
+    ) -> ForwardResult<Option<SavedActivations>> {
+        let (y, saved) =
+            self.0.forward(inputs[0], &weights_and_biases(&inputs[1..]), differentiate);
         let [height, width, channels] = self.0.output();
         let batch = y.len() / (height * width * channels);
-        Forward::new(y, [batch, height, width, channels], kept)
+        ForwardResult::new(y, [batch, height, width, channels], saved)
     }
 
     fn backward(
         &self,
         inputs: [&[f32]; N],
-        done: &Forward<Option<Kept>>,
+        forward: &ForwardResult<Option<SavedActivations>>,
         gradient: &[f32],
-        wanted: [bool; N],
+        needs_gradient: [bool; N],
     ) -> [Option<Vec<f32>>; N] {
-        let Some(kept) = &done.saved else { unreachable!("kept when a gradient may be asked for") };
-        let mut dx = wanted[0].then(|| vec![0.0; inputs[0].len()]);
+        let Some(saved) = &forward.saved else {
+            unreachable!("activations are saved if a backward pass may follow")
+        };
+        let mut dx = needs_gradient[0].then(|| vec![0.0; inputs[0].len()]);
         let input = Input { x: inputs[0], norm: None };
-        let upstream = Upstream { gradient, y: done.output(), norm: None };
-        let parameters = pairs(&inputs[1..]);
-        let found = self.0.backward(input, kept, upstream, &parameters, dx.as_deref_mut());
-        in_order(dx, found.parameters)
+        let upstream = Upstream { gradient, y: forward.output(), norm: None };
+        let parameters = weights_and_biases(&inputs[1..]);
+        let gradients = self.0.backward(input, saved, upstream, &parameters, dx.as_deref_mut());
+        ordered_gradients(dx, gradients.parameters)
     }
 }
 
@@ -152,29 +162,29 @@ impl<const N: usize> Function<N> for ConvStack {
 struct ConvStackNll(ConvStack, Nll);
 
 impl<const N: usize> Function<N> for ConvStackNll {
-    type Saved = Option<(Vec<f32>, Backward)>;
+    type Saved = Option<(Vec<f32>, StackGradients)>;
 
-    fn forward(&self, inputs: [&[f32]; N], differentiate: bool) -> Forward<Self::Saved> {
+    fn forward(&self, inputs: [&[f32]; N], differentiate: bool) -> ForwardResult<Self::Saved> {
         let Self(ConvStack(stack), nll) = self;
         let mut dx = differentiate.then(|| vec![0.0; inputs[0].len()]);
         let (input, target) = (Input { x: inputs[0], norm: None }, inputs[N - 1]);
-        let parameters = pairs(&inputs[1..N - 1]);
-        let (value, found) = stack.nll(input, target, &parameters, *nll, dx.as_deref_mut());
-        Forward::new(vec![value], [1], dx.zip(found))
+        let parameters = weights_and_biases(&inputs[1..N - 1]);
+        let (value, gradients) = stack.nll(input, target, &parameters, *nll, dx.as_deref_mut());
+        ForwardResult::new(vec![value], [1], dx.zip(gradients))
     }
 
     fn backward(
         &self,
         _inputs: [&[f32]; N],
-        done: &Forward<Self::Saved>,
+        forward: &ForwardResult<Self::Saved>,
         gradient: &[f32],
-        _wanted: [bool; N],
+        _needs_gradient: [bool; N],
     ) -> [Option<Vec<f32>>; N] {
-        let Some((dx, found)) = &done.saved else {
+        let Some((dx, gradients)) = &forward.saved else {
             unreachable!("gradients were computed with the value")
         };
         let scaled = |values: &Vec<f32>| scaled(values.clone(), gradient[0]);
-        let parameters = found.parameters.iter().map(|(w, b)| (scaled(w), scaled(b))).collect();
-        in_order(Some(scaled(dx)), parameters)
+        let parameters = gradients.parameters.iter().map(|(w, b)| (scaled(w), scaled(b))).collect();
+        ordered_gradients(Some(scaled(dx)), parameters)
     }
 }
