@@ -36,7 +36,7 @@ pub mod explore;
 pub mod export;
 #[cfg(feature = "model")]
 pub mod figures;
-mod files;
+pub mod files;
 #[cfg(feature = "model")]
 pub mod model;
 pub mod npz;
