@@ -1,14 +1,15 @@
 //! What reaches the terminal: colours if wanted, JSON, and a stdout that may be closed early.
 
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, Write};
 
 use serde::Serialize;
 
-/// Red, cyan and reset for stderr; empty if it is not a terminal or NO_COLOR is set.
+/// Red, cyan and reset for stderr; empty if it is no terminal with colours or NO_COLOR is set.
 pub fn colours() -> (&'static str, &'static str, &'static str) {
-    let wanted =
-        io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty());
-    if wanted { ("\x1b[1;31m", "\x1b[36m", "\x1b[0m") } else { ("", "", "") }
+    match console::colors_enabled_stderr() {
+        true => ("\x1b[1;31m", "\x1b[36m", "\x1b[0m"),
+        false => ("", "", ""),
+    }
 }
 
 /// Writes lines to stdout.

@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 
 use crate::error::{Error, IoContext, Result};
 use crate::evaluate::Codes;
-use crate::files::{Atomic, Spool};
+use crate::files::{Atomic, Spool, ending};
 use crate::npz::{Element, NpzWriter, header};
 
 /// The endings [`CodesWriter`] knows.
@@ -72,8 +72,7 @@ impl CodesWriter {
     /// # Errors
     /// If the ending of `path` is none of [`FORMATS`], or the file cannot be created.
     pub fn create(path: &Path, count: usize, latents: usize, with_indices: bool) -> Result<Self> {
-        let ending = path.extension().unwrap_or_default().to_string_lossy().to_lowercase();
-        let format = match ending.as_str() {
+        let format = match ending(path).as_str() {
             "npz" => {
                 let spool = || Spool::new(path);
                 let (mean, log_var, files) = (spool()?, spool()?, spool()?);

@@ -32,7 +32,7 @@ pub mod explore;
 pub mod export;
 #[cfg(feature = "figures")]
 pub mod figures;
-mod files;
+pub mod files;
 #[cfg(feature = "model")]
 pub mod model;
 pub mod npz;

@@ -1,183 +1,35 @@
 //! All scores by name, each with its uncertainty, its number of samples and its convention.
 
+mod names;
+mod results;
+mod special;
+
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use serde::ser::SerializeMap;
-use serde::{Deserialize, Serialize, Serializer};
-
-use crate::activity::activity;
 use crate::array::{Codes, Labelled, Matrix};
-use crate::beta_vae::{BetaVaeSettings, Guesser, beta_vae};
+use crate::beta_vae::{BetaVaeSettings, beta_vae};
 use crate::dci::{Predictor, dci};
 use crate::downstream::{DOWNSTREAM_SIZES, Learner, downstream, fitting};
 use crate::error::Result;
-use crate::estimate::{Estimate, bootstrap, repeated};
+use crate::estimate::{bootstrap, repeated};
 use crate::explicitness::explicitness;
 use crate::factor_vae::{FactorVaeSettings, factor_vae};
 use crate::infomec::infomec;
 use crate::information::BINS;
 use crate::irs::{IrsSettings, irs};
-use crate::learn::{BoostingSettings, ForestSettings, LassoSettings, SoftmaxSettings, SvmSettings};
+use crate::learn::{BoostingSettings, ForestSettings, LassoSettings, SvmSettings};
 use crate::mig::mig;
-use crate::mig_chen::mig_chen;
 use crate::modularity::modularity;
-use crate::number;
 use crate::random::Random;
 use crate::sap::sap;
 use crate::source::Pool;
 use crate::split::Split;
-use crate::udr::{Similarity, UdrModel, udr};
+use crate::udr::UdrModel;
 use crate::unsupervised::unsupervised;
-
-/// The names of scores, as in files and on the command line.
-macro_rules! names {
-    ($($variant:ident $name:literal,)*) => {
-        /// A score.
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-        #[non_exhaustive]
-        pub enum ScoreName {
-            $(#[doc = concat!("`", $name, "`")] $variant,)*
-        }
-
-        impl ScoreName {
-            /// Every score.
-            pub const ALL: &[Self] = &[$(Self::$variant,)*];
-
-            /// Its name in files and on the command line.
-            pub fn name(self) -> &'static str {
-                match self {
-                    $(Self::$variant => $name,)*
-                }
-            }
-        }
-    };
-}
-
-names! {
-    BetaVae "beta_vae",
-    BetaVaeHiggins "beta_vae_higgins",
-    FactorVae "factor_vae",
-    Mig "mig",
-    MigChen "mig_chen",
-    Sap "sap",
-    DciDisentanglement "dci_disentanglement",
-    DciCompleteness "dci_completeness",
-    DciInformativeness "dci_informativeness",
-    Modularity "modularity",
-    Explicitness "explicitness",
-    Irs "irs",
-    InfoM "infom",
-    InfoE "infoe",
-    InfoC "infoc",
-    GaussianTotalCorrelation "gaussian_total_correlation",
-    Wasserstein "wasserstein",
-    MutualInformation "mutual_information",
-    ActiveUnits "active_units",
-    Boosting10 "downstream_boosting_10",
-    Boosting100 "downstream_boosting_100",
-    Boosting1000 "downstream_boosting_1000",
-    Boosting10000 "downstream_boosting_10000",
-    Logistic10 "downstream_logistic_10",
-    Logistic100 "downstream_logistic_100",
-    Logistic1000 "downstream_logistic_1000",
-    Logistic10000 "downstream_logistic_10000",
-    Udr "udr",
-}
-
-impl ScoreName {
-    /// Whether factors enter it; the others are of codes alone.
-    pub fn uses_factors(self) -> bool {
-        let unsupervised = [
-            Self::GaussianTotalCorrelation,
-            Self::Wasserstein,
-            Self::MutualInformation,
-            Self::ActiveUnits,
-            Self::Udr,
-        ];
-        !unsupervised.contains(&self)
-    }
-
-    /// Whether it is computed from all rows and nothing is drawn, so that it has no interval.
-    pub fn is_exact(self) -> bool {
-        self == Self::MigChen
-    }
-
-    /// The least and the largest value that it can have by its definition. A few of them may fall
-    /// below in practice: `infoe` and an informativeness by the lasso, where predictions are worse
-    /// than a guess.
-    pub fn bounds(self) -> [f64; 2] {
-        let unbounded = [
-            Self::GaussianTotalCorrelation,
-            Self::Wasserstein,
-            Self::MutualInformation,
-            Self::ActiveUnits,
-        ];
-        [0.0, if unbounded.contains(&self) { f64::INFINITY } else { 1.0 }]
-    }
-
-    /// Rows to learn from, of scores that are called by it.
-    pub fn downstream_rows(self) -> Option<usize> {
-        let place = |names: [Self; 4]| names.iter().position(|name| *name == self);
-        place(BOOSTING).or(place(LOGISTIC)).map(|at| DOWNSTREAM_SIZES[at])
-    }
-}
-
-const BOOSTING: [ScoreName; 4] = [
-    ScoreName::Boosting10,
-    ScoreName::Boosting100,
-    ScoreName::Boosting1000,
-    ScoreName::Boosting10000,
-];
-const LOGISTIC: [ScoreName; 4] = [
-    ScoreName::Logistic10,
-    ScoreName::Logistic100,
-    ScoreName::Logistic1000,
-    ScoreName::Logistic10000,
-];
-
-/// A score with its 95 % interval.
-///
-/// In JSON an infinite value is the text `"inf"` or `"-inf"`, as JSON has no number for it; an
-/// interval that is unknown, NaN here, is `null`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Score {
-    /// The score.
-    #[serde(with = "number")]
-    pub value: f64,
-    /// Lower end of the interval, within [`ScoreName::bounds`]; NaN if it is unknown.
-    #[serde(with = "number")]
-    pub low: f64,
-    /// Upper end of the interval.
-    #[serde(with = "number")]
-    pub high: f64,
-    /// Rows that one value of the score rests on: those that were learned from and those that were
-    /// tested on, together, or those that it was computed from where nothing is learned; never more
-    /// than there are. In `beta_vae`, `beta_vae_higgins` and `factor_vae` a row is a mean or a vote of
-    /// 64 draws.
-    pub samples: usize,
-    /// Which published definition, and what the interval is.
-    pub convention: String,
-}
-
-/// Scores in the order of [`ScoreName::ALL`], and the matrices behind them.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Scores {
-    /// The scores.
-    pub scores: Vec<(ScoreName, Score)>,
-    /// Matrices by name: `mutual_information` [D, K], `importance` [D, K], `covariance` [D, D]...
-    /// Means over the repeats.
-    pub matrices: Vec<(&'static str, Matrix)>,
-}
-
-impl Serialize for Scores {
-    fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
-        let mut map = serializer.serialize_map(Some(self.scores.len()))?;
-        for (name, score) in &self.scores {
-            map.serialize_entry(name.name(), score)?;
-        }
-        map.end()
-    }
-}
+pub use names::ScoreName;
+use names::{BOOSTING, LOGISTIC};
+use results::Group;
+pub use results::{Score, Scores};
 
 /// What predicts factors for DCI.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -222,9 +74,6 @@ impl Default for SuiteSettings {
 /// Resamples of a bootstrap.
 const RESAMPLES: usize = 50;
 
-/// Repeats of Higgins' score, of which the lower half is discarded.
-const HIGGINS_REPEATS: usize = 10;
-
 /// Hears what is being worked on and how far that is, from 0 to 1.
 pub type Progress<'a> = &'a (dyn Fn(&str, f64) + Sync);
 
@@ -239,14 +88,6 @@ pub struct Suite<'a> {
     pub others: &'a [UdrModel],
     /// How scores are estimated.
     pub settings: &'a SuiteSettings,
-}
-
-/// Scores that are computed together, and the matrix that comes with them.
-struct Group<'a> {
-    names: &'a [ScoreName],
-    /// One for all names, or one for each.
-    conventions: &'a [&'a str],
-    matrix: Option<(&'static str, [usize; 2])>,
 }
 
 impl Suite<'_> {
@@ -485,84 +326,6 @@ impl Suite<'_> {
         found.add(group, estimates, samples, &draws(repeats));
         Ok(())
     }
-
-    /// Of several repeats the better half, as Higgins et al. 2017 have it.
-    fn higgins(&self, found: &mut Scores, progress: Progress<'_>) -> Result<()> {
-        let &SuiteSettings { seed, samples, ref higgins_factors, .. } = self.settings;
-        let (name, done) = (ScoreName::BetaVaeHiggins.name(), AtomicUsize::new(0));
-        progress(name, 0.0);
-        let settings = BetaVaeSettings {
-            factors: higgins_factors.clone(),
-            train: samples,
-            test: samples.div_ceil(2),
-            guesser: Guesser::Softmax(SoftmaxSettings::default()),
-            ..BetaVaeSettings::default()
-        };
-        let mut scores = crate::estimate::each_repeat(HIGGINS_REPEATS, seed, |random| {
-            let score = beta_vae(self.pool, &settings, random)?.score;
-            let done = done.fetch_add(1, Ordering::Relaxed) + 1;
-            progress(name, done as f64 / HIGGINS_REPEATS as f64);
-            Ok(score)
-        })?;
-        scores.sort_by(|a, b| b.total_cmp(a));
-        let kept = &scores[..HIGGINS_REPEATS / 2];
-        let fixed = if higgins_factors.is_empty() {
-            "all factors".to_owned()
-        } else {
-            format!("{} factors", higgins_factors.len())
-        };
-        let group = Group {
-            names: &[ScoreName::BetaVaeHiggins],
-            conventions: &[&format!("Higgins et al.: {fixed}, softmax with Adagrad")],
-            matrix: None,
-        };
-        let samples = (samples + samples.div_ceil(2)).min(self.pool.data().len());
-        let interval = format!("the better half of {HIGGINS_REPEATS} draws");
-        found.add(group, vec![Estimate::of(kept)], &[samples], &interval);
-        Ok(())
-    }
-
-    fn chen(&self, found: &mut Scores, log_var: &Codes, progress: Progress<'_>) -> Result<()> {
-        let (data, name) = (self.pool.data(), ScoreName::MigChen.name());
-        progress(name, 0.0);
-        let latents = data.codes().latents() as f64;
-        let mig = mig_chen(data.codes(), log_var, data.factors(), |done| {
-            progress(name, done as f64 / latents);
-        })?;
-        let convention = "Chen et al.: posterior mixtures over all codes; exact, nothing is drawn";
-        let (value, samples) = (mig.score, data.len());
-        let convention = convention.to_owned();
-        let score = Score { value, low: value, high: value, samples, convention };
-        found.scores.push((ScoreName::MigChen, score));
-        found.matrices.push(("mig_chen_information", mig.information));
-        Ok(())
-    }
-
-    fn udr(&self, found: &mut Scores, log_var: &Codes, progress: Progress<'_>) -> Result<()> {
-        progress(ScoreName::Udr.name(), 0.0);
-        let codes = self.pool.data().codes();
-        let own = UdrModel { codes: codes.clone(), kl: activity(codes, log_var)?.kl };
-        let models: Vec<&UdrModel> = self.others.iter().chain([&own]).collect();
-        let &SuiteSettings { seed, samples, .. } = self.settings;
-        // The same rows of every model; neighbours in a file may share their factors.
-        let mut chosen = Random::new(seed, 0).permutation(codes.len());
-        chosen.truncate(samples);
-        let draw = |rows: &[usize]| {
-            let rows: Vec<usize> = rows.iter().map(|row| chosen[*row]).collect();
-            let select = |model: &&UdrModel| UdrModel {
-                codes: model.codes.select(&rows),
-                kl: model.kl.clone(),
-            };
-            let selected: Vec<UdrModel> = models.iter().map(select).collect();
-            let scores = udr(&selected, Similarity::Lasso)?.scores;
-            Ok(scores.last().copied().into_iter().collect())
-        };
-        let estimates = bootstrap(chosen.len(), RESAMPLES, seed, draw)?;
-        let convention = format!("Duan et al.: lasso, {} other models", self.others.len());
-        let group = Group { names: &[ScoreName::Udr], conventions: &[&convention], matrix: None };
-        found.add(group, estimates, &[chosen.len()], &format!("bootstrap of {RESAMPLES}"));
-        Ok(())
-    }
 }
 
 /// Scores of given rows, and after them the values of the matrix.
@@ -580,32 +343,10 @@ fn with_matrix(mut scores: Vec<f64>, matrix: &Matrix) -> Vec<f64> {
     scores
 }
 
-impl Scores {
-    fn add(
-        &mut self,
-        group: Group<'_>,
-        estimates: Vec<Estimate>,
-        samples: &[usize],
-        interval: &str,
-    ) {
-        let (scores, rest) = estimates.split_at(group.names.len());
-        let named = group.names.iter().zip(group.conventions.iter().cycle());
-        let named = named.zip(samples.iter().copied().cycle());
-        for (((name, convention), samples), estimate) in named.zip(scores) {
-            let Estimate { value, low, high } = estimate.within(name.bounds());
-            let convention = format!("{convention}; interval: {interval}");
-            self.scores.push((*name, Score { value, low, high, samples, convention }));
-        }
-        if let Some((name, [rows, columns])) = group.matrix {
-            let values = rest.iter().map(|estimate| estimate.value).collect();
-            self.matrices.push((name, Matrix::from_vec(rows, columns, values)));
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::activity::activity;
     use crate::testing::grid;
 
     #[test]

@@ -5,10 +5,11 @@ use std::ops::Range;
 use betavae::checkpoint::Trained;
 use betavae::codes::{CodesWriter, Rows};
 use betavae::evaluate::{self, subset};
+use betavae::files::ending;
 use betavae::scores::{CodesFile, read_codes};
 use betavae::{Device, Error, Tensor, TensorData};
 
-use super::{check_ending, extension, open_for};
+use super::{check_ending, open_for};
 use crate::args::{Decode, Encode};
 use crate::commands::pictures::save_images;
 use crate::output::say;
@@ -33,7 +34,7 @@ pub fn encode(args: Encode, device: &Device) -> anyhow::Result<()> {
     })?;
     file.finish()?;
     bar.finish_and_clear();
-    let what = if extension(&args.output) == "npy" { "mean" } else { "mean and log_var" };
+    let what = if ending(&args.output) == "npy" { "mean" } else { "mean and log_var" };
     say(&format!("wrote {what} {shape:?} to {}", args.output.display()));
     Ok(())
 }

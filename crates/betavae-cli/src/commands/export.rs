@@ -4,16 +4,17 @@ use betavae::Device;
 use betavae::checkpoint::Trained;
 use betavae::data::Layout;
 use betavae::export::{self, Format, Part};
+use betavae::files::ending;
 use betavae::torch::{self, ImportOptions, PeerLayout};
 use betavae::words::thousands;
 
-use super::{extension, unknown_format};
+use super::unknown_format;
 use crate::args::{Export, ExportFormat, ExportLayout, ExportPart, Import, PeerLayoutArg};
 use crate::output::say;
 
 pub fn export(args: Export, device: &Device) -> anyhow::Result<()> {
     let trained = Trained::load(&args.model, device)?;
-    let format = match (args.format, extension(&args.output).as_str()) {
+    let format = match (args.format, ending(&args.output).as_str()) {
         (Some(format), _) => format,
         (None, "safetensors") => ExportFormat::Safetensors,
         (None, "onnx") => ExportFormat::Onnx,
@@ -75,7 +76,7 @@ fn state_dict_of(trained: &Trained) -> anyhow::Result<ExportFormat> {
 }
 
 pub fn import(args: Import, device: &Device) -> anyhow::Result<()> {
-    if extension(&args.output) != "safetensors" {
+    if ending(&args.output) != "safetensors" {
         return Err(unknown_format(&args.output, ".safetensors"));
     }
     let layout = args.layout.map(|layout| match layout {

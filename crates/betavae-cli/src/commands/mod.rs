@@ -25,6 +25,7 @@ use betavae::config::change_data;
 use betavae::cpu;
 use betavae::data::{DataConfig, Dataset, for_model, open_watched};
 use betavae::evaluate::check_shape;
+use betavae::files::ending;
 use betavae::model::Precision;
 
 use crate::args::Images;
@@ -132,14 +133,9 @@ fn absolute(path: &Path) -> std::io::Result<PathBuf> {
     Ok(if same { clean } else { path })
 }
 
-/// The part of a file name that says what to write.
-fn extension(path: &Path) -> String {
-    path.extension().unwrap_or_default().to_string_lossy().to_lowercase()
-}
-
 /// Refuses an output file of a kind that is not written, before any work is done.
 fn check_ending(path: &Path, known: &[&str]) -> anyhow::Result<()> {
-    if known.contains(&&*extension(path)) {
+    if known.contains(&&*ending(path)) {
         return Ok(());
     }
     let known: Vec<String> = known.iter().map(|ending| format!(".{ending}")).collect();

@@ -11,6 +11,8 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, UNIX_EPOCH};
 
+use data_encoding::HEXLOWER;
+use etcetera::BaseStrategy;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use tempfile::NamedTempFile;
@@ -19,25 +21,21 @@ use super::reader::Ending;
 use super::store::{Facts, Form, Store};
 use super::{DataConfig, ImageShape};
 use crate::error::{Error, IoContext, Result};
-use crate::files::{self, hex};
+use crate::files;
 use crate::npz::{self, Dtype, Source};
 
-/// The folder for what can be downloaded or computed again: `BETAVAE_DATA`, else `betavae` in
-/// `$XDG_CACHE_HOME`, in `%LOCALAPPDATA%` on Windows, or in `~/.cache`.
+/// The folder for what can be downloaded or computed again: `BETAVAE_DATA`, else `betavae` in the user's
+/// cache, which is `$XDG_CACHE_HOME` or `~/.cache`, and `%LOCALAPPDATA%` on Windows.
 ///
 /// # Errors
 /// If the environment has none of them.
 pub(crate) fn folder() -> Result<PathBuf> {
-    let set = |name| env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
-    if let Some(folder) = set("BETAVAE_DATA") {
-        return Ok(folder);
+    if let Some(folder) = env::var_os("BETAVAE_DATA").filter(|folder| !folder.is_empty()) {
+        return Ok(folder.into());
     }
-    let local = || set("LOCALAPPDATA").filter(|_| cfg!(windows));
-    let home = || env::home_dir().map(|home| home.join(".cache"));
-    let base = set("XDG_CACHE_HOME").filter(|folder| folder.is_absolute()).or_else(local);
-    match base.or_else(home) {
-        Some(base) => Ok(base.join("betavae")),
-        None => Err(Error::config(
+    match etcetera::choose_base_strategy() {
+        Ok(user) => Ok(user.cache_dir().join("betavae")),
+        Err(_) => Err(Error::config(
             "there is no folder for prepared data: no home folder is known",
             "set BETAVAE_DATA to a folder with some space",
         )),
@@ -169,8 +167,8 @@ impl Key {
         }
         Ok(Self {
             source: canonical.display().to_string(),
-            name: hex(&name.finalize()[..12]),
-            stamp: hex(&stamp.finalize()),
+            name: HEXLOWER.encode(&name.finalize()[..12]),
+            stamp: HEXLOWER.encode(&stamp.finalize()),
         })
     }
 }

@@ -2,12 +2,12 @@
 
 use std::path::Path;
 
+use data_encoding::HEXLOWER;
 use rayon::prelude::*;
 use sha2::{Digest, Sha256};
 
 use super::{Factors, ImageShape};
 use crate::error::Result;
-use crate::files::hex;
 
 /// A set of images of one shape. Reading is a pure function of (index, epoch), so any number of
 /// threads may read at once and a resumed run sees the same pixels.
@@ -66,7 +66,7 @@ pub trait Dataset: Send + Sync {
             self.read(i * self.len() / images, 0, &mut pixels)?;
             hash.update(bytemuck::cast_slice(&pixels));
         }
-        Ok(hex(&hash.finalize()))
+        Ok(HEXLOWER.encode(&hash.finalize()))
     }
 }
 

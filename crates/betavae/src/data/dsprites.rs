@@ -179,7 +179,7 @@ fn fill(corners: impl ExactSizeIterator<Item = [i64; 2]> + Clone) -> Bitmap {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::files::hex;
+    use data_encoding::HEXLOWER;
     use sha2::{Digest, Sha256};
 
     fn white(bitmap: &Bitmap) -> u64 {
@@ -200,7 +200,7 @@ mod tests {
             total += white(&bitmap);
             hash.update(bitmap.map(u64::to_be_bytes).as_flattened());
         }
-        (hex(&hash.finalize()), total)
+        (HEXLOWER.encode(&hash.finalize()), total)
     }
 
     #[test]

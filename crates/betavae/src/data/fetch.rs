@@ -10,13 +10,13 @@ use std::io::{ErrorKind, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use data_encoding::HEXLOWER;
 use md5::{Digest, Md5};
 use ureq::Agent;
 use ureq::http::{HeaderMap, Response, StatusCode, header};
 
 use super::sets::{OfficialSet, RemoteFile};
 use crate::error::{Error, IoContext, Result};
-use crate::files::hex;
 
 /// How often a download goes on without having got a byte in between.
 const ATTEMPTS: usize = 4;
@@ -254,7 +254,7 @@ fn md5_of(path: &Path) -> Result<String> {
     let (mut hash, mut buffer) = (Md5::new(), vec![0; 1 << 20]);
     loop {
         match file.read(&mut buffer).context("read", path)? {
-            0 => return Ok(hex(&hash.finalize())),
+            0 => return Ok(HEXLOWER.encode(&hash.finalize())),
             bytes => hash.update(&buffer[..bytes]),
         }
     }

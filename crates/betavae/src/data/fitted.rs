@@ -4,12 +4,12 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use data_encoding::HEXLOWER;
 use sha2::{Digest, Sha256};
 
 use super::geometry::Geometry;
 use super::{DataConfig, Dataset, Factors, ImageShape};
 use crate::error::Result;
-use crate::files::hex;
 
 /// Images of another data set in another shape.
 struct Fitted {
@@ -73,7 +73,7 @@ impl Dataset for Fitted {
         let mut hash = Sha256::new();
         hash.update(self.data.fingerprint()?);
         hash.update(format!("{:?} {}", self.geometry, self.shape));
-        Ok(hex(&hash.finalize()))
+        Ok(HEXLOWER.encode(&hash.finalize()))
     }
 }
 

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use super::config::LabelSource;
 use super::{DataConfig, Factor, Factors, dsprites};
 use crate::error::{Error, Result};
+use crate::files::ending;
 use crate::npz::{Content, Source};
 use crate::table::join::{Side, join};
 use crate::table::names::{Found, Names, slashes};
@@ -34,8 +35,7 @@ pub(super) fn rank(name: &Path) -> Option<usize> {
 
 /// Whether a file is called as tables are.
 pub(super) fn is_table(name: &Path) -> bool {
-    let ending = name.extension().unwrap_or_default();
-    rank(name).is_some() || ENDINGS.iter().any(|known| ending.eq_ignore_ascii_case(known))
+    rank(name).is_some() || ENDINGS.contains(&&*ending(name))
 }
 
 /// What to do about gaps in a table of labels.

@@ -18,6 +18,7 @@ use super::pictures::{Decode, Encoded, Header, load, read_header};
 use super::split;
 use super::stored::{Opening, Stored};
 use crate::error::{Error, Result};
+use crate::files::ending;
 use crate::table::parquet::{ParquetFile, table};
 
 /// Images that are in memory in their encoded form at a time.
@@ -76,7 +77,7 @@ fn beside(path: &Path, rows: &Rows, images: &Labelled<'_>) -> Result<labels::Lab
 }
 
 fn is_parquet(path: &Path) -> bool {
-    path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("parquet"))
+    ending(path) == "parquet"
 }
 
 fn files(folder: &Path) -> Result<Vec<PathBuf>> {

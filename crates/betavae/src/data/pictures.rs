@@ -15,12 +15,13 @@ use super::bundle::{Bundle, is_npz};
 use super::labels::Labels;
 use super::stored::{Opening, Stored};
 use crate::error::Result;
+use crate::files::ending;
 pub(super) use decode::{Header, is_image, read_header};
 pub(super) use load::{Decode, Encoded, Files, load};
 
 /// Whether [`open`] is the reader for `path`: a folder, an archive, or a single image file.
 pub(super) fn reads(path: &Path) -> bool {
-    path.is_dir() || is_image(path) || is_tar(path) || (has_extension(path, "zip") && !is_npz(path))
+    path.is_dir() || is_image(path) || is_tar(path) || (ending(path) == "zip" && !is_npz(path))
 }
 
 /// Whether there are image files, or archives that may have some, in and below a folder.
@@ -52,10 +53,6 @@ pub(super) fn open(path: &Path, opening: &mut Opening<'_>) -> Result<Stored> {
 fn is_tar(path: &Path) -> bool {
     let name = path.file_name().unwrap_or_default().to_string_lossy().to_lowercase();
     [".tar", ".tar.gz", ".tgz"].iter().any(|end| name.ends_with(end))
-}
-
-fn has_extension(path: &Path, expected: &str) -> bool {
-    path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case(expected))
 }
 
 #[cfg(test)]

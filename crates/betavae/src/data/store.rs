@@ -7,12 +7,12 @@ use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use data_encoding::HEXLOWER;
 use sha2::{Digest, Sha256};
 
 use super::ImageShape;
 use super::reader::Ending;
 use crate::error::{IoContext, Result};
-use crate::files::hex;
 use crate::npz::{Dtype, Fault};
 
 /// Largest image in bytes that is read.
@@ -228,7 +228,7 @@ impl Scan {
     }
 
     pub(crate) fn finish(self, ending: Ending) -> Facts {
-        Facts { brightest: self.brightest, sha256: hex(&self.hash.finalize()), ending }
+        Facts { brightest: self.brightest, sha256: HEXLOWER.encode(&self.hash.finalize()), ending }
     }
 }
 

@@ -18,7 +18,7 @@ use resvg::tiny_skia::{Color, Pixmap, Transform};
 use resvg::usvg::Tree;
 
 use crate::error::{Error, Result};
-use crate::files::write_atomically;
+use crate::files::{ending, write_atomically};
 pub(crate) use crate::numbers::{round_step, short};
 
 /// Colour of text and axes.
@@ -236,9 +236,9 @@ impl Figure {
     /// # Errors
     /// If the name ends otherwise, or the disk fails.
     pub fn save(&self, path: &Path) -> Result<()> {
-        match path.extension().and_then(|ending| ending.to_str()) {
-            Some("svg") => write_atomically(path, self.svg().as_bytes()),
-            Some("png") => super::save(&self.image()?, path),
+        match ending(path).as_str() {
+            "svg" => write_atomically(path, self.svg().as_bytes()),
+            "png" => super::save(&self.image()?, path),
             _ => Err(Error::config(
                 format!("{}: expected a file name ending in .svg or .png", path.display()),
                 "",

@@ -71,14 +71,12 @@ impl Files {
                 found: "fewer".into(),
                 hint: "encode the same images with every model".into(),
             })?;
+            notes.push(said(&table, &code_columns(&table)?.0));
             notes.extend(more);
+            notes.extend(told(&table));
             read.push(codes_of(&table, &rows)?);
         }
-        for table in [&code_table, &factor_table] {
-            let name = table.path.display();
-            let told = table.notes.iter().cloned().chain(table.first_line());
-            notes.extend(told.map(|note| format!("{name}: {note}")));
-        }
+        notes.extend([&code_table, &factor_table].into_iter().flat_map(told));
         notes.insert(0, said(&code_table, &code_columns(&code_table)?.0));
         let factor_names: Vec<String> =
             known.factors().iter().map(|factor| factor.name.clone()).collect();
@@ -86,6 +84,13 @@ impl Files {
         let factors = numbered(&known, 0..known.len())?;
         Ok(Self { codes: own, others: read, factors, names: factor_names, notes })
     }
+}
+
+/// What was noticed while a table was read, with its name.
+fn told(table: &Table) -> Vec<String> {
+    let name = table.path.display();
+    let notes = table.notes.iter().cloned().chain(table.first_line());
+    notes.map(|note| format!("{name}: {note}")).collect()
 }
 
 /// Which columns are the codes, for notes.

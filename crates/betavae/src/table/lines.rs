@@ -91,6 +91,17 @@ fn objects(path: &Path, text: &str) -> Result<(Vec<Object>, Vec<u32>)> {
             .map_err(|error| Error::file(path, format!("not an array of objects: {error}")))?;
         return Ok((objects, Vec::new()));
     }
+    if let Ok(Object(fields)) = serde_json::from_str(text)
+        && !fields.is_empty()
+        && fields.iter().all(|(_, value)| value.is_object() || value.is_array())
+    {
+        return Err(Error::file_hint(
+            path,
+            "it is one object with a field for each column, as pandas' `to_json` writes by default; \
+             expected an object for each row",
+            "write it with `to_json(path, orient=\"records\")`",
+        ));
+    }
     let (mut objects, mut lines) = (Vec::new(), Vec::new());
     for (line, content) in (1..).zip(text.lines()).filter(|(_, line)| !line.trim().is_empty()) {
         let object = serde_json::from_str(content).map_err(|error| {

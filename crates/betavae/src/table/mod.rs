@@ -34,7 +34,7 @@ pub(crate) use lines::{Object, of_objects};
 pub(crate) use text::decode;
 
 use crate::error::{Error, IoContext, Result};
-use crate::files::{head_of, how_to_get_it, what_it_is};
+use crate::files::{ending, head_of, how_to_get_it, what_it_is};
 
 /// Largest number of values of a table: 512 MiB of them.
 pub(crate) const MAX_VALUES: usize = 1 << 26;
@@ -212,8 +212,7 @@ impl Table {
     /// If it is no table.
     pub(crate) fn parse(path: &Path, content: &[u8]) -> Result<Self> {
         let text = text::decode(path, content)?;
-        let ending = path.extension().unwrap_or_default().to_string_lossy().to_lowercase();
-        match ending.as_str() {
+        match ending(path).as_str() {
             "jsonl" | "ndjson" | "json" => lines::read(path, &text),
             _ => text::read(path, &text),
         }

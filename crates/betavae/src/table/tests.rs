@@ -171,6 +171,13 @@ fn json_lines_have_the_same_rules() {
     assert_eq!(records.notes, ["`b` left out: lists and objects"]);
     let error = parse("x.jsonl", "{\"a\": 1}\n[1]\n").unwrap_err().to_string();
     assert!(error.starts_with("x.jsonl: not JSON lines: line 2: "), "{error}");
+    for columns in
+        ["{\"a\": {\"0\": 1, \"1\": 2}, \"b\": {\"0\": 3, \"1\": 4}}", "{\n\"a\": [1, 2]\n}\n"]
+    {
+        let error = parse("x.json", columns).unwrap_err();
+        assert!(error.to_string().contains("expected an object for each row"), "{error}");
+        assert!(error.hint().unwrap().contains("records"));
+    }
 }
 
 #[test]

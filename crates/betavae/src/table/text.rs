@@ -6,6 +6,7 @@ use std::path::Path;
 use super::cells::{Builder, Kind, is_gap};
 use super::{Doubtful, FILE_COLUMNS, INDEX_COLUMNS, MAX_VALUES, Table, is_called, is_unnamed};
 use crate::error::{Error, Result};
+use crate::files::ending;
 
 /// Lines that are looked at to find the separator.
 const SAMPLE: usize = 50;
@@ -53,7 +54,7 @@ enum Separator {
 impl Separator {
     /// The separator that divides the first lines of `text` alike.
     fn of(path: &Path, text: &str) -> Self {
-        let ending = path.extension().unwrap_or_default().to_string_lossy().to_lowercase();
+        let ending = ending(path);
         let widths = |separator: Self| {
             let mut widths = Vec::new();
             let mut numbers = true;

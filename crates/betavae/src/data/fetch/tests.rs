@@ -66,7 +66,7 @@ fn content() -> Vec<u8> {
 }
 
 fn md5_of_content() -> String {
-    hex(&Md5::digest(content()))
+    HEXLOWER.encode(&Md5::digest(content()))
 }
 
 /// Sends status, headers and body, and closes the connection.

@@ -12,8 +12,9 @@ use super::super::stored::Opening;
 use super::super::{DataConfig, Factors};
 use super::{is_image, is_tar, samples};
 use crate::error::{Error, Result};
+use crate::files::ending;
 use crate::table::{Cells, Role, Table};
-use crate::words::counted;
+use crate::words::{counted, quoted};
 
 /// Files that systems leave in folders.
 const CLUTTER: [&str; 3] = ["thumbs.db", "desktop.ini", "ehthumbs.db"];
@@ -130,9 +131,11 @@ fn others(bundle: &Bundle) -> Option<String> {
 fn kinds<'a>(names: impl Iterator<Item = &'a Path>) -> Option<(usize, String)> {
     let mut endings: BTreeMap<String, usize> = BTreeMap::new();
     for name in names {
-        let ending =
-            name.extension().map(|ending| format!(".{}", ending.to_string_lossy().to_lowercase()));
-        *endings.entry(ending.unwrap_or_else(|| "without ending".into())).or_default() += 1;
+        let ending = match name.extension() {
+            Some(_) => format!(".{}", ending(name)),
+            None => "without ending".to_owned(),
+        };
+        *endings.entry(ending).or_default() += 1;
     }
     let mut kinds: Vec<(String, usize)> = endings.into_iter().collect();
     kinds.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
@@ -152,8 +155,7 @@ fn nothing(path: &Path, bundle: &Bundle) -> Error {
         None => "no file".to_owned(),
         Some((total, kinds)) => format!("{} ({kinds})", counted(total, "file")),
     };
-    let has =
-        |ending: &str| bundle.names().any(|name| name.extension().is_some_and(|e| e == ending));
+    let has = |wanted: &str| bundle.names().any(|name| ending(name) == wanted);
     let hint = if has("npy") || has("npz") {
         "give one array file in place of the folder"
     } else if path.is_file() {
@@ -214,7 +216,8 @@ fn lying_there(tables: &[Lying], images: &Labelled<'_>) -> Result<Labels> {
     let unread = tables.iter().filter(|lying| !readable(lying) && lying.name.iter().count() == 1);
     for lying in unread {
         let name = lying.name.display();
-        labels.notes.push(format!("{name} lies there unused: `--set data.labels={name}` reads it"));
+        let set = quoted(format!("data.labels={name}"));
+        labels.notes.push(format!("{name} lies there unused: `--set {set}` reads it"));
     }
     if labels.factors.is_none() && meant.is_empty() {
         let (classes, note) = class_folders(files);

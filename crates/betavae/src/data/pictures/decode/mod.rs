@@ -18,7 +18,7 @@ use image::{
 
 use super::super::ImageShape;
 use crate::error::{Error, IoContext, Result};
-use crate::files::{how_to_get_it, what_it_is};
+use crate::files::{ending, how_to_get_it, what_it_is};
 
 /// Memory one file may use when it is decoded.
 const MAX_DECODED_BYTES: u64 = 512 << 20;
@@ -38,8 +38,8 @@ const FORMATS: [(ImageFormat, &[&str]); 6] = [
 
 /// Whether a file name is that of an image we read.
 pub(in crate::data) fn is_image(path: &Path) -> bool {
-    let extension = path.extension().unwrap_or_default().to_ascii_lowercase();
-    FORMATS.iter().flat_map(|(_, endings)| *endings).any(|known| extension == *known)
+    let ending = ending(path);
+    FORMATS.iter().flat_map(|(_, endings)| *endings).any(|known| ending == *known)
 }
 
 /// What is known about a file before it is decoded.

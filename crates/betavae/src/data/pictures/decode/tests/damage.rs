@@ -99,13 +99,10 @@ fn png_files_may_lack_their_last_chunk_only() {
     let start = whole.windows(4).position(|name| name == b"IDAT").unwrap() + 4;
     let chunk = |content: &[u8]| {
         let named = [b"IDAT", content].concat();
-        let mut crc = !0_u32;
-        for byte in &named {
-            crc ^= u32::from(*byte);
-            (0..8).for_each(|_| crc = if crc & 1 == 1 { crc >> 1 ^ 0xedb8_8320 } else { crc >> 1 });
-        }
+        let mut crc = flate2::Crc::new();
+        crc.update(&named);
         let length = (content.len() as u32).to_be_bytes();
-        [&length[..], &named, &(!crc).to_be_bytes()].concat()
+        [&length[..], &named, &crc.sum().to_be_bytes()].concat()
     };
     let (first, second) = (chunk(&whole[start..start + 600]), chunk(&whole[start + 600..end - 4]));
     let head = &whole[..start - 8];
