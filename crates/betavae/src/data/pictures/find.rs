@@ -216,8 +216,8 @@ fn lying_there(tables: &[Lying], images: &Labelled<'_>) -> Result<Labels> {
     let unread = tables.iter().filter(|lying| !readable(lying) && lying.name.iter().count() == 1);
     for lying in unread {
         let name = lying.name.display();
-        let set = quoted(format!("data.labels={name}"));
-        labels.notes.push(format!("{name} lies there unused: `--set {set}` reads it"));
+        let file = quoted(&lying.name);
+        labels.notes.push(format!("{name} lies there unused: `--set data.labels={file}` reads it"));
     }
     if labels.factors.is_none() && meant.is_empty() {
         let (classes, note) = class_folders(files);

@@ -146,7 +146,7 @@ fn an_index_puts_rows_back_in_order() {
 fn what_is_noticed_in_codes_of_other_models_is_told() {
     let folder = Folder::new();
     let codes = folder.file("z.csv", "mean_0,mean_1\n0.5,1\n1.5,2\n2.5,1\n");
-    let other = folder.file("y.csv", "mean_0,,mean_1\n0.5,7,1\n1.5,8,2\n2.5,9,1\n");
+    let other = folder.file("y.csv", "mean_0,,mean_1\n0.5,7,1\n1.5,7,2\n2.5,8,1\n");
     let factors = folder.file("f.csv", "x\na\nb\na\n");
     let files = Files::read(&codes, &[other], &factors).unwrap();
     let of_other: Vec<&String> =
