@@ -1,12 +1,6 @@
-//! Configurations, numbers and commands in words, the same on the terminal and in reports.
-
-#[cfg(feature = "model")]
-mod training;
+//! Numbers, names and commands as people read and paste them, the same on the terminal and in reports.
 
 use std::ffi::OsStr;
-
-#[cfg(feature = "model")]
-pub use training::training;
 
 /// An integer with its thousands separated.
 pub fn thousands(number: usize) -> String {

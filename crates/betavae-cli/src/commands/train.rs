@@ -131,7 +131,7 @@ fn go(mut run: Run, device: &Device) -> anyhow::Result<ExitCode> {
 fn introduce(run: &Run) {
     let trainer = run.trainer();
     let (data, parameters) = (trainer.data(), trainer.model().parameter_count());
-    let told = words::training(trainer.config(), data.name(), data.len(), parameters);
+    let told = trainer.config().in_words(data.name(), data.len(), parameters);
     for (label, text) in told {
         say(&format!("{label:<11}{text}"));
     }

@@ -6,6 +6,7 @@ mod changes;
 mod format;
 mod recipe;
 mod train;
+mod words;
 
 pub use changes::change_data;
 pub use recipe::{Recipe, read_recipe};

@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 
 use super::plot::{Axis, Figure, Lines, Mark, Panel, Series, round_step, short};
-use crate::objective::ObjectiveKind;
 use crate::runs::{Record, groups};
 use crate::scores::ScoreName;
 
@@ -17,7 +16,9 @@ pub fn rate_distortion(runs: &[&Record]) -> Option<Figure> {
         groups(&runs, &["seed", "objective.beta", "objective.c_max"])
             .into_iter()
             .map(|group| {
-                let point = |run: &&Record| Some((run.rate_and_distortion()?, pressure(run)));
+                let point = |run: &&Record| {
+                    Some((run.rate_and_distortion()?, run.config.objective().kind.label()))
+                };
                 (group.label, group.runs.iter().filter_map(point).collect())
             })
             .collect();
@@ -69,14 +70,6 @@ fn around(values: impl Iterator<Item = f64> + Clone) -> [f64; 2] {
     let high = values.fold(f64::NEG_INFINITY, f64::max);
     let room = 0.1 * (high - low) + 0.1 * high.abs().max(1.0);
     [(low - room).max(0.0), high + room]
-}
-
-/// What holds the rate of a run down.
-fn pressure(run: &Record) -> String {
-    match &run.config.objective().kind {
-        ObjectiveKind::H(loss) => format!("\u{3b2} {}", loss.beta),
-        ObjectiveKind::B(loss) => format!("C {}", loss.c_max),
-    }
 }
 
 /// Scores against beta_norm, a panel per score and a curve for runs that are equal but for beta and seed

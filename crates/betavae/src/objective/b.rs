@@ -57,6 +57,10 @@ impl Settings for LossB {
         self.gamma
     }
 
+    fn label(&self) -> String {
+        format!("C {}", self.c_max)
+    }
+
     fn describe(&self, _latents: usize, _image_values: usize) -> String {
         let Self { gamma, c_min, c_max, c_steps } = self;
         let steps = thousands(*c_steps as usize);

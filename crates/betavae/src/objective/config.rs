@@ -33,6 +33,16 @@ impl ObjectiveKind {
         }
     }
 
+    /// The final weight in a word, for the points of a figure, such as `β 4`.
+    pub fn label(&self) -> String {
+        self.settings().label()
+    }
+
+    /// Beta, where there is one that weighs the KL.
+    pub fn beta(&self) -> Option<f64> {
+        self.settings().beta()
+    }
+
     fn settings(&self) -> &dyn Settings {
         match self {
             Self::H(settings) => settings,

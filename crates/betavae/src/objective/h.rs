@@ -45,6 +45,14 @@ impl Settings for LossH {
         self.beta
     }
 
+    fn label(&self) -> String {
+        format!("\u{3b2} {}", self.beta)
+    }
+
+    fn beta(&self) -> Option<f64> {
+        Some(self.beta)
+    }
+
     fn describe(&self, latents: usize, image_values: usize) -> String {
         let Self { beta, warmup_steps } = self;
         let norm = beta_norm(*beta, latents, image_values);

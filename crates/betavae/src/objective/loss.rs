@@ -15,6 +15,14 @@ pub(super) trait Settings {
     /// The final weight of what constrains the code, for the translation between reductions.
     fn weight(&self) -> f64;
 
+    /// The weight in a word, for the points of a figure, such as `β 4`.
+    fn label(&self) -> String;
+
+    /// Beta, where there is one that weighs the KL, for beta_norm.
+    fn beta(&self) -> Option<f64> {
+        None
+    }
+
     /// The objective in words, such as `loss H: reconstruction + 4 * KL (beta_norm 0.0098)`, for D latents and
     /// images of H * W * C values.
     fn describe(&self, latents: usize, image_values: usize) -> String;

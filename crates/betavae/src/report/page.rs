@@ -108,7 +108,7 @@ pub(super) fn facts(run: &Record) -> Markup {
         known.map_or(0, |count| count as usize)
     };
     let data = run.provenance.get("data").and_then(toml::Value::as_str).unwrap_or("images");
-    let words = words::training(&run.config, data, count("images"), count("parameters"));
+    let words = run.config.in_words(data, count("images"), count("parameters"));
     html! {
         dl {
             @for (label, text) in words { dt { (label) } dd { (text) } }

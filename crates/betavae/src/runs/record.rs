@@ -10,7 +10,7 @@ use super::History;
 use crate::config::Config;
 use crate::error::{Error, IoContext, Result};
 use crate::evaluate::Evaluation;
-use crate::objective::{ObjectiveKind, beta_norm};
+use crate::objective::beta_norm;
 use crate::scores::{Score, ScoreName};
 
 /// A run folder.
@@ -73,15 +73,10 @@ impl Record {
         }
     }
 
-    /// What beta amounts to per latent and image value, for runs with loss H (Higgins et al. 2017, 4.2).
+    /// What beta amounts to per latent and image value (Higgins et al. 2017, 4.2), for objectives that have one.
     pub fn beta_norm(&self) -> Option<f64> {
-        let model = self.config.model();
-        match &self.config.objective().kind {
-            ObjectiveKind::H(loss) => {
-                Some(beta_norm(loss.beta, model.latents(), model.image().values()))
-            }
-            ObjectiveKind::B(_) => None,
-        }
+        let (model, beta) = (self.config.model(), self.config.objective().kind.beta()?);
+        Some(beta_norm(beta, model.latents(), model.image().values()))
     }
 
     /// KL and -ln p(x | z) in nats per image: of the evaluation with sampled z, or else the newest of the

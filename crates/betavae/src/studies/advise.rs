@@ -104,7 +104,8 @@ pub fn advise(
     let mut probes: Vec<Probe> = Vec::new();
     for beta in BETAS {
         let objective = ObjectiveKind::H(LossH { beta, warmup_steps: 0 });
-        let curve = short_run(recipe, objective, data.clone(), steps, device, progress)?;
+        let stage = format!("loss H, beta {beta}");
+        let curve = short_run(&stage, recipe, objective, data.clone(), steps, device, progress)?;
         let norm = beta_norm(beta, recipe.model.latents, data.shape().values());
         probes.push(Probe::new(beta, norm, &curve));
         let given_up = GIVEN_UP * probes[0].kl.max(1.0);
@@ -116,7 +117,8 @@ pub fn advise(
     let Some(c_max) = advice.c_max else { return Ok(advice) };
     for _ in 0..GAMMAS {
         let objective = ObjectiveKind::B(LossB { gamma, c_min: 0.0, c_max, c_steps: steps });
-        let curve = short_run(recipe, objective, data.clone(), steps, device, progress)?;
+        let stage = format!("loss B, gamma {gamma}");
+        let curve = short_run(&stage, recipe, objective, data.clone(), steps, device, progress)?;
         let distance = distance(&curve, c_max);
         let reconstruction = mean(&curve[90..], 1);
         advice.tracking.push(Tracking { gamma, distance, reconstruction });
@@ -150,6 +152,7 @@ fn check(steps: u64, images: usize) -> Result<()> {
 type Curve = Vec<[f64; 3]>;
 
 fn short_run(
+    stage: &str,
     recipe: &Recipe,
     objective: ObjectiveKind,
     data: Arc<dyn Dataset>,
@@ -157,10 +160,6 @@ fn short_run(
     device: &Device,
     progress: &mut dyn Progress,
 ) -> Result<Curve> {
-    let stage = match &objective {
-        ObjectiveKind::H(loss) => format!("loss H, beta {}", loss.beta),
-        ObjectiveKind::B(loss) => format!("loss B, gamma {}", loss.gamma),
-    };
     let recipe = Recipe { objective: objective.into(), ..recipe.clone() };
     let mut trainer = Trainer::new(recipe.resolve(data.shape())?, data, device)?;
     let (mut curve, mut sums, mut count) = (Curve::new(), [0.0; 3], 0.0);
@@ -175,7 +174,7 @@ fn short_run(
             curve.push(sums.map(|sum| sum / count));
             (sums, count) = ([0.0; 3], 0.0);
         }
-        progress.stepped(&stage, step, steps);
+        progress.stepped(stage, step, steps);
     }
     Ok(curve)
 }
