@@ -15,7 +15,7 @@ use betavae::config::Config;
 use betavae::data;
 use betavae::evaluate::{load, subset};
 use betavae::model::{Activation, NamedTensor, Pass, values};
-use betavae::objective::{Batch, Facts, Objective, ObjectiveKind, Reduction};
+use betavae::objective::{Batch, Facts, Objective, Reduction};
 use betavae::optimizer::NamedGradients;
 use betavae::random::Stream;
 use betavae::{Device, Tensor, TensorData};
@@ -78,10 +78,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     }
 
     let table = config.model().table();
-    let (kind, gamma) = match &config.objective().kind {
-        ObjectiveKind::H(_) => ("h", 0.0),
-        ObjectiveKind::B(loss) => ("b", loss.gamma),
-    };
+    let settings = config.objective().to_table();
+    let gamma = settings.get("gamma").and_then(|gamma| gamma.as_float()).unwrap_or(0.0);
     let (reduction, kl_weight) = match config.objective().reduction {
         Reduction::Sum => ("sum", 1.0),
         Reduction::Mean { kl_weight } => ("mean", kl_weight),
@@ -97,7 +95,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         "activation": table.activation.unwrap_or(Activation::Relu),
         "norm": table.norm.unwrap_or_default(),
         "objective": {
-            "kind": kind,
+            "kind": config.objective().kind.name(),
             "beta": weight,
             "gamma": gamma,
             "capacity": weight,

@@ -1,7 +1,7 @@
 //! The built-in recipes.
 
 /// Name and text of every built-in recipe.
-pub const RECIPES: [(&str, &str); 14] = [
+pub const RECIPES: [(&str, &str); 15] = [
     ("default", include_str!("../recipes/default.toml")),
     ("higgins2017-dsprites", include_str!("../recipes/higgins2017-dsprites.toml")),
     ("higgins2017-chairs", include_str!("../recipes/higgins2017-chairs.toml")),
@@ -16,6 +16,7 @@ pub const RECIPES: [(&str, &str); 14] = [
     ("pytorch-vae-b", include_str!("../recipes/pytorch-vae-b.toml")),
     ("locatello2019-beta", include_str!("../recipes/locatello2019-beta.toml")),
     ("locatello2019-annealed", include_str!("../recipes/locatello2019-annealed.toml")),
+    ("shao2020-dsprites", include_str!("../recipes/shao2020-dsprites.toml")),
 ];
 
 /// The text of a built-in recipe.

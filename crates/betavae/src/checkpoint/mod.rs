@@ -1,7 +1,7 @@
 //! Checkpoints and what can be loaded as a model.
 //!
-//! A checkpoint is a folder `step-000012000` with `model.safetensors`, `optimizer.safetensors`,
-//! `state.toml`, and `DONE`, which holds the SHA-256 of the others (`sha256sum -c DONE` checks
+//! A checkpoint is a folder `step-000012000` with `model.safetensors`, `optimizer.safetensors`, where the objective
+//! has networks of its own `objective.safetensors`, `state.toml`, and `DONE`, which holds the SHA-256 of the others (`sha256sum -c DONE` checks
 //! them). It is written under another name and renamed when complete; without a valid `DONE` it
 //! does not count.
 
@@ -11,6 +11,7 @@ mod state;
 pub use description::Description;
 pub use state::{State, Window};
 
+use std::collections::BTreeMap;
 use std::error::Error as _;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -20,9 +21,22 @@ use crate::error::{Error, IoContext, Result};
 use crate::files;
 use crate::model::safetensors::{Parsed, read_safetensors, to_safetensors};
 use crate::model::{BetaVae, NamedTensor};
+use crate::objective::ObjectiveState;
 use crate::optimizer::Optimizer;
 
+/// What every checkpoint has.
 const FILES: [&str; 3] = ["model.safetensors", "optimizer.safetensors", "state.toml"];
+
+/// What it has where the objective has networks of its own.
+const OBJECTIVE: &str = "objective.safetensors";
+
+/// What [`read`] finds in a checkpoint.
+pub(crate) struct Checkpoint {
+    pub(crate) model: Vec<NamedTensor>,
+    pub(crate) optimizer: Vec<NamedTensor>,
+    pub(crate) objective: ObjectiveState,
+    pub(crate) state: State,
+}
 
 /// A trained model with its description.
 #[derive(Debug)]
@@ -115,10 +129,16 @@ pub fn list(checkpoints: &Path) -> Result<Vec<(u64, PathBuf)>> {
 fn verify(checkpoint: &Path) -> Result<()> {
     let done = checkpoint.join("DONE");
     let sums = fs::read_to_string(&done).context("read", &done)?;
-    for name in FILES {
+    let sums: BTreeMap<&str, &str> = sums
+        .lines()
+        .filter_map(|line| line.split_once("  "))
+        .map(|(sum, name)| (name, sum))
+        .collect();
+    if let Some(name) = FILES.iter().find(|name| !sums.contains_key(**name)) {
+        return Err(Error::file(&done, format!("no checksum of {name}")));
+    }
+    for (name, expected) in sums {
         let path = checkpoint.join(name);
-        let line = sums.lines().find_map(|line| line.strip_suffix(&format!("  {name}")));
-        let expected = line.ok_or_else(|| Error::file(&done, format!("no checksum of {name}")))?;
         let found = files::sha256(&fs::read(&path).context("read", &path)?);
         if found != expected {
             let reason = format!("damaged: expected SHA-256 {expected}, found {found}");
@@ -132,18 +152,23 @@ fn verify(checkpoint: &Path) -> Result<()> {
 ///
 /// # Errors
 /// If the disk does; nothing that existed before is touched then.
-pub fn write(
+pub(crate) fn write(
     checkpoints: &Path,
     model: &BetaVae,
     optimizer: &Optimizer,
+    objective: &ObjectiveState,
     state: &State,
     description: &Description,
 ) -> Result<PathBuf> {
     let contents = [
         model_bytes(model, description)?,
         to_safetensors(&optimizer.to_named_tensors(), "")?,
-        state.to_toml().into_bytes(),
+        state.to_toml(&objective.numbers).into_bytes(),
     ];
+    let mut files: Vec<(&str, Vec<u8>)> = FILES.into_iter().zip(contents).collect();
+    if !objective.tensors.is_empty() {
+        files.push((OBJECTIVE, to_safetensors(&objective.tensors, "")?));
+    }
     let name = format!("step-{:09}", state.step);
     let (folder, temporary) = (checkpoints.join(&name), checkpoints.join(format!(".tmp-{name}")));
     fs::create_dir_all(checkpoints).context("create", checkpoints)?;
@@ -151,7 +176,7 @@ pub fn write(
     let written = (|| {
         fs::create_dir(&temporary).context("create", &temporary)?;
         let mut done = String::new();
-        for (name, content) in FILES.iter().zip(&contents) {
+        for (name, content) in &files {
             files::write_synced(&temporary.join(name), content)?;
             done += &format!("{}  {name}\n", files::sha256(content));
         }
@@ -185,12 +210,18 @@ pub fn retain(checkpoints: &Path, keep: usize) -> Result<()> {
 }
 
 /// Reads the tensors and the state of a checkpoint that [`newest`] returned.
-pub(crate) fn read(checkpoint: &Path) -> Result<(Vec<NamedTensor>, Vec<NamedTensor>, State)> {
-    let model = read_safetensors(&checkpoint.join(FILES[0]))?;
-    let optimizer = read_safetensors(&checkpoint.join(FILES[1]))?;
+pub(crate) fn read(checkpoint: &Path) -> Result<Checkpoint> {
     let path = checkpoint.join(FILES[2]);
     let text = fs::read_to_string(&path).context("read", &path)?;
-    Ok((model, optimizer, State::from_toml(&path, &text)?))
+    let (state, numbers) = State::from_toml(&path, &text)?;
+    let own = checkpoint.join(OBJECTIVE);
+    let tensors = if own.exists() { read_safetensors(&own)? } else { Vec::new() };
+    Ok(Checkpoint {
+        model: read_safetensors(&checkpoint.join(FILES[0]))?,
+        optimizer: read_safetensors(&checkpoint.join(FILES[1]))?,
+        objective: ObjectiveState { numbers, tensors },
+        state,
+    })
 }
 
 fn remove_if_there(folder: &Path) -> Result<()> {

@@ -77,6 +77,9 @@ struct Second {
     metrics_bytes: u64,
     data: String,
     window: Window,
+    /// Of the objective, such as the integral of a controller.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    objective: BTreeMap<String, f64>,
 }
 
 /// The file of version 0.1.0.
@@ -98,13 +101,16 @@ struct FirstWindow {
 }
 
 impl State {
-    pub(super) fn to_toml(&self) -> String {
-        let Self { step, metrics_bytes, window, data } = self.clone();
-        let file = Second { format: NEWEST, step, metrics_bytes, data, window };
+    /// The file, with the numbers of the objective's state.
+    pub(super) fn to_toml(&self, objective: &BTreeMap<String, f64>) -> String {
+        let (objective, Self { step, metrics_bytes, window, data }) =
+            (objective.clone(), self.clone());
+        let file = Second { format: NEWEST, step, metrics_bytes, data, window, objective };
         toml::to_string(&file).unwrap_or_else(|error| unreachable!("plain tables: {error}"))
     }
 
-    pub(super) fn from_toml(path: &Path, text: &str) -> Result<Self> {
+    /// Reads a file, and the numbers of the objective's state in it.
+    pub(super) fn from_toml(path: &Path, text: &str) -> Result<(Self, BTreeMap<String, f64>)> {
         let bad =
             |error: toml::de::Error| Error::file(path, format!("not a state: {}", error.message()));
         #[derive(Deserialize)]
@@ -115,13 +121,14 @@ impl State {
         match format {
             Some(NEWEST) => {
                 let file: Second = toml::from_str(text).map_err(bad)?;
-                let Second { step, metrics_bytes, data, window, .. } = file;
-                Ok(Self { step, metrics_bytes, window, data })
+                let Second { step, metrics_bytes, data, window, objective, .. } = file;
+                Ok((Self { step, metrics_bytes, window, data }, objective))
             }
             None => {
                 let First { step, metrics_bytes, data, window } =
                     toml::from_str(text).map_err(bad)?;
-                Ok(Self { step, metrics_bytes, window: window.into(), data })
+                let window = window.into();
+                Ok((Self { step, metrics_bytes, window, data }, BTreeMap::new()))
             }
             Some(format) => Err(Error::file_hint(
                 path,
@@ -175,11 +182,13 @@ mod tests {
         window.add(&terms(2.0, [1.0, 0.5]));
         let state = State { step: 9, metrics_bytes: 120, window, data: "abc".into() };
         let path = Path::new("state.toml");
-        assert_eq!(State::from_toml(path, &state.to_toml()).unwrap(), state);
+        let numbers = BTreeMap::from([("integral".to_owned(), 0.25)]);
+        let text = state.to_toml(&numbers);
+        assert_eq!(State::from_toml(path, &text).unwrap(), (state.clone(), numbers));
         let first = "step = 9\nmetrics_bytes = 120\ndata = \"abc\"\n\n[window]\nsteps = 1\n\
                      sums = [2.0, 1.0, 1.0, 0.5]\n";
-        assert_eq!(State::from_toml(path, first).unwrap(), state);
-        let error = State::from_toml(path, &state.to_toml().replace("format = 2", "format = 3"));
+        assert_eq!(State::from_toml(path, first).unwrap(), (state, BTreeMap::new()));
+        let error = State::from_toml(path, &text.replace("format = 2", "format = 3"));
         assert!(error.unwrap_err().to_string().contains("found 3"));
     }
 }

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 
 use super::loss::{Settings, at_least};
-use super::{LossB, LossH, Reduction, beta_norm};
+use super::{ControlVaeConfig, LossB, LossH, Reduction, beta_norm};
 use crate::error::{Error, Result};
 use crate::model::Likelihood;
 use crate::tagged::{Tagged, keys, to_table};
@@ -17,12 +17,18 @@ pub enum ObjectiveKind {
     H(LossH),
     /// `b`: Burgess et al. 2018.
     B(LossB),
+    /// `control-vae`: Shao et al. 2020.
+    ControlVae(ControlVaeConfig),
 }
 
 impl ObjectiveKind {
     /// Every kind with its defaults, the default kind first.
-    pub fn all() -> [Self; 2] {
-        [Self::H(LossH::default()), Self::B(LossB::default())]
+    pub fn all() -> [Self; 3] {
+        [
+            Self::H(LossH::default()),
+            Self::B(LossB::default()),
+            Self::ControlVae(ControlVaeConfig::default()),
+        ]
     }
 
     /// Its name in configurations.
@@ -30,6 +36,7 @@ impl ObjectiveKind {
         match self {
             Self::H(_) => "h",
             Self::B(_) => "b",
+            Self::ControlVae(_) => "control-vae",
         }
     }
 
@@ -47,6 +54,7 @@ impl ObjectiveKind {
         match self {
             Self::H(settings) => settings,
             Self::B(settings) => settings,
+            Self::ControlVae(settings) => settings,
         }
     }
 
@@ -55,6 +63,7 @@ impl ObjectiveKind {
         Ok(match self {
             Self::H(_) => Self::H(tagged.read(table)?),
             Self::B(_) => Self::B(tagged.read(table)?),
+            Self::ControlVae(_) => Self::ControlVae(tagged.read(table)?),
         })
     }
 }

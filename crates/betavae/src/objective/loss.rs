@@ -1,10 +1,12 @@
 //! What the file of an objective provides: its settings, and its loss in training.
 
+use std::collections::BTreeMap;
+
 use burn::tensor::Tensor;
 
-use super::{Facts, Term, Unit};
+use super::{Facts, Term, Terms, Unit};
 use crate::error::{Error, Result};
-use crate::model::Forward;
+use crate::model::{Forward, NamedTensor};
 
 /// The settings of an objective: its keys in the `[objective]` table, with defaults.
 pub(super) trait Settings {
@@ -31,9 +33,11 @@ pub(super) trait Settings {
 /// What a loss is computed from.
 pub(super) struct Inputs<'a> {
     /// The pass through the model.
-    #[expect(dead_code, reason = "losses H and B need the KL only")]
+    #[expect(dead_code, reason = "the objectives so far need the KL only")]
     pub(super) forward: &'a Forward,
-    /// KL in nats, averaged over the batch, \[1\].
+    /// KL of each latent in nats, averaged over the batch, `[D]`.
+    pub(super) kl_per_latent: Tensor<1>,
+    /// Their sum, \[1\].
     pub(super) kl: Tensor<1>,
 }
 
@@ -62,8 +66,39 @@ pub(super) trait Loss {
         &[]
     }
 
-    /// The weights in force at `step`, for metrics.
+    /// The weights in force at `step`, the newest that was taken, for metrics.
     fn weights(&self, facts: &Facts, step: u64) -> Vec<Term>;
+
+    /// Hears the terms of a step that was taken.
+    fn after_step(&mut self, _terms: &Terms, _step: u64) {}
+
+    /// What a checkpoint keeps of it.
+    fn state(&self) -> ObjectiveState {
+        ObjectiveState::default()
+    }
+
+    /// Takes back what [`Loss::state`] gave.
+    ///
+    /// # Errors
+    /// If it is the state of another objective.
+    fn restore(&mut self, state: ObjectiveState) -> Result<()> {
+        if state == ObjectiveState::default() {
+            return Ok(());
+        }
+        Err(Error::config(
+            "the checkpoint has a state that this objective does not have",
+            "it was written with another objective",
+        ))
+    }
+}
+
+/// What an objective carries from step to step, beside the model.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct ObjectiveState {
+    /// By name, such as the integral of a controller.
+    pub(crate) numbers: BTreeMap<String, f64>,
+    /// Of networks of its own and their optimisers.
+    pub(crate) tensors: Vec<NamedTensor>,
 }
 
 /// Refuses a number below `least`.

@@ -9,22 +9,29 @@
 
 mod b;
 mod config;
+mod control_vae;
 mod h;
 mod loss;
 mod reduction;
+mod schedule;
 mod terms;
 
 pub use b::LossB;
 pub(crate) use config::foreign_keys;
 pub use config::{ObjectiveConfig, ObjectiveKind};
+pub use control_vae::ControlVaeConfig;
 pub use h::LossH;
+pub(crate) use loss::ObjectiveState;
 pub use reduction::Reduction;
+pub use schedule::{Schedule, Varying};
 pub use terms::{ACTIVE_NATS, Term, Terms, Unit, beta_norm};
 
 use burn::tensor::Tensor;
 
 use crate::data::ImageShape;
+use crate::error::Result;
 use crate::model::{BetaVae, Forward, Pass, values};
+use control_vae::ControlVae;
 use loss::Inputs;
 
 /// What an objective may need to know beside the batch.
@@ -60,6 +67,7 @@ pub struct Objective {
 enum Active {
     H(LossH),
     B(LossB),
+    ControlVae(ControlVae),
 }
 
 /// Images of a step, and the noise of its samples.
@@ -84,7 +92,6 @@ pub struct LossTensors {
     pub kl_per_latent: Tensor<1>,
     /// The terms that only this objective has.
     own: Vec<(&'static str, Unit, Tensor<1>)>,
-    weights: Vec<Term>,
 }
 
 impl Objective {
@@ -93,6 +100,9 @@ impl Objective {
         let active = match &config.kind {
             ObjectiveKind::H(settings) => Active::H(settings.clone()),
             ObjectiveKind::B(settings) => Active::B(settings.clone()),
+            ObjectiveKind::ControlVae(settings) => {
+                Active::ControlVae(ControlVae::new(settings.clone()))
+            }
         };
         Self { active, reduction: config.reduction, facts }
     }
@@ -101,6 +111,15 @@ impl Objective {
         match &self.active {
             Active::H(loss) => loss,
             Active::B(loss) => loss,
+            Active::ControlVae(loss) => loss,
+        }
+    }
+
+    fn active_mut(&mut self) -> &mut dyn loss::Loss {
+        match &mut self.active {
+            Active::H(loss) => loss,
+            Active::B(loss) => loss,
+            Active::ControlVae(loss) => loss,
         }
     }
 
@@ -113,7 +132,8 @@ impl Objective {
     /// The same where the code comes from elsewhere than the model's encoder.
     pub(crate) fn loss_of(&self, forward: &Forward, model: &BetaVae, step: u64) -> LossTensors {
         let kl_per_latent = forward.posterior.kl_per_latent();
-        let inputs = Inputs { kl: kl_per_latent.clone().sum(), forward };
+        let kl = kl_per_latent.clone().sum();
+        let inputs = Inputs { kl, kl_per_latent: kl_per_latent.clone(), forward };
         let (likelihood, image_values) = (model.likelihood(), model.network().image.values());
         let reconstruction = forward.nll.clone() + likelihood.constant(image_values);
         let constraint = self.active().constraint(&inputs, step);
@@ -121,8 +141,7 @@ impl Objective {
         let total = self.reduction.total(likelihood, image_values, errors, constraint.value);
         let names = self.active().terms().iter();
         let own = names.zip(constraint.terms).map(|((name, unit), value)| (*name, *unit, value));
-        let (own, weights) = (own.collect(), self.weights(step));
-        LossTensors { total, reconstruction, kl_per_latent, own, weights }
+        LossTensors { total, reconstruction, kl_per_latent, own: own.collect() }
     }
 
     /// Names and units of the losses in [`Terms`], in their order.
@@ -130,14 +149,33 @@ impl Objective {
         Terms::COMMON.iter().chain(self.active().terms()).copied().collect()
     }
 
-    /// The weights in force at `step`, which counts from 1, such as beta or the capacity.
+    /// The weights in force at `step`, the newest that was taken, such as beta or the capacity.
     pub fn weights(&self, step: u64) -> Vec<Term> {
         self.active().weights(&self.facts, step)
+    }
+
+    /// Hears the terms of a step that was taken, and adds the weights that were in force.
+    pub(crate) fn after_step(&mut self, terms: &mut Terms, step: u64) {
+        self.active_mut().after_step(terms, step);
+        terms.weights = self.weights(step);
+    }
+
+    /// What a checkpoint keeps of it.
+    pub(crate) fn state(&self) -> ObjectiveState {
+        self.active().state()
+    }
+
+    /// Takes back what [`Objective::state`] gave.
+    ///
+    /// # Errors
+    /// If it is the state of another objective.
+    pub(crate) fn restore(&mut self, state: ObjectiveState) -> Result<()> {
+        self.active_mut().restore(state)
     }
 }
 
 impl LossTensors {
-    /// Fetches the numbers from the device.
+    /// Fetches the numbers from the device. The weights are those of the objective ([`Objective::weights`]).
     pub fn terms(&self) -> Terms {
         let latents = self.kl_per_latent.dims()[0];
         let mut scalars = vec![self.total.clone(), self.reconstruction.clone()];
@@ -153,7 +191,7 @@ impl LossTensors {
         Terms {
             losses: losses.map(|((name, unit), value)| Term { name, unit: *unit, value }).collect(),
             kl_per_latent: kl_per_latent.to_vec(),
-            weights: self.weights.clone(),
+            weights: Vec::new(),
         }
     }
 }

@@ -143,7 +143,7 @@ impl Run {
         let data_sha256 = data.fingerprint()?;
         let entered = newest.as_ref().map(|path| checkpoint::read(path)).transpose()?;
         let expected = match &entered {
-            Some((_, _, state)) => Some(state.data.clone()),
+            Some(checkpoint) => Some(checkpoint.state.data.clone()),
             None => folder::recorded_data(folder)?,
         };
         folder::check_data(expected, &data_sha256)?;
@@ -153,13 +153,12 @@ impl Run {
                 let trainer = Trainer::new(config, data, device)?;
                 (trainer, Metrics::create(metrics_path)?, Window::default())
             }
-            Some((model, optimizer, state)) => {
-                folder::check_length(steps, state.step)?;
+            Some(checkpoint) => {
+                let State { step, metrics_bytes, window, .. } = checkpoint.state.clone();
+                folder::check_length(steps, step)?;
                 // With a checkpoint there is no need of the file that the run once started from.
-                let tensors = [model, optimizer];
-                let trainer = Trainer::restored(config, data, tensors, state.step, device)?;
-                let metrics = Metrics::reopen(metrics_path, state.metrics_bytes)?;
-                (trainer, metrics, state.window)
+                let trainer = Trainer::restored(config, data, checkpoint, device)?;
+                (trainer, Metrics::reopen(metrics_path, metrics_bytes)?, window)
             }
         };
         let run = Self {
@@ -257,11 +256,11 @@ impl Run {
             data: self.data_sha256.clone(),
         };
         let checkpoints = self.folder.join("checkpoints");
-        let optimizer = self.trainer.optimizer();
         let path = checkpoint::write(
             &checkpoints,
             &trained.model,
-            optimizer,
+            self.trainer.optimizer(),
+            &self.trainer.objective().state(),
             &state,
             &trained.description,
         )?;

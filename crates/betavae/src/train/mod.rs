@@ -10,14 +10,14 @@ use std::sync::Arc;
 use burn::module::Module;
 use burn::tensor::{Device, Tensor, TensorData};
 
-use crate::checkpoint::Trained;
+use crate::checkpoint::{Checkpoint, Trained};
 use crate::config::Config;
 use crate::data::Dataset;
 use crate::data::order::Order;
 use crate::error::{Error, IoContext, Result};
 use crate::evaluate::load_epoch;
 use crate::files;
-use crate::model::{BetaVae, NamedTensor, Pass};
+use crate::model::{BetaVae, Pass};
 use crate::objective::{Batch, Facts, LossTensors, Objective, Term, Terms};
 use crate::optimizer::{NamedGradients, Optimizer};
 use crate::random::Stream;
@@ -101,22 +101,22 @@ impl Trainer {
         Ok(Self { init_sha256, ..Self::with_model(config, data, model, device)? })
     }
 
-    /// A trainer as it was after `step` steps, with the tensors of its model and its optimiser.
+    /// A trainer as it was when a checkpoint was written.
     ///
     /// # Errors
-    /// If the configuration does not fit the data, or the tensors do not fit it.
+    /// If the configuration does not fit the data, or the checkpoint does not fit it.
     pub(crate) fn restored(
         config: Config,
         data: Arc<dyn Dataset>,
-        [model, optimizer]: [Vec<NamedTensor>; 2],
-        step: u64,
+        Checkpoint { model, optimizer, objective, state }: Checkpoint,
         device: &Device,
     ) -> Result<Self> {
         let model = config.model().with_weights(model, &device.clone().inner())?;
         let mut trainer = Self::with_model(config, data, model, device)?;
         let (config, model) = (*trainer.config.optimizer(), trainer.model());
         trainer.optimizer = Optimizer::from_named_tensors(config, optimizer, model, device)?;
-        trainer.step = step;
+        trainer.objective.restore(objective)?;
+        trainer.step = state.step;
         Ok(trainer)
     }
 
@@ -213,12 +213,13 @@ impl Trainer {
     /// # Errors
     /// None that is known.
     pub fn apply(&mut self, gradients: Gradients) -> Result<Terms> {
-        let Gradients { parameters, moments, terms, images: _ } = gradients;
+        let Gradients { parameters, moments, mut terms, images: _ } = gradients;
         let model = self.model.take().unwrap_or_else(|| unreachable!("put back below"));
         let mut model = self.optimizer.step(model, parameters, self.step + 1);
         model.update_running_statistics(moments);
         self.model = Some(model);
         self.step += 1;
+        self.objective.after_step(&mut terms, self.step);
         Ok(terms)
     }
 
