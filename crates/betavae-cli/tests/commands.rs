@@ -266,10 +266,10 @@ fn wrong_configurations_say_what_is_wrong() {
         refuse(code, &arguments)
     };
     let kind = train(2, &["objective.kind=nonsense"]);
-    assert!(kind.contains("nonsense") && kind.contains("`h` or `b`"), "{kind}");
+    assert!(kind.contains("nonsense") && kind.contains("`h`, `b`"), "{kind}");
     let section = train(2, &["modle.latents=3"]);
     assert!(section.contains("`modle`") && section.contains("did you mean `model`?"), "{section}");
-    let network = train(2, &["model.architecture=pytorch-vae", "objective.likelihood=bernoulli"]);
+    let network = train(2, &["model.architecture=pytorch-vae", "model.likelihood=bernoulli"]);
     assert!(network.contains("tanh") && network.contains("gaussian"), "{network}");
     let small = train(1, &["data.name=blobs", "train.batch=5000"]);
     assert!(small.contains("5000") && small.contains("4096"), "{small}");

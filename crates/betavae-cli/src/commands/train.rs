@@ -48,7 +48,7 @@ pub fn resume(args: Resume, device: &Device) -> anyhow::Result<ExitCode> {
     let wanted = moved.as_ref().unwrap_or(config.data());
     if let Some(path) = wanted.path.as_ref().filter(|path| !path.exists()) {
         let message = format!("{}: the images of this run are not there", path.display());
-        let folder = args.folder.display();
+        let folder = words::quoted(&args.folder);
         let hint = format!("if they have moved: betavae resume {folder} --data PATH");
         return Err(betavae::Error::Config { message, hint }.into());
     }

@@ -1,0 +1,107 @@
+//! What holds for every objective: it trains with every likelihood, reduction and precision, and a run that was stopped
+//! ends in the same bytes as one that was not.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use betavae::Device;
+use betavae::config::{Config, Recipe};
+use betavae::data::Dataset;
+use betavae::data::blobs::Blobs;
+use betavae::model::{LikelihoodName, Precision};
+use betavae::objective::{ObjectiveConfig, ObjectiveKind, Reduction};
+use betavae::run::{Outcome, Run};
+use betavae::train::Trainer;
+
+const RECIPE: &str = "
+    model = { architecture = 'custom', widths = [2, 4], hidden = [6], latents = 3 }
+    train = { batch = 6, log_every = 2, checkpoint_every = 3, previews = false, tensorboard = false }";
+
+fn recipe(kind: &ObjectiveKind) -> Recipe {
+    Recipe { objective: kind.clone().into(), ..Recipe::from_toml(RECIPE).unwrap() }
+}
+
+fn config(recipe: &Recipe, steps: u64) -> Config {
+    recipe.resolve(Blobs::new().shape()).unwrap().with_steps(steps)
+}
+
+#[test]
+fn every_objective_trains_with_every_likelihood_reduction_and_precision() {
+    let data = Arc::new(Blobs::new());
+    for kind in ObjectiveKind::all() {
+        for likelihood in [LikelihoodName::Bernoulli, LikelihoodName::Gaussian] {
+            for reduction in [Reduction::Sum, Reduction::Mean { kl_weight: 0.001 }] {
+                for precision in [Precision::F32, Precision::Bf16] {
+                    let mut recipe = recipe(&kind);
+                    recipe.model.likelihood = Some(likelihood);
+                    recipe.objective = ObjectiveConfig { kind: kind.clone(), reduction };
+                    recipe.train.precision = precision;
+                    let case =
+                        format!("{} {likelihood:?} {reduction:?} {precision:?}", kind.name());
+                    let config = config(&recipe, 2);
+                    let mut trainer =
+                        Trainer::new(config, data.clone(), &Device::flex()).expect(&case);
+                    for _ in 0..2 {
+                        let terms = trainer.step().expect(&case);
+                        let names: Vec<_> =
+                            terms.losses.iter().map(|term| (term.name, term.unit)).collect();
+                        assert_eq!(names, trainer.objective().terms(), "{case}");
+                        assert!(!terms.weights.is_empty(), "{case}");
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// What must be the same at the end of a run.
+fn results(folder: &Path) -> Vec<(String, Vec<u8>)> {
+    let checkpoint = folder.join("checkpoints/step-000000007");
+    let mut files: Vec<_> = std::fs::read_dir(&checkpoint)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .chain([folder.join("metrics.csv")])
+        .collect();
+    files.sort();
+    let name = |path: &Path| path.file_name().unwrap().to_string_lossy().into_owned();
+    files.iter().map(|path| (name(path), std::fs::read(path).unwrap())).collect()
+}
+
+#[test]
+fn every_objective_resumes_to_the_byte() {
+    let (data, device) = (Arc::new(Blobs::new()), Device::flex());
+    for kind in ObjectiveKind::all() {
+        let scratch = tempfile::tempdir().unwrap();
+        let [whole, stopped] = ["whole", "stopped"].map(|name| scratch.path().join(name));
+        let recipe = recipe(&kind);
+        let mut run = Run::create(&whole, config(&recipe, 7), data.clone(), &device).unwrap();
+        assert_eq!(run.train(&mut ()).unwrap(), Outcome::Finished);
+        drop(run);
+        let mut run = Run::create(&stopped, config(&recipe, 4), data.clone(), &device).unwrap();
+        run.train(&mut ()).unwrap();
+        drop(run);
+        let mut run = Run::resume(&stopped, Some(7), None, data.clone(), &device).unwrap();
+        run.train(&mut ()).unwrap();
+        let (whole, stopped) = (results(&whole), results(&stopped));
+        for ((name, a), (_, b)) in whole.iter().zip(&stopped) {
+            assert!(a == b, "{}: {name} differs", kind.name());
+        }
+        assert_eq!(whole.len(), stopped.len());
+    }
+}
+
+#[test]
+fn a_checkpoint_of_another_objective_is_refused() {
+    let (data, device) = (Arc::new(Blobs::new()), Device::flex());
+    let scratch = tempfile::tempdir().unwrap();
+    let folder = scratch.path().join("run");
+    let controlled =
+        Recipe::from_toml(&format!("{RECIPE}\nobjective.kind = 'control-vae'")).unwrap();
+    let mut run = Run::create(&folder, config(&controlled, 3), data.clone(), &device).unwrap();
+    run.train(&mut ()).unwrap();
+    drop(run);
+    let other = config(&recipe(&ObjectiveKind::all()[0]), 5);
+    std::fs::write(folder.join("config.toml"), other.to_toml()).unwrap();
+    let error = Run::resume(&folder, None, None, data, &device).err().unwrap();
+    assert!(error.to_string().contains("a state that this objective does not have"), "{error}");
+}
