@@ -16,6 +16,7 @@ import torch
 from safetensors.torch import save
 from torch import nn
 
+from family import family_fixture
 from reference import Objective, Vae, plan
 
 HERE = Path(__file__).resolve().parent
@@ -302,6 +303,7 @@ def fixtures(dtype=torch.float64):
     yield "steps-adam", *steps_adam(dtype)
     yield "steps-adagrad", *steps_adagrad(dtype)
     yield "steps-batch-norm", *steps_batch_norm(dtype)
+    yield "family", *family_fixture(initial, uniform, bell, dtype)
 
 
 def stored(tensor):

@@ -9,8 +9,13 @@ use crate::program::{DecoderOutput, InvalidProgram, Op, Program};
 /// `bvae` and the version of the format.
 const MAGIC: [u32; 2] = [u32::from_le_bytes(*b"bvae"), 1];
 
-const ACTIVATIONS: [Activation; 4] =
-    [Activation::Identity, Activation::Relu, Activation::LeakyRelu, Activation::Tanh];
+const ACTIVATIONS: [Activation; 5] = [
+    Activation::Identity,
+    Activation::Relu,
+    Activation::LeakyRelu,
+    Activation::Tanh,
+    Activation::LeakyRelu02,
+];
 const OUTPUTS: [DecoderOutput; 3] =
     [DecoderOutput::Logits, DecoderOutput::Unit, DecoderOutput::Signed];
 

@@ -15,6 +15,9 @@ pub enum Activation {
     LeakyRelu,
     /// tanh(x)
     Tanh,
+    /// x for x > 0, else 0.2 x, as in the discriminators of GANs and of FactorVAE
+    #[serde(rename = "leaky-relu-0.2")]
+    LeakyRelu02,
 }
 
 /// The slope of [`Activation::LeakyRelu`] below 0, the default of PyTorch's `negative_slope`.
@@ -27,6 +30,7 @@ impl Activation {
             Activation::Identity => Some(1.0),
             Activation::Relu => Some(0.0),
             Activation::LeakyRelu => Some(LEAKY_RELU_SLOPE),
+            Activation::LeakyRelu02 => Some(0.2),
             Activation::Tanh => None,
         }
     }

@@ -19,6 +19,7 @@
 #![cfg_attr(not(feature = "burn"), allow(dead_code))]
 
 mod activation;
+mod aggregate_posterior;
 mod batch_norm;
 mod bf16;
 mod buffer;
@@ -51,6 +52,7 @@ mod weight_gradient;
 mod winograd;
 
 pub use activation::{Activation, ConvOptions, LEAKY_RELU_SLOPE};
+pub use aggregate_posterior::MixtureWeights;
 pub use batch_norm::BATCH_NORM_EPSILON;
 pub use bf16::{Precision, has_bf16};
 pub use elementwise::Nll;

@@ -158,7 +158,7 @@ pub(crate) fn forward(
     })
 }
 
-/// The gradients of `x` (if `needs_dx`), weight and bias, from the gradient [B, O] before the activation.
+/// Those of the gradients of `x`, weight and bias that are needed, from the gradient [B, O] before the activation.
 pub(crate) fn backward(
     level: SimdLevel,
     precision: Precision,
@@ -166,13 +166,19 @@ pub(crate) fn backward(
     weight: &[f32],
     gradient: &[f32],
     outputs: usize,
-    needs_dx: bool,
-) -> (Option<Vec<f32>>, Vec<f32>, Vec<f32>) {
+    needs_gradient: [bool; 3],
+) -> [Option<Vec<f32>>; 3] {
+    let [needs_dx, needs_dw, needs_db] = needs_gradient;
+    let shape = [outputs, weight.len() / outputs];
     let dx = needs_dx.then(|| input_gradient(level, precision, weight, gradient, outputs));
-    let dw = weight_gradient(level, precision, x, gradient, [outputs, weight.len() / outputs]);
-    let mut db = vec![0.0; outputs];
-    gradient.chunks_exact(outputs).for_each(|row| elementwise::add(&mut db, row));
-    (dx, dw, db)
+    // The parameters of a network that is only looked through, such as a discriminator's, are constants.
+    let dw = needs_dw.then(|| weight_gradient(level, precision, x, gradient, shape));
+    let db = needs_db.then(|| {
+        let mut db = vec![0.0; outputs];
+        gradient.chunks_exact(outputs).for_each(|row| elementwise::add(&mut db, row));
+        db
+    });
+    [dx, dw, db]
 }
 
 /// The gradient of the input [B, I]: gradient weight.

@@ -69,6 +69,7 @@ pub(crate) fn activate<S: Simd>(simd: S, activation: Activation, x: S::V) -> S::
         // The processor's max returns its second operand if one is NaN.
         Activation::Relu => simd.max(simd.splat(0.0), x),
         Activation::LeakyRelu => simd.max(simd.mul(x, simd.splat(LEAKY_RELU_SLOPE)), x),
+        Activation::LeakyRelu02 => simd.max(simd.mul(x, simd.splat(0.2)), x),
         Activation::Tanh => tanh(simd, x),
     }
 }
@@ -86,6 +87,9 @@ pub(crate) fn multiply_slope<S: Simd>(
         Activation::Relu => simd.where_positive(output, gradient, simd.splat(0.0)),
         Activation::LeakyRelu => {
             simd.where_positive(output, gradient, simd.mul(gradient, simd.splat(LEAKY_RELU_SLOPE)))
+        }
+        Activation::LeakyRelu02 => {
+            simd.where_positive(output, gradient, simd.mul(gradient, simd.splat(0.2)))
         }
         Activation::Tanh => {
             let slope = simd.sub(simd.splat(1.0), simd.mul(output, output));

@@ -10,6 +10,7 @@ pub(crate) fn activate(activation: Activation, x: f64) -> f64 {
         Activation::Identity => x,
         Activation::Relu => x.max(0.0),
         Activation::LeakyRelu => x.max(f64::from(LEAKY_RELU_SLOPE) * x),
+        Activation::LeakyRelu02 => x.max(f64::from(0.2_f32) * x),
         Activation::Tanh => x.tanh(),
     }
 }
@@ -23,6 +24,13 @@ pub(crate) fn slope(activation: Activation, y: f64) -> f64 {
                 1.0
             } else {
                 f64::from(LEAKY_RELU_SLOPE)
+            }
+        }
+        Activation::LeakyRelu02 => {
+            if y > 0.0 {
+                1.0
+            } else {
+                f64::from(0.2_f32)
             }
         }
         Activation::Tanh => 1.0 - y * y,

@@ -3,9 +3,10 @@
 
 use burn::tensor::module::{conv_transpose2d as burn_conv_transpose2d, conv2d as burn_conv2d};
 use burn::tensor::ops::{ConvOptions as BurnConvOptions, ConvTransposeOptions};
-use burn::tensor::{Tensor, activation};
+use burn::tensor::{Tensor, TensorData, activation};
 
 use crate::activation::{Activation, ConvOptions, LEAKY_RELU_SLOPE};
+use crate::aggregate_posterior::MixtureWeights;
 use crate::batch_norm::BATCH_NORM_EPSILON;
 use crate::elementwise::Nll;
 use crate::ops::{BatchMoments, NormalisedLayer};
@@ -18,8 +19,36 @@ fn activate<const D: usize>(activation: Activation, x: Tensor<D>) -> Tensor<D> {
         Activation::Identity => x,
         Activation::Relu => activation::relu(x),
         Activation::LeakyRelu => activation::leaky_relu(x, f64::from(LEAKY_RELU_SLOPE)),
+        Activation::LeakyRelu02 => activation::leaky_relu(x, 0.2),
         Activation::Tanh => activation::tanh(x),
     }
+}
+
+/// See [`crate::ops::log_aggregate_posterior`].
+pub fn log_aggregate_posterior(
+    z: Tensor<2>,
+    mean: Tensor<2>,
+    log_var: Tensor<2>,
+    weights: MixtureWeights,
+) -> Tensor<2> {
+    let [batch, latents] = z.dims();
+    let rows: Vec<f32> = (0..batch).flat_map(|i| weights.log_row(i, batch)).collect();
+    let rows = TensorData::new(rows, [batch, batch, 1]);
+    let log_weights = Tensor::<3>::from_data(rows, &z.device());
+    // ln q(z_id | x_j), [B, B, D]
+    let [mean, log_var] = [mean, log_var].map(|x| x.reshape([1, batch, latents]));
+    let distance = z.reshape([batch, 1, latents]) - mean;
+    let square = distance.square() * log_var.clone().neg().exp();
+    let densities = (square + log_var + std::f64::consts::TAU.ln()) * -0.5;
+    let joint = log_sum_exp(densities.clone().sum_dim(2) + log_weights.clone());
+    let marginals = log_sum_exp(densities + log_weights).sum_dim(2);
+    Tensor::cat(vec![joint, marginals], 2).reshape([batch, 2])
+}
+
+/// Over the second axis.
+fn log_sum_exp(x: Tensor<3>) -> Tensor<3> {
+    let most = x.clone().max_dim(1).detach();
+    (x - most.clone()).exp().sum_dim(1).log() + most
 }
 
 /// See [`crate::ops::conv_stack`].

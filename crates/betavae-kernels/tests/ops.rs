@@ -8,8 +8,13 @@ use betavae_kernels::{Activation, AdamStep, ConvOptions, Layer, Nll, Precision, 
 use burn::tensor::s;
 use burn::tensor::{Device, Tensor, TensorData};
 
-const ACTIVATIONS: [Activation; 4] =
-    [Activation::Identity, Activation::Relu, Activation::LeakyRelu, Activation::Tanh];
+const ACTIVATIONS: [Activation; 5] = [
+    Activation::Identity,
+    Activation::Relu,
+    Activation::LeakyRelu,
+    Activation::LeakyRelu02,
+    Activation::Tanh,
+];
 
 thread_local! {
     /// Every test runs on a thread of its own, so each sees the same numbers every time.
@@ -312,6 +317,30 @@ fn posterior() {
         ops::reparameterise(mean.clone(), log_var.clone(), noise.clone()),
         reference::reparameterise(mean.clone(), log_var.clone(), noise.clone())
     );
+}
+
+#[test]
+fn aggregate_posteriors() {
+    use betavae_kernels::MixtureWeights::{Stratified, Weighted};
+    for shape in [[1, 1], [2, 3], [17, 10], [64, 10], [130, 4]] {
+        for weights in [Weighted { images: 1000 }, Stratified { images: 1000 }] {
+            let (z, mean, log_var) = (random(shape), random(shape), random(shape));
+            // Each of the two results has its own gradient.
+            let scales = Tensor::from_floats([[0.3, -1.7]], &z.device());
+            compare!(
+                format!("{weights:?} {shape:?}"),
+                [z, mean, log_var],
+                ops::log_aggregate_posterior(z.clone(), mean.clone(), log_var.clone(), weights)
+                    * scales.clone(),
+                reference::log_aggregate_posterior(
+                    z.clone(),
+                    mean.clone(),
+                    log_var.clone(),
+                    weights
+                ) * scales.clone()
+            );
+        }
+    }
 }
 
 #[test]

@@ -38,8 +38,14 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 
     let device = Device::flex().autodiff();
     let data = data::open(config.data(), config.seed())?;
-    let facts = Facts::new(data.len(), config.image(), model.latents(), config.seed());
-    let objective = Objective::new(config.objective(), facts);
+    let facts = Facts {
+        images: data.len(),
+        batch: BATCH,
+        latents: model.latents(),
+        image_values: config.image().values(),
+        seed: config.seed(),
+    };
+    let objective = Objective::new(config.objective(), facts, &device)?;
     let indices = subset(data.len(), BATCH);
     let images = load(&*data, &indices, &device)?;
     let noise = Stream::new(config.seed(), "dump", 0).normals(BATCH * model.latents());
@@ -47,7 +53,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let noise: Tensor<2> = Tensor::from_data(noise, &device);
 
     let forward = model.forward(images.clone(), noise.clone(), &mut Pass::train());
-    let batch = Batch { images: images.clone(), noise: noise.clone(), indices };
+    let batch = Batch { images: images.clone(), noise: noise.clone(), indices, second: None };
     let loss = objective.loss(&model, &batch, step, &mut Pass::train());
     let terms = loss.terms();
     let gradients = NamedGradients::collect(&model, &mut loss.total.backward()).values();

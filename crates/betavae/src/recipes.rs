@@ -1,7 +1,7 @@
 //! The built-in recipes.
 
 /// Name and text of every built-in recipe.
-pub const RECIPES: [(&str, &str); 15] = [
+pub const RECIPES: [(&str, &str); 19] = [
     ("default", include_str!("../recipes/default.toml")),
     ("higgins2017-dsprites", include_str!("../recipes/higgins2017-dsprites.toml")),
     ("higgins2017-chairs", include_str!("../recipes/higgins2017-chairs.toml")),
@@ -16,6 +16,10 @@ pub const RECIPES: [(&str, &str); 15] = [
     ("pytorch-vae-b", include_str!("../recipes/pytorch-vae-b.toml")),
     ("locatello2019-beta", include_str!("../recipes/locatello2019-beta.toml")),
     ("locatello2019-annealed", include_str!("../recipes/locatello2019-annealed.toml")),
+    ("kim2018-dsprites", include_str!("../recipes/kim2018-dsprites.toml")),
+    ("chen2018-dsprites", include_str!("../recipes/chen2018-dsprites.toml")),
+    ("kumar2018-dip-i", include_str!("../recipes/kumar2018-dip-i.toml")),
+    ("kumar2018-dip-ii", include_str!("../recipes/kumar2018-dip-ii.toml")),
     ("shao2020-dsprites", include_str!("../recipes/shao2020-dsprites.toml")),
 ];
 

@@ -110,8 +110,9 @@ impl Tagged {
         Error::config(
             format!("{section}.{key} has no meaning for kind = \"{kind}\""),
             format!(
-                "kind = {} has it; \"{kind}\" is set by {}",
+                "{} {} it; \"{kind}\" is set by {}",
                 having.join(" and "),
+                if having.len() == 1 { "has" } else { "have" },
                 own.join(", ")
             ),
         )

@@ -127,13 +127,14 @@ fn images(model: &BetaVae, fixture: &Fixture, device: &Device) -> Tensor<4> {
 
 /// An objective over a data set that is not asked for anything.
 fn objective(model: &BetaVae, kind: ObjectiveKind, reduction: Reduction) -> Objective {
-    let facts = Facts::new(1000, model.network().image, model.latents(), 0);
-    Objective::new(&ObjectiveConfig { kind, reduction }, facts)
+    let image_values = model.network().image.values();
+    let facts = Facts { images: 1000, batch: 6, latents: model.latents(), image_values, seed: 0 };
+    Objective::new(&ObjectiveConfig { kind, reduction }, facts, &Device::flex()).unwrap()
 }
 
 fn batch(images: Tensor<4>, noise: Tensor<2>) -> Batch {
     let indices = (0..images.dims()[0]).collect();
-    Batch { images, noise, indices }
+    Batch { images, noise, indices, second: None }
 }
 
 fn check_network(name: &str) {

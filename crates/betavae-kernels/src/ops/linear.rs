@@ -56,15 +56,6 @@ impl Function<3> for Linear {
         elementwise::multiply_slope(self.level, &mut gradient, forward.output(), self.activation);
         let outputs = bias.len();
         let (level, precision) = (self.level, self.precision);
-        let (dx, dw, db) = linear_kernel::backward(
-            level,
-            precision,
-            x,
-            weight,
-            &gradient,
-            outputs,
-            needs_gradient[0],
-        );
-        [dx, Some(dw), Some(db)]
+        linear_kernel::backward(level, precision, x, weight, &gradient, outputs, needs_gradient)
     }
 }

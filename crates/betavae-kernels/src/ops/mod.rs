@@ -4,12 +4,14 @@
 //!
 //! Images and activations are channels-last `[B, H, W, C]`; weights have the layout of PyTorch.
 
+mod aggregate_posterior;
 mod conv_norm_stack;
 mod conv_stack;
 mod likelihood;
 mod linear;
 mod optimizer;
 
+pub use aggregate_posterior::log_aggregate_posterior;
 pub use conv_norm_stack::{BatchMoments, NormalisedLayer, conv_norm_stack, conv_norm_stack_nll};
 pub use conv_stack::{conv_stack, conv_stack_nll};
 pub use likelihood::{kl_per_latent, nll, reparameterise};

@@ -24,6 +24,8 @@ pub struct Order {
     seed: u64,
     images: usize,
     batch: usize,
+    /// Name of the random stream.
+    stream: &'static str,
 }
 
 impl Order {
@@ -42,7 +44,12 @@ impl Order {
                     .into(),
             });
         }
-        Ok(Self { kind, seed, images, batch })
+        Ok(Self { kind, seed, images, batch, stream: "order" })
+    }
+
+    /// The same from another random stream.
+    pub(crate) fn named(self, stream: &'static str) -> Self {
+        Self { stream, ..self }
     }
 
     /// Epoch and image indices `[B]` of `step`, which counts from 1.
@@ -51,13 +58,13 @@ impl Order {
         let (epoch, position) = ((step - 1) / per_epoch, (step - 1) % per_epoch);
         let indices = match self.kind {
             Kind::Epoch => {
-                let mut stream = Stream::new(self.seed, "order", epoch);
+                let mut stream = Stream::new(self.seed, self.stream, epoch);
                 let permutation = Permutation::new(self.images, &mut stream);
                 let start = position as usize * self.batch;
                 (start..start + self.batch).map(|i| permutation.get(i)).collect()
             }
             Kind::Replacement => {
-                let mut stream = Stream::new(self.seed, "order", step);
+                let mut stream = Stream::new(self.seed, self.stream, step);
                 (0..self.batch).map(|_| stream.below(self.images)).collect()
             }
         };

@@ -283,19 +283,18 @@ impl Writer {
         self.activation(x, activation)
     }
 
+    fn leaky_relu(&mut self, x: String, slope: f32) -> String {
+        let name = "alpha".into();
+        let alpha = Attribute { name, f: slope, kind: 1, ..Attribute::default() };
+        self.node("LeakyRelu", &[&x], vec![alpha])
+    }
+
     fn activation(&mut self, x: String, activation: Activation) -> String {
         match activation {
             Activation::Identity => x,
             Activation::Relu => self.node("Relu", &[&x], vec![]),
-            Activation::LeakyRelu => {
-                let alpha = Attribute {
-                    name: "alpha".into(),
-                    f: LEAKY_RELU_SLOPE,
-                    kind: 1,
-                    ..Attribute::default()
-                };
-                self.node("LeakyRelu", &[&x], vec![alpha])
-            }
+            Activation::LeakyRelu => self.leaky_relu(x, LEAKY_RELU_SLOPE),
+            Activation::LeakyRelu02 => self.leaky_relu(x, 0.2),
             Activation::Tanh => self.node("Tanh", &[&x], vec![]),
         }
     }

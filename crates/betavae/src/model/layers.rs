@@ -11,7 +11,7 @@ use crate::random::Stream;
 
 /// What parameters are made of.
 #[derive(Clone, Copy)]
-pub(super) enum Start {
+pub(crate) enum Start {
     /// Draws from this seed.
     Random(u64),
     /// Zeros, which other values will replace.
@@ -20,9 +20,9 @@ pub(super) enum Start {
 
 /// Makes initial parameters. Each has a random stream of its own, named after it, so its values
 /// depend neither on the device nor on the order of construction.
-pub(super) struct Initialiser<'a> {
-    pub(super) start: Start,
-    pub(super) device: &'a Device,
+pub(crate) struct Initialiser<'a> {
+    pub(crate) start: Start,
+    pub(crate) device: &'a Device,
 }
 
 impl Initialiser<'_> {
@@ -62,7 +62,7 @@ pub struct Linear {
 }
 
 impl Linear {
-    pub(super) fn new(init: &Initialiser<'_>, name: &str, inputs: usize, outputs: usize) -> Self {
+    pub(crate) fn new(init: &Initialiser<'_>, name: &str, inputs: usize, outputs: usize) -> Self {
         Self {
             weight: init.uniform(&format!("{name}.weight"), [outputs, inputs], inputs),
             bias: init.uniform(&format!("{name}.bias"), [outputs], inputs),

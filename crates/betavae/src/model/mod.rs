@@ -31,7 +31,7 @@ use burn::tensor::{Device, Tensor, TensorData};
 
 use crate::error::Result;
 use crate::random::Stream;
-use layers::{Initialiser, Start};
+pub(crate) use layers::{Initialiser, Start};
 
 /// The approximate posterior q(z | x) = N(mean, diag(exp(log_var))) of a batch.
 #[derive(Clone, Debug)]

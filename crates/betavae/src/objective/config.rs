@@ -4,7 +4,10 @@ use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 
 use super::loss::{Settings, at_least};
-use super::{ControlVaeConfig, LossB, LossH, Reduction, beta_norm};
+use super::{
+    BetaTcvaeConfig, ControlVaeConfig, DipVaeI, DipVaeII, FactorVaeConfig, LossB, LossH, Reduction,
+    beta_norm,
+};
 use crate::error::{Error, Result};
 use crate::model::Likelihood;
 use crate::tagged::{Tagged, keys, to_table};
@@ -17,16 +20,28 @@ pub enum ObjectiveKind {
     H(LossH),
     /// `b`: Burgess et al. 2018.
     B(LossB),
+    /// `factor-vae`: Kim and Mnih 2018.
+    FactorVae(FactorVaeConfig),
+    /// `beta-tcvae`: Chen et al. 2018.
+    BetaTcvae(BetaTcvaeConfig),
+    /// `dip-vae-i`: Kumar et al. 2018.
+    DipVaeI(DipVaeI),
+    /// `dip-vae-ii`: Kumar et al. 2018.
+    DipVaeII(DipVaeII),
     /// `control-vae`: Shao et al. 2020.
     ControlVae(ControlVaeConfig),
 }
 
 impl ObjectiveKind {
     /// Every kind with its defaults, the default kind first.
-    pub fn all() -> [Self; 3] {
+    pub fn all() -> [Self; 7] {
         [
             Self::H(LossH::default()),
             Self::B(LossB::default()),
+            Self::FactorVae(FactorVaeConfig::default()),
+            Self::BetaTcvae(BetaTcvaeConfig::default()),
+            Self::DipVaeI(DipVaeI::default()),
+            Self::DipVaeII(DipVaeII::default()),
             Self::ControlVae(ControlVaeConfig::default()),
         ]
     }
@@ -36,6 +51,10 @@ impl ObjectiveKind {
         match self {
             Self::H(_) => "h",
             Self::B(_) => "b",
+            Self::FactorVae(_) => "factor-vae",
+            Self::BetaTcvae(_) => "beta-tcvae",
+            Self::DipVaeI(_) => "dip-vae-i",
+            Self::DipVaeII(_) => "dip-vae-ii",
             Self::ControlVae(_) => "control-vae",
         }
     }
@@ -54,6 +73,10 @@ impl ObjectiveKind {
         match self {
             Self::H(settings) => settings,
             Self::B(settings) => settings,
+            Self::FactorVae(settings) => settings,
+            Self::BetaTcvae(settings) => settings,
+            Self::DipVaeI(settings) => settings,
+            Self::DipVaeII(settings) => settings,
             Self::ControlVae(settings) => settings,
         }
     }
@@ -63,6 +86,10 @@ impl ObjectiveKind {
         Ok(match self {
             Self::H(_) => Self::H(tagged.read(table)?),
             Self::B(_) => Self::B(tagged.read(table)?),
+            Self::FactorVae(_) => Self::FactorVae(tagged.read(table)?),
+            Self::BetaTcvae(_) => Self::BetaTcvae(tagged.read(table)?),
+            Self::DipVaeI(_) => Self::DipVaeI(tagged.read(table)?),
+            Self::DipVaeII(_) => Self::DipVaeII(tagged.read(table)?),
             Self::ControlVae(_) => Self::ControlVae(tagged.read(table)?),
         })
     }
@@ -219,7 +246,7 @@ mod tests {
         assert_eq!(error.to_string(), "objective.gamma has no meaning for kind = \"h\"");
         assert_eq!(
             error.hint().unwrap(),
-            "kind = \"b\" has it; \"h\" is set by beta, warmup_steps"
+            "\"b\" and \"factor-vae\" and \"beta-tcvae\" have it; \"h\" is set by beta, warmup_steps"
         );
         let error = read("betta = 2.0").unwrap_err();
         assert_eq!(error.hint().unwrap(), "did you mean `beta`?");

@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 
 use burn::tensor::Tensor;
 
-use super::{Facts, Term, Terms, Unit};
+use super::{Batch, Draws, Facts, Term, Terms, Unit};
 use crate::error::{Error, Result};
-use crate::model::{Forward, NamedTensor};
+use crate::model::{BetaVae, Forward, NamedTensor, Precision};
+use crate::optimizer::NamedGradients;
 
 /// The settings of an objective: its keys in the `[objective]` table, with defaults.
 pub(super) trait Settings {
@@ -33,19 +34,38 @@ pub(super) trait Settings {
 /// What a loss is computed from.
 pub(super) struct Inputs<'a> {
     /// The pass through the model.
-    #[expect(dead_code, reason = "the objectives so far need the KL only")]
     pub(super) forward: &'a Forward,
     /// KL of each latent in nats, averaged over the batch, `[D]`.
     pub(super) kl_per_latent: Tensor<1>,
     /// Their sum, \[1\].
     pub(super) kl: Tensor<1>,
+    /// How layers multiply.
+    pub(super) precision: Precision,
+}
+
+/// What the gradients of an objective's own networks are computed from.
+#[derive(Clone, Copy)]
+pub(super) struct OwnInputs<'a> {
+    pub(super) model: &'a BetaVae,
+    pub(super) batch: &'a Batch,
+    /// The samples of the pass through the model, [B, D].
+    pub(super) z: &'a Tensor<2>,
+    pub(super) facts: &'a Facts,
+    pub(super) precision: Precision,
+}
+
+/// The gradients of an objective's own networks, and the terms that their loss logs.
+pub(crate) struct OwnGradients {
+    pub(crate) parameters: NamedGradients,
+    /// The last ones of [`Loss::terms`].
+    pub(crate) terms: Vec<f32>,
 }
 
 /// What is added to the reconstruction.
 pub(super) struct Constraint {
     /// In nats, averaged over the batch, \[1\].
     pub(super) value: Tensor<1>,
-    /// The values \[1\] of [`Loss::terms`], in their order.
+    /// The values \[1\] of the first ones of [`Loss::terms`], in their order.
     pub(super) terms: Vec<Tensor<1>>,
 }
 
@@ -58,6 +78,11 @@ impl Constraint {
 
 /// An objective in training.
 pub(super) trait Loss {
+    /// What a step is to be taken on.
+    fn draws(&self) -> Draws {
+        Draws::Batch
+    }
+
     /// What is added to the reconstruction at `step`, which counts from 1.
     fn constraint(&self, inputs: &Inputs<'_>, step: u64) -> Constraint;
 
@@ -68,6 +93,14 @@ pub(super) trait Loss {
 
     /// The weights in force at `step`, the newest that was taken, for metrics.
     fn weights(&self, facts: &Facts, step: u64) -> Vec<Term>;
+
+    /// The gradients of networks of its own, such as a discriminator, at `step`; the model is a constant for them.
+    fn own_gradients(&self, _inputs: &OwnInputs<'_>, _step: u64) -> Option<OwnGradients> {
+        None
+    }
+
+    /// Updates networks of its own.
+    fn apply_own(&mut self, _gradients: NamedGradients, _step: u64) {}
 
     /// Hears the terms of a step that was taken.
     fn after_step(&mut self, _terms: &Terms, _step: u64) {}

@@ -8,8 +8,11 @@
 //! PyTorch-VAE's other one (pixel means and a KL weight) is an explicit [`Reduction`].
 
 mod b;
+mod beta_tcvae;
 mod config;
 mod control_vae;
+mod dip_vae;
+mod factor_vae;
 mod h;
 mod loss;
 mod reduction;
@@ -17,28 +20,36 @@ mod schedule;
 mod terms;
 
 pub use b::LossB;
+pub use beta_tcvae::{BetaTcvaeConfig, Estimator};
 pub(crate) use config::foreign_keys;
 pub use config::{ObjectiveConfig, ObjectiveKind};
 pub use control_vae::ControlVaeConfig;
+pub use dip_vae::{DipVaeI, DipVaeII};
+pub use factor_vae::FactorVaeConfig;
 pub use h::LossH;
-pub(crate) use loss::ObjectiveState;
+pub(crate) use loss::{ObjectiveState, OwnGradients};
 pub use reduction::Reduction;
 pub use schedule::{Schedule, Varying};
 pub use terms::{ACTIVE_NATS, Term, Terms, Unit, beta_norm};
 
 use burn::tensor::Tensor;
 
-use crate::data::ImageShape;
+use crate::Device;
 use crate::error::Result;
-use crate::model::{BetaVae, Forward, Pass, values};
+use crate::model::{BetaVae, Forward, Pass, Precision, values};
+use crate::optimizer::NamedGradients;
+use beta_tcvae::BetaTcvae;
 use control_vae::ControlVae;
-use loss::Inputs;
+use factor_vae::FactorVae;
+use loss::{Inputs, OwnInputs};
 
 /// What an objective may need to know beside the batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Facts {
     /// Number of images N of the data set.
     pub images: usize,
+    /// Number of images B of a batch.
+    pub batch: usize,
     /// Number of latents D.
     pub latents: usize,
     /// H * W * C.
@@ -47,15 +58,8 @@ pub struct Facts {
     pub seed: u64,
 }
 
-impl Facts {
-    /// About a run on `images` images of this shape, with `latents` latents.
-    pub fn new(images: usize, image: ImageShape, latents: usize, seed: u64) -> Self {
-        Self { images, latents, image_values: image.values(), seed }
-    }
-}
-
 /// An objective in training.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Objective {
     active: Active,
     reduction: Reduction,
@@ -63,11 +67,24 @@ pub struct Objective {
 }
 
 /// One of them, with its state.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 enum Active {
     H(LossH),
     B(LossB),
+    FactorVae(Box<FactorVae>),
+    BetaTcvae(BetaTcvae),
+    DipVaeI(DipVaeI),
+    DipVaeII(DipVaeII),
     ControlVae(ControlVae),
+}
+
+/// What an objective takes a step on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Draws {
+    /// One batch.
+    Batch,
+    /// Two batches that are drawn independently; the second has its own noise.
+    TwoBatches,
 }
 
 /// Images of a step, and the noise of its samples.
@@ -79,6 +96,8 @@ pub struct Batch {
     pub noise: Tensor<2>,
     /// Which images of the data set they are, `[B]`.
     pub indices: Vec<usize>,
+    /// The second batch, where the objective wants one.
+    pub second: Option<Box<Batch>>,
 }
 
 /// A loss and its terms, still tensors; scalars have shape \[1\].
@@ -90,27 +109,44 @@ pub struct LossTensors {
     pub reconstruction: Tensor<1>,
     /// KL of each latent in nats, `[D]`; their sum is the KL.
     pub kl_per_latent: Tensor<1>,
+    /// The samples, [B, D].
+    z: Tensor<2>,
     /// The terms that only this objective has.
     own: Vec<(&'static str, Unit, Tensor<1>)>,
 }
 
 impl Objective {
     /// The objective of a configuration, as it is before the first step.
-    pub fn new(config: &ObjectiveConfig, facts: Facts) -> Self {
+    ///
+    /// # Errors
+    /// If it needs other facts, such as fewer images in a batch.
+    pub fn new(config: &ObjectiveConfig, facts: Facts, device: &Device) -> Result<Self> {
         let active = match &config.kind {
             ObjectiveKind::H(settings) => Active::H(settings.clone()),
             ObjectiveKind::B(settings) => Active::B(settings.clone()),
+            ObjectiveKind::FactorVae(settings) => {
+                Active::FactorVae(Box::new(FactorVae::new(settings.clone(), &facts, device)))
+            }
+            ObjectiveKind::BetaTcvae(settings) => {
+                Active::BetaTcvae(BetaTcvae::new(settings.clone(), &facts)?)
+            }
+            ObjectiveKind::DipVaeI(settings) => Active::DipVaeI(settings.clone()),
+            ObjectiveKind::DipVaeII(settings) => Active::DipVaeII(settings.clone()),
             ObjectiveKind::ControlVae(settings) => {
                 Active::ControlVae(ControlVae::new(settings.clone()))
             }
         };
-        Self { active, reduction: config.reduction, facts }
+        Ok(Self { active, reduction: config.reduction, facts })
     }
 
     fn active(&self) -> &dyn loss::Loss {
         match &self.active {
             Active::H(loss) => loss,
             Active::B(loss) => loss,
+            Active::FactorVae(loss) => &**loss,
+            Active::BetaTcvae(loss) => loss,
+            Active::DipVaeI(loss) => loss,
+            Active::DipVaeII(loss) => loss,
             Active::ControlVae(loss) => loss,
         }
     }
@@ -119,6 +155,10 @@ impl Objective {
         match &mut self.active {
             Active::H(loss) => loss,
             Active::B(loss) => loss,
+            Active::FactorVae(loss) => &mut **loss,
+            Active::BetaTcvae(loss) => loss,
+            Active::DipVaeI(loss) => loss,
+            Active::DipVaeII(loss) => loss,
             Active::ControlVae(loss) => loss,
         }
     }
@@ -126,14 +166,43 @@ impl Objective {
     /// The loss of a batch at an optimisation step, which counts from 1, with its terms.
     pub fn loss(&self, model: &BetaVae, batch: &Batch, step: u64, pass: &mut Pass) -> LossTensors {
         let forward = model.forward(batch.images.clone(), batch.noise.clone(), pass);
-        self.loss_of(&forward, model, step)
+        self.loss_of(&forward, model, pass.precision(), step)
+    }
+
+    /// What a step is to be taken on.
+    pub fn draws(&self) -> Draws {
+        self.active().draws()
+    }
+
+    /// The gradients of networks of its own, such as a discriminator, for a loss of this batch.
+    pub(crate) fn own_gradients(
+        &self,
+        model: &BetaVae,
+        batch: &Batch,
+        loss: &LossTensors,
+        precision: Precision,
+        step: u64,
+    ) -> Option<OwnGradients> {
+        let inputs = OwnInputs { model, batch, z: &loss.z, facts: &self.facts, precision };
+        self.active().own_gradients(&inputs, step)
+    }
+
+    /// Updates networks of its own.
+    pub(crate) fn apply_own(&mut self, gradients: NamedGradients, step: u64) {
+        self.active_mut().apply_own(gradients, step);
     }
 
     /// The same where the code comes from elsewhere than the model's encoder.
-    pub(crate) fn loss_of(&self, forward: &Forward, model: &BetaVae, step: u64) -> LossTensors {
+    pub(crate) fn loss_of(
+        &self,
+        forward: &Forward,
+        model: &BetaVae,
+        precision: Precision,
+        step: u64,
+    ) -> LossTensors {
         let kl_per_latent = forward.posterior.kl_per_latent();
         let kl = kl_per_latent.clone().sum();
-        let inputs = Inputs { kl, kl_per_latent: kl_per_latent.clone(), forward };
+        let inputs = Inputs { kl, kl_per_latent: kl_per_latent.clone(), forward, precision };
         let (likelihood, image_values) = (model.likelihood(), model.network().image.values());
         let reconstruction = forward.nll.clone() + likelihood.constant(image_values);
         let constraint = self.active().constraint(&inputs, step);
@@ -141,7 +210,8 @@ impl Objective {
         let total = self.reduction.total(likelihood, image_values, errors, constraint.value);
         let names = self.active().terms().iter();
         let own = names.zip(constraint.terms).map(|((name, unit), value)| (*name, *unit, value));
-        LossTensors { total, reconstruction, kl_per_latent, own: own.collect() }
+        let (own, z) = (own.collect(), forward.z.clone());
+        LossTensors { total, reconstruction, kl_per_latent, z, own }
     }
 
     /// Names and units of the losses in [`Terms`], in their order.
@@ -195,3 +265,6 @@ impl LossTensors {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

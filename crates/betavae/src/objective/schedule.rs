@@ -2,13 +2,14 @@
 //! weight of every objective.
 
 use serde::{Deserialize, Serialize};
+use toml::Value;
 
 use crate::error::{Error, Result};
 use crate::words::thousands;
 
 /// A number, or a table that says how it changes.
 #[derive(Clone, Copy, Debug, PartialEq, Deserialize, Serialize)]
-#[serde(untagged)]
+#[serde(untagged, try_from = "toml::Value")]
 pub enum Schedule {
     /// The same at every step.
     Constant(f64),
@@ -139,6 +140,31 @@ impl Schedule {
     }
 }
 
+impl From<f64> for Schedule {
+    fn from(value: f64) -> Self {
+        Self::Constant(value)
+    }
+}
+
+impl TryFrom<Value> for Schedule {
+    type Error = String;
+
+    fn try_from(value: Value) -> std::result::Result<Self, String> {
+        match value {
+            Value::Float(value) => Ok(Self::Constant(value)),
+            Value::Integer(value) => Ok(Self::Constant(value as f64)),
+            table @ Value::Table(_) => match table.try_into() {
+                Ok(varying) => Ok(Self::Varying(varying)),
+                Err(error) => Err(error.message().trim().to_owned()),
+            },
+            other => Err(format!(
+                "expected a number, or a table such as {{ schedule = \"linear\", to = 4.0, steps = 1000 }}, \
+                 found {other}"
+            )),
+        }
+    }
+}
+
 impl std::fmt::Display for Schedule {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let steps = |steps: u64| thousands(steps as usize);
@@ -191,6 +217,14 @@ mod tests {
         ] {
             let found: Weights = toml::from_str(text).unwrap();
             assert_eq!(toml::to_string(&found).unwrap(), text);
+        }
+        for (text, part) in [
+            ("beta = 'high'", "expected a number, or a table"),
+            ("beta = { schedule = 'square' }", "`cyclical`"),
+            ("beta = { schedule = 'linear', to = 1.0, steps = 2, x = 3 }", "`x`"),
+        ] {
+            let error = toml::from_str::<Weights>(text).unwrap_err().to_string();
+            assert!(error.contains(part), "{text}: {error}");
         }
         let short = "beta = { schedule = 'stairs', to = 16.0, rise = 0.15, every = 5000 }";
         let found: Weights = toml::from_str(short).unwrap();

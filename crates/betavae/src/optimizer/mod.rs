@@ -17,6 +17,7 @@ use crate::model::parameters::{Map, Visit, map, visit};
 use crate::model::{NamedTensor, weights};
 
 /// The gradient of each trained parameter, flattened to \[N\], in the order of the layers.
+#[derive(Default)]
 pub struct NamedGradients(Vec<(String, Tensor<1>)>);
 
 impl NamedGradients {
@@ -77,6 +78,7 @@ impl Visit for Collector<'_> {
 }
 
 /// An update rule with its state.
+#[derive(Clone)]
 pub struct Optimizer {
     config: OptimizerConfig,
     /// By parameter name, one flat tensor per slot; empty before the first step.

@@ -164,10 +164,14 @@ pub fn bottleneck(
         let model = trainer.model();
         let targets = model.to_network_scale(batch.images);
         let nll = model.decoder.nll(z.clone(), targets, model.likelihood(), &mut pass);
-        let loss = trainer.objective().loss_of(&Forward { posterior, z, nll }, model, step);
+        let loss = {
+            let forward = Forward { posterior, z, nll };
+            trainer.objective().loss_of(&forward, model, pass.precision(), step)
+        };
         let mut backward = loss.total.backward();
         let of_encoder = NamedGradients::collect(&encoder, &mut backward);
-        let of_decoder = trainer.gradients_of(&loss, &mut backward, pass, batch.indices.len())?;
+        let of_decoder =
+            trainer.gradients_of(&loss, &mut backward, None, pass, batch.indices.len())?;
         encoder = optimizer.step(encoder, of_encoder, step);
         let terms = trainer.apply(of_decoder)?;
 

@@ -1,5 +1,7 @@
 //! The gradients of a step, computed on a batch or merged from parts of it.
 
+use std::ops::Range;
+
 use betavae_kernels::ops::BatchMoments;
 use burn::tensor::Tensor;
 
@@ -10,6 +12,8 @@ use crate::optimizer::NamedGradients;
 pub struct Gradients {
     /// Of the model's parameters.
     pub(super) parameters: NamedGradients,
+    /// Of the objective's own networks.
+    pub(super) own: NamedGradients,
     /// Statistics for the running averages of batch norm, in the order of the layers.
     pub(super) moments: Vec<BatchMoments>,
     /// The loss that was differentiated.
@@ -39,10 +43,12 @@ impl Gradients {
     pub fn merged(self, other: Self) -> Self {
         let images = self.images + other.images;
         let shares = [&self, &other].map(|part| part.images as f64 / images as f64);
-        let parameters = self.parameters.scaled(shares[0]).plus(other.parameters.scaled(shares[1]));
+        let sum =
+            |a: NamedGradients, b: NamedGradients| a.scaled(shares[0]).plus(b.scaled(shares[1]));
         let moments = self.moments.into_iter().zip(other.moments);
         Self {
-            parameters,
+            parameters: sum(self.parameters, other.parameters),
+            own: sum(self.own, other.own),
             moments: moments.map(|(a, b)| pooled(a, b)).collect(),
             terms: mean(&self.terms, &other.terms, shares),
             images,
@@ -76,13 +82,18 @@ fn mean(a: &Terms, b: &Terms, shares: [f64; 2]) -> Terms {
 impl Batch {
     /// The first half of the images, and the others.
     pub fn halves(self) -> [Self; 2] {
-        let (images, latents) = (self.images.dims()[0], self.noise.dims()[1]);
-        let part = |range: std::ops::Range<usize>| Self {
+        let images = self.images.dims()[0];
+        [self.part(0..images / 2), self.part(images / 2..images)]
+    }
+
+    fn part(&self, range: Range<usize>) -> Self {
+        let latents = self.noise.dims()[1];
+        Self {
             images: self.images.clone().slice([range.clone()]),
             noise: self.noise.clone().slice([range.clone(), 0..latents]),
-            indices: self.indices[range].to_vec(),
-        };
-        [part(0..images / 2), part(images / 2..images)]
+            indices: self.indices[range.clone()].to_vec(),
+            second: self.second.as_ref().map(|second| Box::new(second.part(range))),
+        }
     }
 }
 

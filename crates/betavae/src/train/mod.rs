@@ -18,7 +18,7 @@ use crate::error::{Error, IoContext, Result};
 use crate::evaluate::load_epoch;
 use crate::files;
 use crate::model::{BetaVae, Pass};
-use crate::objective::{Batch, Facts, LossTensors, Objective, Term, Terms};
+use crate::objective::{Batch, Draws, Facts, LossTensors, Objective, OwnGradients, Term, Terms};
 use crate::optimizer::{NamedGradients, Optimizer};
 use crate::random::Stream;
 
@@ -134,7 +134,13 @@ impl Trainer {
                 hint: "resolve the recipe for the shape of the data".into(),
             });
         }
-        let facts = Facts::new(data.len(), config.image(), config.model().latents(), config.seed());
+        let facts = Facts {
+            images: data.len(),
+            batch: config.train().batch,
+            latents: config.model().latents(),
+            image_values: config.image().values(),
+            seed: config.seed(),
+        };
         Ok(Self {
             order: Order::new(
                 config.data().order,
@@ -142,7 +148,7 @@ impl Trainer {
                 data.len(),
                 config.train().batch,
             )?,
-            objective: Objective::new(config.objective(), facts),
+            objective: Objective::new(config.objective(), facts, device)?,
             optimizer: Optimizer::new(*config.optimizer()),
             model: Some(model.train()),
             device: device.clone().autodiff(),
@@ -166,17 +172,29 @@ impl Trainer {
         })
     }
 
-    /// Images [B, H, W, C] in [0, 1] and standard normal noise [B, D] of a step.
+    /// Images [B, H, W, C] in [0, 1] and standard normal noise [B, D] of a step, twice where the objective wants it.
     ///
     /// # Errors
     /// If an image cannot be read.
     pub fn batch(&self, step: u64) -> Result<Batch> {
-        let (epoch, indices) = self.order.batch(step);
+        let first = self.draw(&self.order, "noise", step)?;
+        let second = match self.objective.draws() {
+            Draws::Batch => None,
+            Draws::TwoBatches => {
+                let order = self.order.clone().named("order of second batches");
+                Some(Box::new(self.draw(&order, "noise of second batches", step)?))
+            }
+        };
+        Ok(Batch { second, ..first })
+    }
+
+    fn draw(&self, order: &Order, noise: &str, step: u64) -> Result<Batch> {
+        let (epoch, indices) = order.batch(step);
         let images = load_epoch(&*self.data, &indices, epoch, &self.device)?;
         let shape = [indices.len(), self.model().latents()];
-        let noise = Stream::new(self.config.seed(), "noise", step).normals(shape[0] * shape[1]);
+        let noise = Stream::new(self.config.seed(), noise, step).normals(shape[0] * shape[1]);
         let noise = Tensor::from_data(TensorData::new(noise, shape), &self.device);
-        Ok(Batch { images, noise, indices })
+        Ok(Batch { images, noise, indices, second: None })
     }
 
     /// The gradients of the next step's loss on a batch.
@@ -184,9 +202,11 @@ impl Trainer {
     /// # Errors
     /// If a term or a gradient is not finite.
     pub fn gradients(&self, batch: &Batch) -> Result<Gradients> {
-        let mut pass = Pass::train_in(self.config.train().precision);
-        let loss = self.objective.loss(self.model(), batch, self.step + 1, &mut pass);
-        self.gradients_of(&loss, &mut loss.total.backward(), pass, batch.images.dims()[0])
+        let (precision, step) = (self.config.train().precision, self.step + 1);
+        let mut pass = Pass::train_in(precision);
+        let loss = self.objective.loss(self.model(), batch, step, &mut pass);
+        let own = self.objective.own_gradients(self.model(), batch, &loss, precision, step);
+        self.gradients_of(&loss, &mut loss.total.backward(), own, pass, batch.images.dims()[0])
     }
 
     /// The gradients of a loss on some images, taken out of its backward pass.
@@ -194,18 +214,28 @@ impl Trainer {
         &self,
         loss: &LossTensors,
         backward: &mut burn::tensor::Gradients,
+        own: Option<OwnGradients>,
         pass: Pass,
         images: usize,
     ) -> Result<Gradients> {
-        let (step, terms) = (self.step + 1, loss.terms());
+        let (step, mut terms) = (self.step + 1, loss.terms());
+        let mut of_objective = NamedGradients::default();
+        if let Some(OwnGradients { parameters, terms: values }) = own {
+            let names = self.objective.terms();
+            let names = names[names.len() - values.len()..].iter().zip(values);
+            terms.losses.extend(names.map(|(&(name, unit), value)| Term { name, unit, value }));
+            of_objective = parameters;
+        }
         if let Some((term, value)) = terms.first_non_finite() {
             return Err(non_finite(step, term, &value.to_string()));
         }
         let parameters = NamedGradients::collect(self.model(), backward);
-        if let Some(name) = parameters.first_non_finite() {
+        let names = [parameters.first_non_finite(), of_objective.first_non_finite()];
+        if let Some(name) = names.into_iter().flatten().next() {
             return Err(non_finite(step, format!("the gradient of {name}"), "not finite"));
         }
-        Ok(Gradients { parameters, moments: pass.into_moments(), terms, images })
+        let moments = pass.into_moments();
+        Ok(Gradients { parameters, own: of_objective, moments, terms, images })
     }
 
     /// Takes the next optimisation step with these gradients, and returns the terms of the loss that they are of.
@@ -213,12 +243,13 @@ impl Trainer {
     /// # Errors
     /// None that is known.
     pub fn apply(&mut self, gradients: Gradients) -> Result<Terms> {
-        let Gradients { parameters, moments, mut terms, images: _ } = gradients;
+        let Gradients { parameters, own, moments, mut terms, images: _ } = gradients;
         let model = self.model.take().unwrap_or_else(|| unreachable!("put back below"));
         let mut model = self.optimizer.step(model, parameters, self.step + 1);
         model.update_running_statistics(moments);
         self.model = Some(model);
         self.step += 1;
+        self.objective.apply_own(own, self.step);
         self.objective.after_step(&mut terms, self.step);
         Ok(terms)
     }
