@@ -5,10 +5,10 @@
 //! | --- | --- |
 //! | `.npz` | `mean` and `log_var` [N, D] f32; `indices` `[N]` of the images, if asked for; `files` `[N]`, their names, if they have some |
 //! | `.npy` | the means [N, D] f32 alone |
-//! | `.parquet` | a row per image, with the columns of the `.csv` (cargo feature `parquet`) |
+//! | `.parquet` | a row per image, with the columns of the `.csv` (cargo feature `formats`) |
 //! | `.csv` | a line per image: `index`, `file` if images have names, `mean_0` .., `log_var_0` .. |
 
-#[cfg(feature = "parquet")]
+#[cfg(feature = "formats")]
 mod parquet;
 
 use std::io::{BufRead, BufWriter, Read, Write};
@@ -20,10 +20,10 @@ use crate::files::{Atomic, Spool, ending};
 use crate::npz::{Element, NpzWriter, header};
 
 /// The endings [`CodesWriter`] knows.
-#[cfg(feature = "parquet")]
+#[cfg(feature = "formats")]
 pub const FORMATS: [&str; 4] = ["npz", "npy", "csv", "parquet"];
 /// The endings [`CodesWriter`] knows.
-#[cfg(not(feature = "parquet"))]
+#[cfg(not(feature = "formats"))]
 pub const FORMATS: [&str; 3] = ["npz", "npy", "csv"];
 
 /// Posterior parameters of some images of a data set, as they go to a file.
@@ -50,7 +50,7 @@ enum Format {
     Npz(Box<Npz>),
     Npy(BufWriter<Atomic>),
     Csv(Box<csv::Writer<Atomic>>),
-    #[cfg(feature = "parquet")]
+    #[cfg(feature = "formats")]
     Parquet(Box<parquet::Table>),
 }
 
@@ -85,8 +85,10 @@ impl CodesWriter {
                 Format::Npy(file)
             }
             "csv" => Format::Csv(Box::new(csv::Writer::from_writer(Atomic::create(path)?))),
-            #[cfg(feature = "parquet")]
+            #[cfg(feature = "formats")]
             "parquet" => Format::Parquet(Box::new(parquet::Table::create(path, latents)?)),
+            #[cfg(not(feature = "formats"))]
+            "parquet" => return Err(Error::needs_formats(path, "Parquet files")),
             _ => {
                 return Err(Error::config(
                     format!("{}: the ending does not say how to write codes", path.display()),
@@ -124,7 +126,7 @@ impl CodesWriter {
             Format::Npy(file) => {
                 file.write_all(bytemuck::cast_slice(&codes.mean)).context("write", path)
             }
-            #[cfg(feature = "parquet")]
+            #[cfg(feature = "formats")]
             Format::Parquet(table) => table.write(rows),
             Format::Csv(file) => {
                 let latents = codes.latents;
@@ -174,7 +176,7 @@ impl CodesWriter {
                 let file = file.into_inner().map_err(|error| error.into_error());
                 file.context("write", &path)?.finish()
             }
-            #[cfg(feature = "parquet")]
+            #[cfg(feature = "formats")]
             Format::Parquet(table) => table.finish(),
             Format::Csv(file) => {
                 let file = file.into_inner().map_err(|error| error.into_error());
@@ -263,7 +265,7 @@ mod tests {
         assert_eq!(std::fs::read_dir(&folder).unwrap().count(), 3);
     }
 
-    #[cfg(feature = "parquet")]
+    #[cfg(feature = "formats")]
     #[test]
     fn a_table_holds_every_row() {
         use std::collections::HashMap;

@@ -6,8 +6,6 @@ use std::fs::{self, File};
 use std::io::{BufReader, BufWriter, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
-use data_encoding::HEXLOWER;
-use sha2::{Digest, Sha256};
 use tempfile::NamedTempFile;
 
 use crate::error::{IoContext, Result};
@@ -99,6 +97,7 @@ impl Spool {
 }
 
 /// Writes and syncs a new file in a folder that nobody reads yet.
+#[cfg(feature = "model")]
 pub(crate) fn write_synced(path: &Path, content: &[u8]) -> Result<()> {
     let mut file = File::create(path).context("write", path)?;
     file.write_all(content).context("write", path)?;
@@ -114,8 +113,10 @@ pub(crate) fn sync_folder(folder: &Path) -> Result<()> {
 }
 
 /// SHA-256 of a buffer in hexadecimal.
+#[cfg(feature = "model")]
 pub(crate) fn sha256(content: &[u8]) -> String {
-    HEXLOWER.encode(&Sha256::digest(content))
+    use sha2::Digest;
+    data_encoding::HEXLOWER.encode(&sha2::Sha256::digest(content))
 }
 
 /// What the name of a file ends in, which tells its format: in lower case, without the dot; empty if it has

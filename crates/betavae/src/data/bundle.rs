@@ -1,7 +1,11 @@
 //! Many small files in a folder or in archives, found by name and read one by one by any number of
 //! threads.
 
-mod tape;
+#[cfg(feature = "formats")]
+mod tar_archive;
+#[cfg(not(feature = "formats"))]
+#[path = "bundle/without_tar.rs"]
+mod tar_archive;
 mod walk;
 
 use std::fs::File;
@@ -133,9 +137,12 @@ impl Bundle {
             }
             Container::Zip(archive)
         } else if start.starts_with(&[0x1f, 0x8b]) {
-            Container::Tar(archive.to_owned(), tape::unpack(&path, file, wanted, &mut push)?.into())
+            Container::Tar(
+                archive.to_owned(),
+                tar_archive::unpack(&path, file, wanted, &mut push)?.into(),
+            )
         } else {
-            tape::list(&path, &mut file, wanted, &mut push)?;
+            tar_archive::list(&path, &mut file, wanted, &mut push)?;
             Container::Tar(archive.to_owned(), file.into())
         };
         self.containers.push(container);

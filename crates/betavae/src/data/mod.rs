@@ -29,7 +29,6 @@ mod labels;
 mod official;
 mod open;
 pub mod order;
-#[cfg(feature = "parquet")]
 mod parquet;
 mod pictures;
 mod reader;
@@ -51,5 +50,7 @@ pub use official::read_all;
 pub use open::{NAMES, by_word, for_model, open, open_name_or_path, open_watched};
 pub use shape::ImageShape;
 
-#[cfg(test)]
+#[cfg(all(test, feature = "formats"))]
 mod tests;
+#[cfg(all(test, not(feature = "formats")))]
+mod without_formats;

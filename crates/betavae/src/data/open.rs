@@ -145,7 +145,6 @@ pub(super) fn read(path: &Path, source: Source, opening: &mut Opening<'_>) -> Re
     match source {
         Source::Official(kind) => official::open(path, kind, opening),
         Source::Pictures => pictures::open(path, opening),
-        #[cfg(feature = "parquet")]
         Source::Parquet => super::parquet::open(path, opening),
         Source::Npy | Source::Npz => arrays::open(path, opening),
         Source::Rendered => Err(Error::file(path, "a rendered data set has no file")),

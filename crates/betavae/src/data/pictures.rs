@@ -16,8 +16,12 @@ use super::labels::Labels;
 use super::stored::{Opening, Stored};
 use crate::error::Result;
 use crate::files::ending;
-pub(super) use decode::{Header, is_image, read_header};
-pub(super) use load::{Decode, Encoded, Files, load};
+pub(super) use decode::is_image;
+#[cfg(feature = "formats")]
+pub(super) use decode::{Header, read_header};
+#[cfg(feature = "formats")]
+pub(super) use load::Decode;
+pub(super) use load::{Encoded, Files, load};
 
 /// Whether [`open`] is the reader for `path`: a folder, an archive, or a single image file.
 pub(super) fn reads(path: &Path) -> bool {

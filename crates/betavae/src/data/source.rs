@@ -17,7 +17,6 @@ pub(super) enum Source {
     /// Image files in a folder or in archives, or a single one.
     Pictures,
     /// Image files in columns of Parquet files.
-    #[cfg(feature = "parquet")]
     Parquet,
     /// A file or folder of an official set, or an HDF5 file.
     Official(official::Kind),
@@ -29,7 +28,6 @@ impl Source {
         if let Some(kind) = official::Kind::of(path)? {
             return Ok(Self::Official(kind));
         }
-        #[cfg(feature = "parquet")]
         if super::parquet::reads(path) && !(path.is_dir() && pictures::has_any(path)?) {
             return Ok(Self::Parquet);
         }
@@ -46,7 +44,6 @@ impl Source {
             Self::Npy => "a NumPy array",
             Self::Npz => "an .npz file",
             Self::Pictures => "image files",
-            #[cfg(feature = "parquet")]
             Self::Parquet => "Parquet",
             Self::Official(kind) => kind.name(),
         }
@@ -59,7 +56,6 @@ impl Source {
             Self::Npy => &["labels", "layout"],
             Self::Npz => &["key", "labels", "layout", "split"],
             Self::Pictures => &["background", "skip_damaged", "labels", "split"],
-            #[cfg(feature = "parquet")]
             Self::Parquet => &["background", "skip_damaged", "key", "labels", "split"],
             Self::Official(kind) => kind.settings(),
         };
@@ -70,9 +66,7 @@ impl Source {
     pub(super) fn has_files_of_any_size(self) -> bool {
         match self {
             Self::Rendered | Self::Npy | Self::Npz => false,
-            Self::Pictures => true,
-            #[cfg(feature = "parquet")]
-            Self::Parquet => true,
+            Self::Pictures | Self::Parquet => true,
             Self::Official(kind) => kind.has_pictures(),
         }
     }

@@ -144,7 +144,6 @@ fn web_datasets_keep_the_order_of_their_shards() {
 
 /// A header of a page claims a list of billions of fields, which the library would skip one by one.
 #[test]
-#[cfg(feature = "parquet")]
 fn damaged_parquet_files_end() {
     let start = std::time::Instant::now();
     let error = open(&fixture("endless-header.parquet")).err().unwrap().to_string();
@@ -152,7 +151,6 @@ fn damaged_parquet_files_end() {
     assert!(start.elapsed().as_secs() < 10, "{:?}", start.elapsed());
 }
 
-#[cfg(feature = "parquet")]
 #[test]
 fn parquet_files_with_images_and_numbers() {
     let data = open(&fixture("hub.parquet")).unwrap();
@@ -185,9 +183,7 @@ fn all_formats_give_the_same_pixels_from_prepared_files() {
         ["stored.npz", "compressed.npz", "grid.npz", "images.zip", "images.tar", "images.tgz"]
             .map(fixture)
             .to_vec();
-    if cfg!(feature = "parquet") {
-        paths.push(fixture("hub.parquet"));
-    }
+    paths.push(fixture("hub.parquet"));
     let config = DataConfig::default();
     // Prepared, and found again.
     for _ in 0..2 {
@@ -216,9 +212,7 @@ fn damaged_files_are_errors_or_harmless_and_never_a_panic() {
         ("images.tgz", 300),
         ("shard-000.tar", 600),
     ];
-    if cfg!(feature = "parquet") {
-        names.extend([("hub.parquet", 1500), ("plain-0.parquet", 1000), ("plain-1.parquet", 1000)]);
-    }
+    names.extend([("hub.parquet", 1500), ("plain-0.parquet", 1000), ("plain-1.parquet", 1000)]);
     let place = tempfile::tempdir().unwrap();
     let attempt = |name: &str, bytes: &[u8]| {
         let path = place.path().join(name);

@@ -6,7 +6,7 @@
 //! | `cells` | what a cell is: a number, a word, or nothing |
 //! | `lines` | JSON lines |
 //! | `arrays` | NumPy files |
-//! | `parquet` | Parquet (cargo feature `parquet`) |
+//! | `parquet` | Parquet (cargo feature `formats`) |
 //! | `names` | names of files, however they are written |
 //! | `join` | which rows of two tables, or of a table and images, belong together |
 //!
@@ -18,7 +18,7 @@ mod cells;
 pub(crate) mod join;
 mod lines;
 pub(crate) mod names;
-#[cfg(feature = "parquet")]
+#[cfg(feature = "formats")]
 pub(crate) mod parquet;
 #[cfg(test)]
 mod tests;
@@ -31,6 +31,7 @@ use std::path::{Path, PathBuf};
 pub(crate) use arrays::{array_of, is_array_of_labels};
 pub(crate) use cells::natural_order;
 pub(crate) use lines::{Object, of_objects};
+#[cfg(feature = "model")]
 pub(crate) use text::decode;
 
 use crate::error::{Error, IoContext, Result};
@@ -190,10 +191,10 @@ impl Table {
             return arrays::read(path, role);
         }
         if start.starts_with(b"PAR1") {
-            #[cfg(feature = "parquet")]
+            #[cfg(feature = "formats")]
             return parquet::read(path);
-            #[cfg(not(feature = "parquet"))]
-            return Err(Error::file(path, "it is a Parquet file, which this build cannot read"));
+            #[cfg(not(feature = "formats"))]
+            return Err(Error::needs_formats(path, "Parquet files"));
         }
         // Text is a table; what is none is named.
         match what_it_is(&start) {

@@ -17,7 +17,7 @@ mod raw;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-#[cfg(any(test, fuzzing))]
+#[cfg(any(all(test, feature = "formats"), fuzzing))]
 use super::DataConfig;
 use super::bundle::Bundle;
 use super::labels::{self, Labelled};
@@ -294,5 +294,5 @@ fn faces(folder: &Path) -> Option<PathBuf> {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "formats"))]
 mod tests;
