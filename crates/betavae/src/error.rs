@@ -164,7 +164,7 @@ impl Error {
         Error::File { path: path.as_ref().to_owned(), reason: reason.into(), hint: hint.into() }
     }
 
-    /// What is said of `files`, such as `HDF5 files`, in builds that have no reader of them.
+    /// The error for `files`, such as `HDF5 files`, in builds without their reader.
     #[cfg(not(feature = "formats"))]
     pub(crate) fn needs_formats(path: impl AsRef<Path>, files: &str) -> Self {
         let reason = format!("{files} need the cargo feature `formats`, which this build lacks");

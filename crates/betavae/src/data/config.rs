@@ -42,7 +42,7 @@ pub struct DataConfig {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub key: Option<String>,
     /// A table or array with the factors of the images, or `none`; default: what lies beside or in the data,
-    /// see [`super::TABLES`].
+    /// see [`super::LABEL_TABLES`].
     #[serde(skip_serializing_if = "Option::is_none")]
     pub labels: Option<PathBuf>,
     /// Order of the last axes of an array of four or more; default: guessed from the channel count.
@@ -53,7 +53,7 @@ pub struct DataConfig {
     pub split: Option<Split>,
     /// How training walks through the images.
     #[serde(default)]
-    pub order: order::Kind,
+    pub order: order::Sampling,
 }
 
 impl DataConfig {

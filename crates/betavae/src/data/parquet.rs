@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use super::bundle::Bundle;
 use crate::error::Result;
-use crate::files::ending;
+use crate::files::extension_of;
 #[cfg(feature = "formats")]
 pub(super) use rows::open;
 
@@ -19,7 +19,7 @@ pub(super) fn reads(path: &Path) -> bool {
 }
 
 fn is_parquet(path: &Path) -> bool {
-    ending(path) == "parquet"
+    extension_of(path) == "parquet"
 }
 
 fn files(folder: &Path) -> Result<Vec<PathBuf>> {
@@ -30,7 +30,7 @@ fn files(folder: &Path) -> Result<Vec<PathBuf>> {
 #[cfg(not(feature = "formats"))]
 pub(super) fn open(
     path: &Path,
-    _: &mut super::stored::Opening<'_>,
-) -> Result<super::stored::Stored> {
+    _: &mut super::stored::OpenContext<'_>,
+) -> Result<super::stored::StoredDataset> {
     Err(crate::error::Error::needs_formats(path, "Parquet files"))
 }

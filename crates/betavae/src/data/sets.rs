@@ -419,7 +419,7 @@ mod tests {
         let names: HashSet<&str> = SETS.iter().map(|set| set.name).collect();
         assert_eq!(names.len(), SETS.len());
         for set in &SETS {
-            assert!(!names.contains(&super::super::NAMES[0].0), "{}", set.name);
+            assert!(!names.contains(&super::super::RENDERED_SETS[0].0), "{}", set.name);
             for text in [set.title, set.home, set.licence, set.citation] {
                 assert!(!text.is_empty(), "{}", set.name);
             }

@@ -19,13 +19,13 @@ pub(super) enum Source {
     /// Image files in columns of Parquet files.
     Parquet,
     /// A file or folder of an official set, or an HDF5 file.
-    Official(official::Kind),
+    Official(official::OfficialFormat),
 }
 
 impl Source {
     /// The reader of the file or folder `path`.
     pub(super) fn of(path: &Path) -> Result<Self> {
-        if let Some(kind) = official::Kind::of(path)? {
+        if let Some(kind) = official::OfficialFormat::of(path)? {
             return Ok(Self::Official(kind));
         }
         if super::parquet::reads(path) && !(path.is_dir() && pictures::has_any(path)?) {

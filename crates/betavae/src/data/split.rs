@@ -72,14 +72,14 @@ fn parts(files: &[PathBuf]) -> Vec<Option<Split>> {
     }
 }
 
-/// The part that a folder on the way to a file is called after.
+/// The part that the folder at `level` of a file's path is named after.
 fn folder(file: &Path, level: usize) -> Option<Split> {
     let name = file.parent()?.iter().nth(level)?;
     Split::of(&name.to_string_lossy())
 }
 
-/// How deep the folders lie that are called after parts: the first level at which two parts are told, or all
-/// files are in one.
+/// The depth of the folders that are named after parts: the first level that has two parts, or one part that has
+/// all files.
 pub(super) fn level(files: &[PathBuf]) -> Option<usize> {
     (0..4).find(|level| {
         let parts: Vec<Option<Split>> = files.iter().map(|file| folder(file, *level)).collect();

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::cache::Cache;
 use super::source::Source;
-use super::stored::{Opening, Stored};
+use super::stored::{OpenContext, StoredDataset};
 use super::*;
 use crate::error::Result;
 use crate::random::Stream;
@@ -22,14 +22,14 @@ fn fixture(name: &str) -> PathBuf {
 }
 
 /// Opens files with at most `memory` bytes of pixels in memory and the others in `cache`.
-fn open_in(cache: &Path, memory: u64, path: &Path, config: &DataConfig) -> Result<Stored> {
+fn open_in(cache: &Path, memory: u64, path: &Path, config: &DataConfig) -> Result<StoredDataset> {
     let cache = Cache::at(cache, memory);
     let source = Source::of(path)?;
     source.check(&DataConfig { path: Some(path.to_owned()), ..config.clone() })?;
-    super::open::read(path, source, &mut Opening::new(config, &cache, &mut |_, _| ()))
+    super::open::read(path, source, &mut OpenContext::new(config, &cache, &mut |_, _| ()))
 }
 
-fn open(path: &Path) -> Result<Stored> {
+fn open(path: &Path) -> Result<StoredDataset> {
     open_in(Path::new("none"), 1 << 30, path, &DataConfig::default())
 }
 
@@ -48,7 +48,7 @@ fn image(index: usize) -> Vec<u8> {
 }
 
 #[track_caller]
-fn check(data: &Stored, order: [usize; IMAGES]) {
+fn check(data: &StoredDataset, order: [usize; IMAGES]) {
     assert_eq!((data.len(), data.shape(), data.white()), (IMAGES, ImageShape::new(6, 5, 3), 255));
     let indices: Vec<usize> = (0..IMAGES).collect();
     let pixels = read_batch(data, &indices, 0).unwrap();
@@ -61,7 +61,7 @@ type Value = fn(usize) -> f64;
 
 /// Checks name and values of each image's factors.
 #[track_caller]
-fn check_factors(data: &Stored, order: [usize; IMAGES], expected: &[(&str, Value)]) {
+fn check_factors(data: &StoredDataset, order: [usize; IMAGES], expected: &[(&str, Value)]) {
     let factors = data.factors().unwrap();
     let names: Vec<_> = factors.factors().iter().map(|factor| factor.name.as_str()).collect();
     assert_eq!(names, expected.iter().map(|(name, _)| *name).collect::<Vec<_>>());

@@ -28,6 +28,9 @@ fn the_cargo_feature_is_named_instead_of_reading() {
         check_refused(super::open_name_or_path(&path, 1), files);
     }
     let parquet = fixtures.join("data/hub.parquet");
-    check_refused(crate::table::Table::read(&parquet, crate::table::Role::Codes), "Parquet files");
+    check_refused(
+        crate::table::Table::read(&parquet, crate::table::TableRole::Codes),
+        "Parquet files",
+    );
     check_refused(CodesWriter::create(Path::new("codes.parquet"), 1, 1, false), "Parquet files");
 }

@@ -13,7 +13,7 @@ use burn::tensor::{Device, Tensor, TensorData};
 use crate::checkpoint::Trained;
 use crate::config::Config;
 use crate::data::Dataset;
-use crate::data::order::Order;
+use crate::data::order::BatchOrder;
 use crate::error::{Error, IoContext, Result};
 use crate::evaluate::load_epoch;
 use crate::files;
@@ -61,7 +61,7 @@ use crate::random::Stream;
 pub struct Trainer {
     config: Config,
     data: Arc<dyn Dataset>,
-    order: Order,
+    order: BatchOrder,
     objective: Objective,
     /// Absent only while a step replaces it.
     model: Option<BetaVae>,
@@ -136,7 +136,7 @@ impl Trainer {
         }
         let facts = Facts::new(data.len(), config.image(), config.model().latents(), config.seed());
         Ok(Self {
-            order: Order::new(
+            order: BatchOrder::new(
                 config.data().order,
                 config.seed(),
                 data.len(),

@@ -24,6 +24,6 @@ pub(super) fn open(
     path: &std::path::Path,
     _: &super::super::DataConfig,
     _: &mut Vec<String>,
-) -> crate::error::Result<super::raw::Raw> {
+) -> crate::error::Result<super::raw::RawImages> {
     Err(crate::error::Error::needs_formats(path, "HDF5 files"))
 }

@@ -9,10 +9,10 @@ use parquet::data_type::{ByteArray, ByteArrayType};
 use parquet::schema::types::ColumnDescriptor;
 use rayon::prelude::*;
 
-use super::super::labels::{self, Gaps, Labelled};
-use super::super::pictures::{Decode, Encoded, Header, load, read_header};
+use super::super::labels::{self, GapPolicy, ImagesToLabel};
+use super::super::pictures::{Decode, EncodedImages, ImageHeader, load, read_header};
 use super::super::split;
-use super::super::stored::{Opening, Stored};
+use super::super::stored::{OpenContext, StoredDataset};
 use super::files;
 use crate::error::{Error, Result};
 use crate::table::parquet::{ParquetFile, table};
@@ -21,7 +21,7 @@ use crate::table::parquet::{ParquetFile, table};
 const AT_ONCE: usize = 64;
 
 /// Opens the Parquet file `path`, or all in and below the folder `path` in the order of their names.
-pub(in super::super) fn open(path: &Path, opening: &mut Opening<'_>) -> Result<Stored> {
+pub(in super::super) fn open(path: &Path, opening: &mut OpenContext<'_>) -> Result<StoredDataset> {
     let mut parts = if path.is_dir() { files(path)? } else { Vec::new() };
     let wanted = split::choose(path, &parts, opening.config.split, "file", &mut opening.notes)?;
     parts = wanted.into_iter().map(|part| parts[part].clone()).collect();
@@ -40,29 +40,33 @@ pub(in super::super) fn open(path: &Path, opening: &mut Opening<'_>) -> Result<S
         Ok(Rows { files, columns, len, at: Place::default(), reader: None })
     };
     let rows: Rows = make_rows()?;
-    let images = Labelled { path, len: rows.len, files: None };
-    let labels = match labels::asked_for(opening.config, &images)? {
+    let images = ImagesToLabel { path, len: rows.len, files: None };
+    let labels = match labels::configured_labels(opening.config, &images)? {
         Some(labels) => labels,
-        None => beside(path, &rows, &images)?,
+        None => other_columns(path, &rows, &images)?,
     };
-    let make = || Ok(Box::new(make_rows()?) as Box<dyn Encoded>);
+    let make = || Ok(Box::new(make_rows()?) as Box<dyn EncodedImages>);
     let (stored, kept) = load(path, &parts, &make, None, opening)?;
     let factors = labels.factors.map(|factors| kept.select_factors(factors));
     let file_name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy();
     let notes = stored.notes.into_iter().chain(labels.notes).collect();
-    Ok(Stored { about: format!("from {file_name}"), factors, notes, ..stored })
+    Ok(StoredDataset { about: format!("from {file_name}"), factors, notes, ..stored })
 }
 
 /// The other columns as factors.
-fn beside(path: &Path, rows: &Rows, images: &Labelled<'_>) -> Result<labels::Labels> {
+fn other_columns(
+    path: &Path,
+    rows: &Rows,
+    images: &ImagesToLabel<'_>,
+) -> Result<labels::FoundLabels> {
     let image = rows.files[0].columns().nth(rows.columns[0]);
     let image = image.map(|(_, column)| column.path().parts()[0].clone()).unwrap_or_default();
     let mut columns = table(path, &rows.files, &[image])?;
     // The rows are those of the images, whatever else they are called.
     columns.in_order();
-    let mut labels = labels::of_table(columns, images, Gaps::LeftOut)?;
+    let mut labels = labels::of_table(columns, images, GapPolicy::LeftOut)?;
     if labels.factors.is_some() {
-        labels.notes.insert(0, format!("factors from its columns{}", labels::listed(&labels)));
+        labels.notes.insert(0, format!("factors from its columns{}", labels::factor_list(&labels)));
     }
     Ok(labels)
 }
@@ -107,7 +111,7 @@ struct Rows {
     columns: Vec<usize>,
     len: usize,
     at: Place,
-    /// The reader of the row group at hand.
+    /// The reader of the current row group.
     reader: Option<ColumnReaderImpl<ByteArrayType>>,
 }
 
@@ -178,12 +182,12 @@ fn no_image(place: &Path) -> Error {
     Error::file_hint(place, "it has no image", "rows need the bytes of their images, not paths")
 }
 
-impl Encoded for Rows {
+impl EncodedImages for Rows {
     fn len(&self) -> usize {
         self.len
     }
 
-    fn headers(&mut self) -> Result<Vec<Result<Header>>> {
+    fn headers(&mut self) -> Result<Vec<Result<ImageHeader>>> {
         let mut headers = Vec::new();
         while headers.len() < self.len {
             let rows = self.take(self.len - headers.len())?;

@@ -9,7 +9,7 @@ use hdf5_reader::{Dataset, DatasetChunk, DatasetChunkIterator, SliceInfo, SliceI
 use rayon::prelude::*;
 
 use super::super::super::ImageShape;
-use super::super::super::reader::Images;
+use super::super::super::reader::ImageReader;
 use super::super::input::COPY_AGAIN;
 use super::images::damaged;
 use crate::error::{Error, Result};
@@ -67,7 +67,7 @@ impl Tile {
     }
 }
 
-impl Images for Bands {
+impl ImageReader for Bands {
     fn next(&mut self, mut bytes: &mut [u8]) -> Result<()> {
         let shape = self.shape;
         while !bytes.is_empty() {

@@ -1,5 +1,5 @@
-//! Which datasets of an HDF5 file are the images and which their labels. The format is `hdf5-reader`'s business;
-//! here it gets limits.
+//! Which datasets of an HDF5 file are the images and which their labels. `hdf5-reader` reads the
+//! format; its limits are set here.
 
 use std::fs::File;
 use std::path::Path;
@@ -8,11 +8,11 @@ use std::sync::Arc;
 use hdf5_reader::{Dataset, Datatype, FileStorage, Hdf5File, OpenOptions};
 use rayon::prelude::*;
 
-use super::super::super::reader::Images;
-use super::super::super::store::Form;
+use super::super::super::reader::ImageReader;
+use super::super::super::store::PixelLayout;
 use super::super::super::{DataConfig, ImageShape, Layout};
 use super::super::input::{COPY_AGAIN, expect_packed};
-use super::super::raw::{MAX_VALUES, Raw, image_shape};
+use super::super::raw::{MAX_VALUES, RawImages, image_shape};
 use super::bands::Bands;
 use crate::error::{Error, IoContext, Result};
 
@@ -29,7 +29,7 @@ pub(in super::super) fn open(
     path: &Path,
     config: &DataConfig,
     notes: &mut Vec<String>,
-) -> Result<Raw> {
+) -> Result<RawImages> {
     let file = open_file(path)?;
     let find = |name: &str| file.dataset(name).ok();
     let found = match config.key.as_deref() {
@@ -42,7 +42,7 @@ pub(in super::super) fn open(
         let reason = format!("no dataset {wanted}: the file has {}", listing(&file));
         return Err(Error::file_hint(path, reason, "name it with `--set data.key=NAME`"));
     };
-    let Images4 { len, shape, stored, planar } = interpret(path, &key, &data, config.layout)?;
+    let ImageAxes { len, shape, stored, planar } = interpret(path, &key, &data, config.layout)?;
     expect_packed(path, "images", &[len, shape.height, shape.width, shape.channels])?;
     let band = band(path, &data, shape)?;
 
@@ -76,11 +76,11 @@ pub(in super::super) fn open(
     }
     let about = if white == 1 { "binary, HDF5" } else { "u8, HDF5" }.to_owned();
     let bands = Bands::new(path, &key, data, len, stored, band, white)?;
-    let images: Box<dyn Images + Send> = match planar {
-        true => Box::new(Planar { images: bands, shape }),
+    let images: Box<dyn ImageReader + Send> = match planar {
+        true => Box::new(PlanarImages { images: bands, shape }),
         false => Box::new(bands),
     };
-    Ok(Raw { about, len, shape, white, names, values, images })
+    Ok(RawImages { about, len, shape, white, names, values, images })
 }
 
 /// Paths and datasets of a file, groups included.
@@ -133,16 +133,16 @@ fn dtype(dtype: &Datatype) -> String {
 }
 
 /// Images whose channels come before rows.
-struct Planar {
+struct PlanarImages {
     images: Bands,
     /// [H, W, C]
     shape: ImageShape,
 }
 
-impl Images for Planar {
+impl ImageReader for PlanarImages {
     fn next(&mut self, bytes: &mut [u8]) -> Result<()> {
         self.images.next(bytes)?;
-        let form = Form { planar: true, ..Form::bytes(1, self.shape) };
+        let form = PixelLayout { planar: true, ..PixelLayout::bytes(1, self.shape) };
         bytes.par_chunks_exact_mut(self.shape.values()).for_each(|image| form.arrange(image));
         Ok(())
     }
@@ -165,7 +165,7 @@ fn open_file(path: &Path) -> Result<Hdf5File> {
 }
 
 /// Number and shape of the images of a dataset.
-struct Images4 {
+struct ImageAxes {
     len: usize,
     /// [H, W, C]
     shape: ImageShape,
@@ -175,7 +175,7 @@ struct Images4 {
     planar: bool,
 }
 
-fn interpret(path: &Path, key: &str, data: &Dataset, layout: Option<Layout>) -> Result<Images4> {
+fn interpret(path: &Path, key: &str, data: &Dataset, layout: Option<Layout>) -> Result<ImageAxes> {
     let fault = |reason: String, hint: &str| {
         Error::file_hint(path, format!("dataset `{key}`: {reason}"), hint)
     };
@@ -207,7 +207,7 @@ fn interpret(path: &Path, key: &str, data: &Dataset, layout: Option<Layout>) -> 
     };
     let shape = image_shape(path, [h, w, c])?;
     let stored = if planar { ImageShape::new(c, h, w) } else { shape };
-    Ok(Images4 { len: n, shape, stored, planar: planar && c > 1 })
+    Ok(ImageAxes { len: n, shape, stored, planar: planar && c > 1 })
 }
 
 /// How many images are read together: those of a chunk.

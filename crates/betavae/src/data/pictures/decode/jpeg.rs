@@ -30,7 +30,7 @@ const ONES: [u8; 64] = {
 /// Zeros at the end of a file without end that are no data: more than compressed pixels have.
 const FILLING: usize = 8;
 
-/// Decodes an image and tells how it is to be turned, or says why it cannot be.
+/// Decodes an image and returns its orientation as well.
 pub(super) fn decode(bytes: &[u8]) -> Result<(DynamicImage, Orientation), String> {
     let walk = Walk::new(bytes);
     let scans = walk.scans.len();
