@@ -67,3 +67,8 @@ pub use burn::{
     tensor::{Device, Tensor, TensorData},
 };
 pub use error::{Error, Result};
+
+/// Compiles the example of the README.
+#[cfg(all(doctest, feature = "model"))]
+#[doc = include_str!("../README.md")]
+struct Readme;
