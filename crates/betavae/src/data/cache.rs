@@ -194,7 +194,7 @@ struct CacheRecord {
     sha256: String,
     /// Whether there is a `NAME.npy`.
     pixels: bool,
-    /// What the reader said.
+    /// The reader's summary.
     #[serde(default)]
     ending: ReaderSummary,
 }

@@ -31,7 +31,7 @@ pub struct DataConfig {
     /// Make images grey (1) or RGB (3); default: as they are, image files grey if every file is.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub channels: Option<usize>,
-    /// What lies behind transparent pixels of image files; default: white.
+    /// The colour behind transparent pixels of image files; default: white.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub background: Option<Background>,
     /// Whether image files that cannot be decoded are left out; default: they are an error.
@@ -99,7 +99,7 @@ impl DataConfig {
 
 /// Where factors come from.
 pub(super) enum LabelSource<'a> {
-    /// Whatever lies beside or in the data.
+    /// Whatever is found in or beside the data.
     Found,
     /// Nowhere: images only.
     None,

@@ -9,7 +9,7 @@ use crate::files::extension_of;
 use crate::npz::{ArrayContent, ArrayFile};
 use crate::table::join::{JoinSide, join};
 use crate::table::names::{NameIndex, NameMatch, slashes};
-use crate::table::{self, Column, ColumnData, Table, TableRole, natural_order};
+use crate::table::{self, ColumnData, Table, TableColumn, TableRole, natural_order};
 
 /// Names of tables that are found by themselves in a folder or archive of images, without their endings
 /// `.csv`, `.tsv`, `.jsonl`, `.json` and `.parquet`; the first one counts. Case does not matter.
@@ -109,7 +109,7 @@ pub(super) fn of_table(
     join_to_images(table, images)?.labels(gaps)
 }
 
-/// The factors of images in a table that lies beside them: none, with the reason, if it is about something
+/// The factors of images in a table that was found beside them: none, with the reason, if it is about something
 /// else; an error only if it is about them and has gaps.
 pub(super) fn labels_beside(
     table: Result<Table>,
@@ -198,12 +198,13 @@ fn join_to_images(mut table: Table, images: &ImagesToLabel<'_>) -> Result<Joined
 /// Where no column is called as names of files are, takes the first one that has them.
 fn find_file_column(table: &mut Table, files: &[String]) {
     let names = NameIndex::new(files);
-    let is_known = |column: &Column, row: usize| names.find(&column.text(row)) != NameMatch::None;
-    let knows_any = |column: &Column| (0..table.rows).any(|row| is_known(column, row));
+    let is_known =
+        |column: &TableColumn, row: usize| names.find(&column.text(row)) != NameMatch::None;
+    let knows_any = |column: &TableColumn| (0..table.rows).any(|row| is_known(column, row));
     if table.file_column().is_some_and(|column| knows_any(&table.columns[column])) {
         return;
     }
-    let candidate = |(position, column): (usize, &Column)| {
+    let candidate = |(position, column): (usize, &TableColumn)| {
         let may_be = matches!(column.cells, ColumnData::Words(_)) || position == 0;
         (may_be && table.rows > 0 && (0..table.rows).all(|row| is_known(column, row)))
             .then_some(position)
@@ -233,12 +234,12 @@ pub(crate) fn factors_of(
     notes: &mut Vec<String>,
 ) -> Result<Option<Factors>> {
     let hint = if let GapPolicy::Refused(hint) = gaps { hint } else { "" };
-    let mut chosen: Vec<(&Column, Vec<f64>, Vec<String>)> = Vec::new();
+    let mut chosen: Vec<(&TableColumn, Vec<f64>, Vec<String>)> = Vec::new();
     for position in table.content() {
         let column = &table.columns[position];
         match (table.check_complete(column, hint), gaps) {
             (Ok(()), _) => {}
-            // A row that is about nothing here does no harm.
+            // A row about an image of another data set does no harm.
             (Err(_), _) if is_complete_in(column, rows) => {}
             (Err(error), GapPolicy::Refused(_)) => return Err(error),
             (Err(error), GapPolicy::LeftOut) => {
@@ -292,7 +293,7 @@ fn reason(error: &Error) -> String {
 }
 
 /// Whether the rows of the images have what is missing in others.
-fn is_complete_in(column: &Column, rows: &[usize]) -> bool {
+fn is_complete_in(column: &TableColumn, rows: &[usize]) -> bool {
     let gaps = std::collections::HashSet::<&usize>::from_iter(&column.gaps);
     rows.iter().all(|row| {
         let finite = match &column.cells {

@@ -168,7 +168,7 @@ fn rendered(name: &str, seed: u64) -> Result<Arc<dyn Dataset>> {
     })
 }
 
-/// What might be meant by a word that names nothing.
+/// A hint about what an unknown word may mean.
 fn unknown(word: &str) -> String {
     match nearest(word, all_names()) {
         Some(name) => format!("did you mean `{name}`? The data sets are {}", names()),

@@ -49,7 +49,7 @@ impl Source {
         }
     }
 
-    /// The keys of `[data]` that say something about it, besides `name`, `path` and `order`.
+    /// The keys of `[data]` that apply to it, besides `name`, `path` and `order`.
     pub(super) fn settings(self) -> Vec<&'static str> {
         let own: &[&str] = match self {
             Self::Rendered => &[],
@@ -71,7 +71,7 @@ impl Source {
         }
     }
 
-    /// Refuses settings that say nothing about this source, rather than ignoring them.
+    /// Refuses settings that do not apply to this source, because ignoring them would hide a mistake.
     pub(super) fn check(self, config: &DataConfig) -> Result<()> {
         let takes = self.settings();
         let Some(key) = config.keys().into_iter().find(|key| !takes.contains(key)) else {

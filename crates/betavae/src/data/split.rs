@@ -1,4 +1,4 @@
-//! Parts of a data set that the names of its folders or files tell: `train/`, `test-00000.parquet`.
+//! Parts of a data set that are named by its folders or files: `train/`, `test-00000.parquet`.
 
 use std::path::{Path, PathBuf};
 
@@ -9,7 +9,7 @@ use crate::words::{counted, thousands};
 /// The positions of the files that are wanted. Several parts that are read together are noted.
 ///
 /// # Errors
-/// If a part is wanted and the names tell none.
+/// If a part is wanted and the names have none.
 pub(super) fn choose(
     path: &Path,
     files: &[PathBuf],
@@ -53,12 +53,12 @@ pub(super) fn choose(
     }
 }
 
-/// Refuses `data.split` where nothing tells parts.
+/// Refuses `data.split` where there are no parts.
 pub(super) fn refuse(path: &Path, config: &DataConfig) -> Result<()> {
     choose(path, &[], config.split, "image", &mut Vec::new()).map(drop)
 }
 
-/// The part of each file; nothing where names tell none.
+/// The part of each file; `None` where its name has none.
 fn parts(files: &[PathBuf]) -> Vec<Option<Split>> {
     if let Some(level) = level(files) {
         return files.iter().map(|file| folder(file, level)).collect();

@@ -141,13 +141,13 @@ impl PixelStore {
     }
 }
 
-/// Fills `bytes` from `position` on, whatever other threads read meanwhile.
+/// Fills `bytes` from `position` on; other threads may read at the same time.
 #[cfg(unix)]
 pub(crate) fn read_at(file: &File, bytes: &mut [u8], position: u64) -> io::Result<()> {
     std::os::unix::fs::FileExt::read_exact_at(file, bytes, position)
 }
 
-/// Fills `bytes` from `position` on, whatever other threads read meanwhile.
+/// Fills `bytes` from `position` on; other threads may read at the same time.
 #[cfg(windows)]
 pub(crate) fn read_at(file: &File, mut bytes: &mut [u8], mut position: u64) -> io::Result<()> {
     while !bytes.is_empty() {

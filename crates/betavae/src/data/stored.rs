@@ -1,4 +1,4 @@
-//! The user's images as a data set: looked at once from the first to the last, then read by index.
+//! The user's images as a data set: scanned once in order, then read by index.
 //!
 //! Whatever the files are, their pixels end up in a [`PixelStore`]: where they lie in an uncompressed
 //! array, in memory up to [`Cache::memory`], and in a prepared file above it.
@@ -24,7 +24,7 @@ pub(super) struct OpenContext<'a> {
     pub(super) config: &'a DataConfig,
     pub(super) cache: &'a Cache,
     pub(super) progress: &'a mut dyn FnMut(usize, usize),
-    /// What was found, left out and lies unused, a line each.
+    /// Notes about what was found, left out and is unused, a line each.
     pub(super) notes: Vec<String>,
 }
 
@@ -53,7 +53,7 @@ pub(super) struct StoredDataset {
     pub(super) files: Vec<PathBuf>,
     /// Positions of the images that are left out, among those that the source has.
     pub(super) left_out: Vec<usize>,
-    /// What was found, turned, left out and lies unused.
+    /// Notes about what was found, turned, left out and is unused.
     pub(super) notes: Vec<String>,
 }
 

@@ -8,7 +8,7 @@ use super::{Representation, numbered};
 use crate::data::{self, GapPolicy};
 use crate::error::{Error, Result};
 use crate::table::join::{JoinSide, JoinedRows, join};
-use crate::table::{Column, ColumnData, Table, TableRole};
+use crate::table::{ColumnData, Table, TableColumn, TableRole};
 use crate::words::counted;
 
 /// What to do about a code that is missing.
@@ -99,7 +99,7 @@ fn table_notes(table: &Table) -> Vec<String> {
 }
 
 /// Which columns are the codes, for notes.
-fn describe_columns(table: &Table, columns: &[&Column]) -> String {
+fn describe_columns(table: &Table, columns: &[&TableColumn]) -> String {
     let (rows, count) = (table.rows, columns.len());
     let left_out: Vec<String> = table
         .content()
@@ -161,11 +161,13 @@ pub fn read_codes(path: &Path) -> Result<(Representation, Vec<String>)> {
 }
 
 /// The columns of means and of log-variances.
-fn code_columns(table: &Table) -> Result<(Vec<&Column>, Vec<&Column>)> {
-    let content: Vec<&Column> = table.content().into_iter().map(|at| &table.columns[at]).collect();
+fn code_columns(table: &Table) -> Result<(Vec<&TableColumn>, Vec<&TableColumn>)> {
+    let content: Vec<&TableColumn> =
+        table.content().into_iter().map(|at| &table.columns[at]).collect();
     let called = |prefix: &str| {
-        let number = |column: &&Column| column.name.strip_prefix(prefix)?.parse::<usize>().ok();
-        let mut found: Vec<(usize, &Column)> =
+        let number =
+            |column: &&TableColumn| column.name.strip_prefix(prefix)?.parse::<usize>().ok();
+        let mut found: Vec<(usize, &TableColumn)> =
             content.iter().filter_map(|column| Some((number(column)?, *column))).collect();
         // Tools that sort columns by name put 10 before 2.
         found.sort_by_key(|(number, _)| *number);
@@ -187,8 +189,8 @@ fn code_columns(table: &Table) -> Result<(Vec<&Column>, Vec<&Column>)> {
 
 /// Leaves out columns that number the rows under some other name: whole numbers that rise from row to row beside
 /// columns of fractions. In ten rows and more no latent does that.
-fn without_numbering(columns: Vec<&Column>) -> Vec<&Column> {
-    let has_fractions = |column: &Column| match &column.cells {
+fn without_numbering(columns: Vec<&TableColumn>) -> Vec<&TableColumn> {
+    let has_fractions = |column: &TableColumn| match &column.cells {
         ColumnData::Numbers(numbers) => numbers.iter().any(|x| x.fract() != 0.0),
         ColumnData::Words(_) => false,
     };
@@ -198,7 +200,7 @@ fn without_numbering(columns: Vec<&Column>) -> Vec<&Column> {
     columns.into_iter().filter(|column| !numbers_rows(column)).collect()
 }
 
-fn numbers_rows(column: &Column) -> bool {
+fn numbers_rows(column: &TableColumn) -> bool {
     match &column.cells {
         ColumnData::Numbers(numbers) => {
             numbers.len() >= 10
@@ -212,7 +214,7 @@ fn numbers_rows(column: &Column) -> bool {
 /// The codes in some rows of a table.
 fn codes_of(table: &Table, rows: &[usize]) -> Result<Representation> {
     let (mean, log_var) = code_columns(table)?;
-    let read = |columns: &[&Column]| -> Result<Codes> {
+    let read = |columns: &[&TableColumn]| -> Result<Codes> {
         let mut values = Vec::with_capacity(columns.len());
         for column in columns {
             match &column.cells {

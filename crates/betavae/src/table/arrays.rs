@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::cells::is_gap;
-use super::{Column, ColumnData, MAX_VALUES, Table, TableRole};
+use super::{ColumnData, MAX_VALUES, Table, TableColumn, TableRole};
 use crate::error::{Error, Result};
 use crate::npz::{ArrayContent, ArrayFile};
 
@@ -30,8 +30,8 @@ pub(super) fn read(path: &Path, role: TableRole) -> Result<Table> {
             let reason = format!("expected the shape of `mean`, {expected:?}, found {found:?}");
             return Err(source.error(member, &reason, ""));
         }
-        let named = |(position, column): (usize, Column)| {
-            Column::new(Some(format!("log_var_{position}")), position, column.cells)
+        let named = |(position, column): (usize, TableColumn)| {
+            TableColumn::new(Some(format!("log_var_{position}")), position, column.cells)
         };
         table.columns.extend(log_var.columns.into_iter().enumerate().map(named));
     }
@@ -40,7 +40,7 @@ pub(super) fn read(path: &Path, role: TableRole) -> Result<Table> {
             let mut keys = array_of(&mut source, path, member, role)?;
             if keys.rows == table.rows && keys.columns.len() == 1 {
                 let cells = keys.columns.remove(0).cells;
-                table.columns.insert(0, Column::new(Some(name.into()), 0, cells));
+                table.columns.insert(0, TableColumn::new(Some(name.into()), 0, cells));
             }
         }
     }
@@ -109,7 +109,7 @@ pub(crate) fn array_of(
                 (0..rows).filter(|row| numbers[*row].is_nan()).collect()
             }
         };
-        Column { gaps, ..Column::new(Some(name), position, cells) }
+        TableColumn { gaps, ..TableColumn::new(Some(name), position, cells) }
     });
     let mut table = Table::new(path, columns.collect(), rows);
     if axes.len() < shape.len() {

@@ -1,8 +1,8 @@
-//! What a cell is: a number, a word, or nothing; and what that makes of a column.
+//! Types of cells (a number, a word or a gap), and the types of columns that follow from them.
 
 use std::cmp::Ordering;
 
-use super::{Column, ColumnData};
+use super::{ColumnData, TableColumn};
 
 /// What stands for a missing value: what pandas takes for it, and the question mark of UCI's tables.
 const GAPS: [&str; 17] = [
@@ -10,7 +10,7 @@ const GAPS: [&str; 17] = [
     "None", "<NA>", "#N/A", "NaT",
 ];
 
-/// Whether a cell holds nothing.
+/// Whether a cell is a gap.
 pub(super) fn is_gap(cell: &str) -> bool {
     GAPS.contains(&cell)
 }
@@ -65,7 +65,7 @@ impl CellCounts {
 
 /// A column that is being filled.
 pub(super) struct ColumnBuilder {
-    pub(super) column: Column,
+    pub(super) column: TableColumn,
     decimal_commas: bool,
 }
 
@@ -78,7 +78,7 @@ impl ColumnBuilder {
     ) -> Self {
         let cells =
             if is_words { ColumnData::Words(Vec::new()) } else { ColumnData::Numbers(Vec::new()) };
-        Self { column: Column::new(name, position, cells), decimal_commas }
+        Self { column: TableColumn::new(name, position, cells), decimal_commas }
     }
 
     /// Appends a cell.

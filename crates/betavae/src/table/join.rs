@@ -76,8 +76,8 @@ pub(crate) struct JoinedRows {
 /// Joins the rows of both sides.
 ///
 /// # Errors
-/// If two rows of the right side are about the same row of the left, nothing belongs together, or there is
-/// neither a name nor an index to tell and the numbers of rows differ.
+/// If two rows of the right side match the same row of the left, no rows match, or there is
+/// neither a name nor an index and the numbers of rows differ.
 pub(crate) fn join(left: &JoinSide, right: &JoinSide) -> Result<JoinedRows> {
     if let (Some(known), Some(names)) = (&left.files, &right.files) {
         let known = NameIndex::new(known);

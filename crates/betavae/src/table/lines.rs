@@ -8,7 +8,7 @@ use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::Value;
 
 use super::cells::is_gap;
-use super::{Column, ColumnData, FILE_COLUMNS, MAX_VALUES, Table, is_called};
+use super::{ColumnData, FILE_COLUMNS, MAX_VALUES, Table, TableColumn, is_called};
 use crate::error::{Error, Result};
 
 /// The fields of an object in their order, which tells the order of columns.
@@ -116,7 +116,7 @@ fn objects(path: &Path, text: &str) -> Result<(Vec<JsonObject>, Vec<u32>)> {
 }
 
 /// A column of numbers and truth values, or else of words.
-fn column(name: String, position: usize, values: Vec<Value>) -> Column {
+fn column(name: String, position: usize, values: Vec<Value>) -> TableColumn {
     let is_missing = |value: &Value| match value {
         Value::Null => true,
         Value::String(text) => is_gap(text.trim()),
@@ -139,5 +139,5 @@ fn column(name: String, position: usize, values: Vec<Value>) -> Column {
         };
         ColumnData::Words(values.into_iter().map(word).collect())
     };
-    Column { gaps, ..Column::new(Some(name), position, cells) }
+    TableColumn { gaps, ..TableColumn::new(Some(name), position, cells) }
 }

@@ -86,7 +86,7 @@ pub(crate) struct Table {
     /// Where it is, for messages.
     pub(crate) path: PathBuf,
     /// In the order of the file.
-    pub(crate) columns: Vec<Column>,
+    pub(crate) columns: Vec<TableColumn>,
     /// Number of rows N.
     pub(crate) rows: usize,
     /// The line of each row in a text; empty where rows are counted from 0.
@@ -111,7 +111,7 @@ struct Doubtful {
 
 /// A column.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Column {
+pub(crate) struct TableColumn {
     /// Its name; a number if it has none.
     pub(crate) name: String,
     /// Whether the table has a name for it.
@@ -131,7 +131,7 @@ pub(crate) enum ColumnData {
     Words(Vec<String>),
 }
 
-impl Column {
+impl TableColumn {
     fn new(name: Option<String>, position: usize, cells: ColumnData) -> Self {
         let named = name.as_ref().is_some_and(|name| !is_unnamed(name));
         let name = name.filter(|_| named).unwrap_or_else(|| position.to_string());
@@ -219,7 +219,7 @@ impl Table {
         }
     }
 
-    fn new(path: &Path, columns: Vec<Column>, rows: usize) -> Self {
+    fn new(path: &Path, columns: Vec<TableColumn>, rows: usize) -> Self {
         let path = path.to_owned();
         let (lines, doubtful, files, notes) = (Vec::new(), None, None, Vec::new());
         let mut table = Self { path, columns, rows, lines, doubtful, files, ordered: false, notes };
@@ -327,7 +327,7 @@ impl Table {
         if self.files.is_some() {
             return self.files;
         }
-        let is_key = |column: &&Column| match &column.cells {
+        let is_key = |column: &&TableColumn| match &column.cells {
             ColumnData::Words(words) => column.gaps.is_empty() && all_different(words),
             ColumnData::Numbers(_) => false,
         };
@@ -351,8 +351,8 @@ impl Table {
     pub(crate) fn index_column(&self) -> Option<usize> {
         let any_named = self.columns.iter().any(|column| column.named);
         let is_index =
-            |column: &Column| column.is_called(&INDEX_COLUMNS) || (!column.named && any_named);
-        let known = |(position, column): &(usize, &Column)| {
+            |column: &TableColumn| column.is_called(&INDEX_COLUMNS) || (!column.named && any_named);
+        let known = |(position, column): &(usize, &TableColumn)| {
             Some(*position) != self.files && is_index(column) && column.indices().is_some()
         };
         self.columns.iter().enumerate().find(known).map(|(position, _)| position)
@@ -383,7 +383,7 @@ impl Table {
     ///
     /// # Errors
     /// Names the row and the column.
-    pub(crate) fn check_complete(&self, column: &Column, hint: &str) -> Result<()> {
+    pub(crate) fn check_complete(&self, column: &TableColumn, hint: &str) -> Result<()> {
         let name = &column.name;
         if let Some(row) = column.gaps.first() {
             let others = match column.gaps.len() {

@@ -14,7 +14,7 @@ use parquet::file::reader::{ChunkReader, FileReader, Length, SerializedFileReade
 use parquet::schema::types::ColumnDescriptor;
 
 use super::cells::is_gap;
-use super::{Column, ColumnData, MAX_VALUES, Table};
+use super::{ColumnData, MAX_VALUES, Table, TableColumn};
 use crate::error::{Error, IoContext, Result};
 
 const COPY_AGAIN: &str = "the file is damaged: copy or download it again";
@@ -63,13 +63,13 @@ pub(crate) fn table(path: &Path, files: &[ParquetFile], skipped: &[String]) -> R
     Ok(table)
 }
 
-/// A column of one file; nothing where a row has none.
+/// A column of one file; `None` where a row has no value.
 enum ColumnPart {
     Numbers(Vec<Option<f64>>),
     Words(Vec<Option<String>>),
 }
 
-fn joined(name: String, position: usize, parts: Vec<ColumnPart>) -> Column {
+fn joined(name: String, position: usize, parts: Vec<ColumnPart>) -> TableColumn {
     let numbers = parts.iter().all(|part| matches!(part, ColumnPart::Numbers(_)));
     let (mut gaps, mut values, mut words) = (Vec::new(), Vec::new(), Vec::new());
     for part in parts {
@@ -97,7 +97,7 @@ fn joined(name: String, position: usize, parts: Vec<ColumnPart>) -> Column {
         }
     }
     let cells = if numbers { ColumnData::Numbers(values) } else { ColumnData::Words(words) };
-    Column { gaps, ..Column::new(Some(name), position, cells) }
+    TableColumn { gaps, ..TableColumn::new(Some(name), position, cells) }
 }
 
 /// An opened file.
@@ -107,7 +107,7 @@ pub(crate) struct ParquetFile {
 }
 
 impl ParquetFile {
-    /// Opens a file and checks what it says of its size.
+    /// Opens a file and checks the sizes it claims.
     pub(crate) fn open(path: &Path) -> Result<Self> {
         let file = File::open(path).context("open", path)?;
         let bytes = file.metadata().context("read", path)?.len();

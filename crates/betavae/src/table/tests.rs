@@ -75,7 +75,7 @@ fn tables_of_numpy_and_r() {
     assert_eq!((names(&table)[1], numbers(&table, 1)), ("Smiling", &[-1.0, 1.0][..]));
     let partition = parse("p.txt", "000001.jpg 0\n000002.jpg 2\n").unwrap();
     assert_eq!((partition.file_column(), numbers(&partition, 1)), (Some(0), &[0.0, 2.0][..]));
-    // Decimal commas, where they separate nothing.
+    // Decimal commas, where they are not the separator.
     let table = csv("a;b\n0,5;1\n1,25;2\n");
     assert_eq!(numbers(&table, 0), [0.5, 1.25]);
     assert_eq!(table.notes, ["column `a` is read with decimal commas"]);

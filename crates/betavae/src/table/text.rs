@@ -8,7 +8,7 @@ use super::{Doubtful, FILE_COLUMNS, INDEX_COLUMNS, MAX_VALUES, Table, is_called,
 use crate::error::{Error, Result};
 use crate::files::extension_of;
 
-/// Lines that are looked at to find the separator.
+/// Number of lines from which the separator is guessed.
 const SAMPLE: usize = 50;
 
 /// The text of a file in UTF-8 or UTF-16, with or without a mark of the byte order.
@@ -134,7 +134,7 @@ pub(super) fn read(path: &Path, text: &str) -> Result<Table> {
     let (text, comments) = without_comments(&text);
     let text = without_count(&text);
     let separator = Separator::of(path, text);
-    // Cells with decimal commas are numbers only where commas separate nothing.
+    // Cells with decimal commas are numbers only where commas are not the separator.
     let commas = separator != Separator::Byte(b',');
     let first = FirstLine::read(path, text, separator, commas)?;
     let Some(FirstLine { cells, line, kinds, width, rows }) = first else {
@@ -332,7 +332,7 @@ impl FirstLine {
 enum FirstLineKind {
     Names,
     Row,
-    /// Either; the number of rows may tell.
+    /// Either; the number of rows may decide.
     Doubtful {
         is_names: bool,
     },

@@ -245,14 +245,14 @@ fn large_files_are_looked_through_once() {
         matches!(records.as_slice(), [one] if one.extension().unwrap() == "toml"),
         "{records:?}"
     );
-    // What the record says is believed, so nothing was looked at.
+    // The record is trusted, so the file was not opened.
     let record = fs::read_to_string(&records[0]).unwrap();
     let hash = first.fingerprint().unwrap();
     fs::write(&records[0], record.replace(&hash, "found")).unwrap();
     let second = open_limited(&path, &config, 0).unwrap();
     assert_eq!(second.fingerprint().unwrap(), "found");
     assert_eq!(images(&second), images(&first));
-    // Another file in its place is looked at.
+    // Another file in its place is scanned again.
     let path = files.zip("x.npz", &[("imgs.npy", &npy("|u1", "(5, 6, 6)", &pixels))]);
     let third = open_limited(&path, &config, 0).unwrap();
     assert_eq!((third.shape(), third.fingerprint().unwrap().len()), (ImageShape::new(6, 6, 1), 64));

@@ -16,7 +16,7 @@ pub(super) fn is_chair(name: &Path) -> bool {
     ChairView::parse(name).is_some()
 }
 
-/// What the name of a file says.
+/// What the name of a file contains.
 struct ChairView<'a> {
     model: &'a Path,
     elevation: f64,

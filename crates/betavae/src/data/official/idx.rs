@@ -17,7 +17,7 @@ pub(super) fn reads(start: &[u8]) -> bool {
     start.starts_with(&IMAGES) || start.starts_with(&LABELS)
 }
 
-/// Opens a file of images and, if it lies beside it, the file of their labels.
+/// Opens a file of images and, if it is in the same folder, the file of their labels.
 pub(super) fn open(path: &Path) -> Result<RawImages> {
     let mut input = Input::open(path)?;
     let magic = input.take("the header")?;

@@ -44,7 +44,7 @@ pub(super) fn open(
             _ => celeba::open(path, opening),
         };
     }
-    // All that lies in a folder, since most sets are several files.
+    // All files of a folder, since most sets are several files.
     let parts: Vec<PathBuf> = match path.is_dir() {
         true => Bundle::folder(path, |_| true)?.names().map(Path::to_owned).collect(),
         false => Vec::new(),

@@ -1,6 +1,6 @@
 //! SmallNORB: stereo pairs of 50 toys in a matrix format of their own (LeCun, Huang & Bottou 2004).
 //!
-//! A file is an int32 that says the type, the number of axes, at least three axes, and the elements,
+//! A file is an int32 for the type, the number of axes, at least three axes, and the elements,
 //! all little-endian; the names end with `.mat`, but MATLAB is not meant. `-dat` holds the images,
 //! `-cat` the category, `-info` instance, elevation, azimuth (in steps of 10 degrees, only even) and
 //! lighting. As everywhere in the field, the first image of each pair is used, and the instance is
@@ -24,7 +24,7 @@ pub(super) fn reads(start: &[u8]) -> bool {
     start.starts_with(&BYTES) || start.starts_with(&INTEGERS)
 }
 
-/// Opens a `-dat` file and, if they lie beside it, its `-cat` and `-info` files.
+/// Opens a `-dat` file and, if they are in the same folder, its `-cat` and `-info` files.
 pub(super) fn open(path: &Path) -> Result<RawImages> {
     let mut input = Input::open(path)?;
     let magic: [u8; 4] = input.take("the header")?;

@@ -192,7 +192,7 @@ fn tables(bundle: &Bundle) -> Result<Vec<TableInside>> {
     Ok(found)
 }
 
-/// The labels that nobody asked for: of tables with a telling name, or else of folders that are classes.
+/// Labels that were not configured: of tables with a known name, or else of folders that are classes.
 fn labels_inside(tables: &[TableInside], images: &ImagesToLabel<'_>) -> Result<FoundLabels> {
     let files = images.files.unwrap_or_default();
     let is_beside = |lying: &&TableInside| {

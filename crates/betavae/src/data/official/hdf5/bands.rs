@@ -15,7 +15,7 @@ use super::images::damaged;
 use crate::error::{Error, Result};
 
 /// Images in bands of whole chunks: the chunks of a band stay as they are, and an image is put
-/// together out of all of them when it is asked for.
+/// together out of all of them when it is requested.
 pub(super) struct Bands {
     path: PathBuf,
     key: String,

@@ -87,7 +87,7 @@ fn decode_strictly(data: &[u8]) -> Result<(DynamicImage, Orientation), String> {
     Ok((image, orientation.unwrap_or(Orientation::NoTransforms)))
 }
 
-/// What the segments of a file say, up to the end of its first image.
+/// The contents of a file's segments, up to the end of its first image.
 #[derive(Default)]
 struct Walk {
     /// The segments without what may lie between them, up to the end of the last scan.
@@ -191,7 +191,7 @@ fn scan_data(bytes: &[u8]) -> (usize, usize) {
     (bytes.len(), restarts)
 }
 
-/// What the header of the frame says, and which coefficients the scans brought.
+/// The header of the frame, and which coefficients the scans contained.
 #[derive(Default)]
 struct Frame {
     progressive: bool,

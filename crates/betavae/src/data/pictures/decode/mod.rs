@@ -98,7 +98,7 @@ fn known(
     content.rewind().context("read", path)?;
     let (mut decoder, [width, height]) = opened(path, format, content)?;
     let orientation = orientation_of(&mut decoder);
-    // The tags from 5 on are of images that lie on their side.
+    // The tags from 5 on swap height and width.
     let size = match orientation.to_exif() {
         5.. => [width, height],
         _ => [height, width],
