@@ -6,13 +6,16 @@ use super::plot::{Axis, Figure, Lines, Mark, Panel, Series, round_step, short};
 use crate::runs::{Record, groups};
 use crate::scores::ScoreName;
 
+/// Points of a curve with their names.
+type NamedPoints = Vec<([f64; 2], String)>;
+
 /// Rate, the KL, against distortion, -ln p(x | z), both in nats per image: a point per run, those that
 /// differ in nothing but beta, C and seed joined to a curve, and lines of equal ELBO (Alemi et al. 2018,
 /// Fig. 1). `None` if no run has finished.
 pub(crate) fn rate_distortion(runs: &[&Record]) -> Option<Figure> {
     let runs: Vec<&Record> =
         runs.iter().copied().filter(|run| run.rate_and_distortion().is_some()).collect();
-    let curves: Vec<(String, Vec<([f64; 2], String)>)> =
+    let curves: Vec<(String, NamedPoints)> =
         groups(&runs, &["seed", "objective.beta", "objective.c_max"])
             .into_iter()
             .map(|group| {
