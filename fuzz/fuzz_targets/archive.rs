@@ -1,3 +1,5 @@
+//! Archives of images, zip or tar.
+
 #![no_main]
 
 use betavae_fuzz::{opened, with_file};

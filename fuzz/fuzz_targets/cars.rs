@@ -1,3 +1,5 @@
+//! Cars3D.
+
 #![no_main]
 
 use betavae_fuzz::{official, with_file};

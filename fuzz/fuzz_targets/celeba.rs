@@ -1,3 +1,5 @@
+//! CelebA.
+
 #![no_main]
 
 use betavae_fuzz::{official, with_files};

@@ -1,3 +1,5 @@
+//! 3D Chairs.
+
 #![no_main]
 
 use betavae_fuzz::{official, with_file};

@@ -1,3 +1,5 @@
+//! Recipes and resolved configurations.
+
 #![no_main]
 
 use betavae::config::{Config, Recipe};

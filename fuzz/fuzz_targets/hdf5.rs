@@ -1,3 +1,5 @@
+//! HDF5 files of images.
+
 #![no_main]
 
 use betavae_fuzz::{official, with_file};

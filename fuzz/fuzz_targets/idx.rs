@@ -1,3 +1,5 @@
+//! Files of MNIST.
+
 #![no_main]
 
 use betavae_fuzz::{official, with_files};

@@ -1,3 +1,5 @@
+//! Tables of labels beside images.
+
 #![no_main]
 
 use betavae_fuzz::{opened, with_files};

@@ -1,3 +1,5 @@
+//! The MATLAB files of Cars3D.
+
 #![no_main]
 
 use betavae_fuzz::{official, with_files};

@@ -1,3 +1,5 @@
+//! Files of SmallNORB.
+
 #![no_main]
 
 use betavae_fuzz::{official, with_files};

@@ -1,3 +1,5 @@
+//! Arrays of numbers in NumPy files.
+
 #![no_main]
 
 use betavae::npz::read_f32;

@@ -1,3 +1,5 @@
+//! Images in Parquet files.
+
 #![no_main]
 
 use betavae_fuzz::{allow, caught, opened, with_file};

@@ -1,3 +1,5 @@
+//! Image files of every format.
+
 #![no_main]
 
 use betavae_fuzz::{opened, with_files};

@@ -1,3 +1,5 @@
+//! Programs of the inference runtime.
+
 #![no_main]
 
 use betavae_infer::Program;

@@ -1,3 +1,5 @@
+//! Models in safetensors files.
+
 #![no_main]
 
 use betavae::Device;

@@ -1,6 +1,8 @@
+//! Tables of codes and factors.
+
 #![no_main]
 
-use betavae::scores::Files;
+use betavae::scores::CodesAndFactors;
 use betavae_fuzz::with_file;
 use libfuzzer_sys::fuzz_target;
 
@@ -10,6 +12,6 @@ const NAMES: [&str; 4] = ["x.csv", "x.txt", "x.jsonl", "x.json"];
 fuzz_target!(|data: &[u8]| {
     let Some((name, content)) = data.split_first() else { return };
     with_file(NAMES[usize::from(*name) % NAMES.len()], content, |path| {
-        drop(Files::read(path, &[], path));
+        drop(CodesAndFactors::read(path, &[], path));
     });
 });

@@ -1,3 +1,5 @@
+//! Checkpoints of PyTorch programs.
+
 #![no_main]
 
 use betavae::Device;

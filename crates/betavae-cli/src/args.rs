@@ -19,7 +19,7 @@ use clap::{Args, Parser, Subcommand};
 pub use bench::{Architectures, Bench};
 pub use codes::{Decode, Encode};
 pub use data::{Data, DataCommand};
-pub use export::{Export, ExportFormat, ExportLayout, ExportPart, Import, PeerLayoutArg};
+pub use export::{Export, ExportFormatArg, ExportLayout, ExportPart, Import, PeerLayoutArg};
 pub use figures::{Explore, FigureFormat, Figures, Report, Watch};
 pub use pictures::{Reconstruct, Sample, Traverse};
 pub use scores::{Estimation, Evaluate, Score, ScoreNames};

@@ -10,3 +10,8 @@ mod program;
 
 pub use betavae_kernels::{Activation, ConvOptions, Layer};
 pub use program::{DecoderOutput, InvalidProgram, Op, Program};
+
+/// Compiles the example of the README.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

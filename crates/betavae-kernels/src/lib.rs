@@ -61,3 +61,8 @@ pub use peak_flops::{peak_gflops, thread_peak_gflops};
 pub use simd::{SimdLevel, checked_simd_level, simd_level};
 pub use stack::{Layer, LayerSpeed, layer_speed};
 pub use thread_pool::with_spinning_threads;
+
+/// Compiles the example of the README.
+#[cfg(all(doctest, feature = "burn"))]
+#[doc = include_str!("../README.md")]
+struct Readme;

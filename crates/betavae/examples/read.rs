@@ -4,7 +4,7 @@
 
 use std::time::Instant;
 
-use betavae::data::order::{Kind, Order};
+use betavae::data::order::{BatchOrder, Sampling};
 use betavae::data::{open_name_or_path, read_batch};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -18,7 +18,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let data = open_name_or_path(input, 1)?;
     println!("{}, opened in {:.2} s", data.description(), start.elapsed().as_secs_f64());
 
-    let order = Order::new(Kind::Replacement, 1, data.len(), 64)?;
+    let order = BatchOrder::new(Sampling::Replacement, 1, data.len(), 64)?;
     let start = Instant::now();
     let mut sum = 0.0;
     for step in 1..=(images / 64) as u64 {

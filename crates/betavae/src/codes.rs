@@ -5,10 +5,10 @@
 //! | --- | --- |
 //! | `.npz` | `mean` and `log_var` [N, D] f32; `indices` `[N]` of the images, if asked for; `files` `[N]`, their names, if they have some |
 //! | `.npy` | the means [N, D] f32 alone |
-//! | `.parquet` | a row per image, with the columns of the `.csv` (cargo feature `parquet`) |
+//! | `.parquet` | a row per image, with the columns of the `.csv` (cargo feature `formats`) |
 //! | `.csv` | a line per image: `index`, `file` if images have names, `mean_0` .., `log_var_0` .. |
 
-#[cfg(feature = "parquet")]
+#[cfg(feature = "formats")]
 mod parquet;
 
 use std::io::{BufRead, BufWriter, Read, Write};
@@ -16,19 +16,19 @@ use std::path::{Path, PathBuf};
 
 use crate::error::{Error, IoContext, Result};
 use crate::evaluate::Codes;
-use crate::files::{Atomic, Spool, ending};
+use crate::files::{AtomicFile, Spool, extension_of};
 use crate::npz::{Element, NpzWriter, header};
 
-/// The endings [`CodesWriter`] knows.
-#[cfg(feature = "parquet")]
-pub const FORMATS: [&str; 4] = ["npz", "npy", "csv", "parquet"];
-/// The endings [`CodesWriter`] knows.
-#[cfg(not(feature = "parquet"))]
-pub const FORMATS: [&str; 3] = ["npz", "npy", "csv"];
+/// The endings that [`CodesWriter`] knows.
+#[cfg(feature = "formats")]
+pub(crate) const FORMATS: [&str; 4] = ["npz", "npy", "csv", "parquet"];
+/// The endings that [`CodesWriter`] knows.
+#[cfg(not(feature = "formats"))]
+pub(crate) const FORMATS: [&str; 3] = ["npz", "npy", "csv"];
 
 /// Posterior parameters of some images of a data set, as they go to a file.
 #[derive(Clone, Copy, Debug)]
-pub struct Rows<'a> {
+pub struct CodeRows<'a> {
     /// Which images, `[n]`.
     pub indices: &'a [usize],
     /// Their names, `[n]`, or nothing if they have none.
@@ -43,19 +43,19 @@ pub struct CodesWriter {
     path: PathBuf,
     count: usize,
     written: usize,
-    format: Format,
+    format: OpenFile,
 }
 
-enum Format {
-    Npz(Box<Npz>),
-    Npy(BufWriter<Atomic>),
-    Csv(Box<csv::Writer<Atomic>>),
-    #[cfg(feature = "parquet")]
-    Parquet(Box<parquet::Table>),
+enum OpenFile {
+    Npz(Box<SpooledNpz>),
+    Npy(BufWriter<AtomicFile>),
+    Csv(Box<csv::Writer<AtomicFile>>),
+    #[cfg(feature = "formats")]
+    Parquet(Box<parquet::ParquetWriter>),
 }
 
 /// Arrays of an `.npz` file lie one after the other, so they wait in temporary files.
-struct Npz {
+struct SpooledNpz {
     latents: usize,
     mean: Spool,
     log_var: Spool,
@@ -70,23 +70,34 @@ impl CodesWriter {
     /// keeps which images they are.
     ///
     /// # Errors
-    /// If the ending of `path` is none of [`FORMATS`], or the file cannot be created.
+    /// If the ending of `path` is none of `.npz`, `.npy`, `.csv` and `.parquet`, or the file cannot be created.
     pub fn create(path: &Path, count: usize, latents: usize, with_indices: bool) -> Result<Self> {
-        let format = match ending(path).as_str() {
+        let format = match extension_of(path).as_str() {
             "npz" => {
                 let spool = || Spool::new(path);
                 let (mean, log_var, files) = (spool()?, spool()?, spool()?);
                 let indices = if with_indices { Some(spool()?) } else { None };
-                Format::Npz(Box::new(Npz { latents, mean, log_var, indices, files, longest: 0 }))
+                OpenFile::Npz(Box::new(SpooledNpz {
+                    latents,
+                    mean,
+                    log_var,
+                    indices,
+                    files,
+                    longest: 0,
+                }))
             }
             "npy" => {
-                let mut file = BufWriter::new(Atomic::create(path)?);
+                let mut file = BufWriter::new(AtomicFile::create(path)?);
                 file.write_all(&header(f32::CODE, &[count, latents])).context("write", path)?;
-                Format::Npy(file)
+                OpenFile::Npy(file)
             }
-            "csv" => Format::Csv(Box::new(csv::Writer::from_writer(Atomic::create(path)?))),
-            #[cfg(feature = "parquet")]
-            "parquet" => Format::Parquet(Box::new(parquet::Table::create(path, latents)?)),
+            "csv" => OpenFile::Csv(Box::new(csv::Writer::from_writer(AtomicFile::create(path)?))),
+            #[cfg(feature = "formats")]
+            "parquet" => {
+                OpenFile::Parquet(Box::new(parquet::ParquetWriter::create(path, latents)?))
+            }
+            #[cfg(not(feature = "formats"))]
+            "parquet" => return Err(Error::needs_formats(path, "Parquet files")),
             _ => {
                 return Err(Error::config(
                     format!("{}: the ending does not say how to write codes", path.display()),
@@ -101,13 +112,13 @@ impl CodesWriter {
     ///
     /// # Errors
     /// If the disk is full, or more images come than were announced.
-    pub fn write(&mut self, rows: Rows<'_>) -> Result<()> {
-        let Rows { indices, files, codes } = rows;
+    pub fn write(&mut self, rows: CodeRows<'_>) -> Result<()> {
+        let CodeRows { indices, files, codes } = rows;
         let path = &self.path;
         let first = self.written == 0;
         self.written += indices.len();
         match &mut self.format {
-            Format::Npz(npz) => {
+            OpenFile::Npz(npz) => {
                 npz.mean.write(bytemuck::cast_slice(&codes.mean))?;
                 npz.log_var.write(bytemuck::cast_slice(&codes.log_var))?;
                 if let Some(spool) = &mut npz.indices {
@@ -121,12 +132,12 @@ impl CodesWriter {
                 }
                 Ok(())
             }
-            Format::Npy(file) => {
+            OpenFile::Npy(file) => {
                 file.write_all(bytemuck::cast_slice(&codes.mean)).context("write", path)
             }
-            #[cfg(feature = "parquet")]
-            Format::Parquet(table) => table.write(rows),
-            Format::Csv(file) => {
+            #[cfg(feature = "formats")]
+            OpenFile::Parquet(table) => table.write(rows),
+            OpenFile::Csv(file) => {
                 let latents = codes.latents;
                 let mut line = || -> csv::Result<()> {
                     if first {
@@ -169,14 +180,14 @@ impl CodesWriter {
             return Err(Error::file(&path, reason));
         }
         match format {
-            Format::Npz(npz) => npz.finish(&path, count),
-            Format::Npy(file) => {
+            OpenFile::Npz(npz) => npz.finish(&path, count),
+            OpenFile::Npy(file) => {
                 let file = file.into_inner().map_err(|error| error.into_error());
                 file.context("write", &path)?.finish()
             }
-            #[cfg(feature = "parquet")]
-            Format::Parquet(table) => table.finish(),
-            Format::Csv(file) => {
+            #[cfg(feature = "formats")]
+            OpenFile::Parquet(table) => table.finish(),
+            OpenFile::Csv(file) => {
                 let file = file.into_inner().map_err(|error| error.into_error());
                 file.context("write", &path)?.finish()
             }
@@ -184,7 +195,7 @@ impl CodesWriter {
     }
 }
 
-impl Npz {
+impl SpooledNpz {
     fn finish(self, path: &Path, count: usize) -> Result<()> {
         let mut file = NpzWriter::create(path)?;
         let shape = [count, self.latents];
@@ -228,7 +239,7 @@ mod tests {
             let codes = Codes { latents: 2, mean, log_var };
             let indices: Vec<usize> = rows.clone().map(|row| 10 * row).collect();
             let files = if files.is_empty() { &[][..] } else { &files[rows] };
-            writer.write(Rows { indices: &indices, files, codes: &codes })?;
+            writer.write(CodeRows { indices: &indices, files, codes: &codes })?;
         }
         writer.finish()
     }
@@ -263,7 +274,7 @@ mod tests {
         assert_eq!(std::fs::read_dir(&folder).unwrap().count(), 3);
     }
 
-    #[cfg(feature = "parquet")]
+    #[cfg(feature = "formats")]
     #[test]
     fn a_table_holds_every_row() {
         use std::collections::HashMap;

@@ -128,6 +128,7 @@ impl Error {
     }
 
     /// The same error with another hint, where the caller knows which option helps.
+    #[cfg(feature = "model")]
     pub(crate) fn with_hint(self, new: impl Into<String>) -> Self {
         let new = new.into();
         match self {
@@ -161,6 +162,13 @@ impl Error {
         hint: impl Into<String>,
     ) -> Self {
         Error::File { path: path.as_ref().to_owned(), reason: reason.into(), hint: hint.into() }
+    }
+
+    /// The error for `files`, such as `HDF5 files`, in builds without their reader.
+    #[cfg(not(feature = "formats"))]
+    pub(crate) fn needs_formats(path: impl AsRef<Path>, files: &str) -> Self {
+        let reason = format!("{files} need the cargo feature `formats`, which this build lacks");
+        Error::file_hint(path, reason, "build betavae with the cargo feature `formats`")
     }
 
     /// An [`Error::Config`] with a hint, which may be empty.

@@ -4,9 +4,11 @@
 mod passes;
 
 #[cfg(feature = "model")]
+pub(crate) use passes::load_epoch;
+#[cfg(feature = "model")]
 pub use passes::{
-    Average, Evaluation, check_shape, encode, encode_batches, evaluate, kl_per_latent, load,
-    load_epoch, subset,
+    AverageLoss, Evaluation, check_shape, encode, encode_batches, evaluate, kl_per_latent, load,
+    subset,
 };
 
 /// Posterior parameters of many images.

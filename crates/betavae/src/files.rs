@@ -6,21 +6,19 @@ use std::fs::{self, File};
 use std::io::{BufReader, BufWriter, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
-use data_encoding::HEXLOWER;
-use sha2::{Digest, Sha256};
 use tempfile::NamedTempFile;
 
 use crate::error::{IoContext, Result};
-pub(crate) use kind::{head_of, how_to_get_it, what_it_is};
+pub(crate) use kind::{describe_content, first_bytes, replacement_hint};
 
-/// A file in the making: under a temporary name in the same folder until [`Atomic::finish`], so that no
+/// A file that is being written: under a temporary name in the same folder until [`AtomicFile::finish`], so that no
 /// reader ever sees half of it, and an error leaves what was there.
-pub(crate) struct Atomic {
+pub(crate) struct AtomicFile {
     file: NamedTempFile,
     path: PathBuf,
 }
 
-impl Atomic {
+impl AtomicFile {
     /// Starts a file that will replace `path`.
     pub(crate) fn create(path: &Path) -> Result<Self> {
         let mut builder = tempfile::Builder::new();
@@ -44,7 +42,7 @@ impl Atomic {
     }
 }
 
-impl Write for Atomic {
+impl Write for AtomicFile {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
         self.file.write(bytes)
     }
@@ -54,7 +52,7 @@ impl Write for Atomic {
     }
 }
 
-impl Seek for Atomic {
+impl Seek for AtomicFile {
     fn seek(&mut self, to: SeekFrom) -> std::io::Result<u64> {
         self.file.seek(to)
     }
@@ -67,7 +65,7 @@ fn folder_of(path: &Path) -> &Path {
 
 /// Writes a whole file at once.
 pub(crate) fn write_atomically(path: &Path, content: &[u8]) -> Result<()> {
-    let mut file = Atomic::create(path)?;
+    let mut file = AtomicFile::create(path)?;
     file.write_all(content).context("write", path)?;
     file.finish()
 }
@@ -99,6 +97,7 @@ impl Spool {
 }
 
 /// Writes and syncs a new file in a folder that nobody reads yet.
+#[cfg(feature = "model")]
 pub(crate) fn write_synced(path: &Path, content: &[u8]) -> Result<()> {
     let mut file = File::create(path).context("write", path)?;
     file.write_all(content).context("write", path)?;
@@ -114,12 +113,14 @@ pub(crate) fn sync_folder(folder: &Path) -> Result<()> {
 }
 
 /// SHA-256 of a buffer in hexadecimal.
+#[cfg(feature = "model")]
 pub(crate) fn sha256(content: &[u8]) -> String {
-    HEXLOWER.encode(&Sha256::digest(content))
+    use sha2::Digest;
+    data_encoding::HEXLOWER.encode(&sha2::Sha256::digest(content))
 }
 
 /// What the name of a file ends in, which tells its format: in lower case, without the dot; empty if it has
 /// no ending.
-pub fn ending(path: &Path) -> String {
+pub fn extension_of(path: &Path) -> String {
     path.extension().unwrap_or_default().to_string_lossy().to_lowercase()
 }

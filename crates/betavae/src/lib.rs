@@ -11,9 +11,6 @@
 //! Without the default feature `model` there are only the readers and writers of files of images, codes and
 //! factors, which need no tensors and build in seconds.
 
-// What only models need of the shared parts.
-#![cfg_attr(not(feature = "model"), allow(dead_code, unused_imports))]
-
 #[cfg(feature = "figures")]
 pub mod bench;
 #[cfg(feature = "model")]
@@ -70,3 +67,8 @@ pub use burn::{
     tensor::{Device, Tensor, TensorData},
 };
 pub use error::{Error, Result};
+
+/// Compiles the example of the README.
+#[cfg(all(doctest, feature = "model"))]
+#[doc = include_str!("../README.md")]
+struct Readme;

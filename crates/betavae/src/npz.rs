@@ -1,17 +1,17 @@
 //! NumPy's `.npy` and `.npz` files: which arrays there are, their elements in bulk, and a writer.
 //!
-//! Images are read where they lie if they are of a few types and in C order, other arrays as a whole; what an array means is its reader's
-//! business.
+//! Images of the usual types in C order are read in place, other arrays as a whole. This module does not know
+//! what an array means; its callers do.
 
 mod header;
 mod numbers;
 mod read;
 mod write;
 
-pub(crate) use header::{Fault, encode as header};
-pub(crate) use numbers::{Content, Numbers};
+pub(crate) use header::{ArrayFault, encode as header};
+pub(crate) use numbers::{ArrayContent, Numbers};
 pub use read::read_f32;
-pub(crate) use read::{Dtype, Elements, Source};
+pub(crate) use read::{ArrayFile, Dtype, Elements};
 pub use write::{Element, NpzArray, NpzWriter};
 
 /// Number of elements of an array, unless it overflows.

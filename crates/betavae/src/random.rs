@@ -29,24 +29,24 @@ impl Stream {
     }
 
     /// 64 uniform random bits.
-    pub fn bits(&mut self) -> u64 {
+    pub(crate) fn bits(&mut self) -> u64 {
         self.0.next_u64()
     }
 
     /// A multiple of 2^-24 in [0, 1).
-    pub fn uniform(&mut self) -> f32 {
+    pub(crate) fn uniform(&mut self) -> f32 {
         (self.0.next_u32() >> 8) as f32 * (1.0 / (1u32 << 24) as f32)
     }
 
     /// `count` numbers uniform in [low, high).
-    pub fn uniforms(&mut self, count: usize, low: f32, high: f32) -> Vec<f32> {
+    pub(crate) fn uniforms(&mut self, count: usize, low: f32, high: f32) -> Vec<f32> {
         (0..count).map(|_| low + (high - low) * self.uniform()).collect()
     }
 
     /// An integer uniform in 0..bound; `bound` must not be 0.
     ///
     /// Multiplication instead of a remainder; the bias is below bound / 2^64.
-    pub fn below(&mut self, bound: usize) -> usize {
+    pub(crate) fn below(&mut self, bound: usize) -> usize {
         ((u128::from(self.bits()) * bound as u128) >> 64) as usize
     }
 
@@ -75,7 +75,7 @@ impl Stream {
 ///
 /// Four Feistel rounds on the smallest even number of bits that holds `len`, repeated until the
 /// result falls inside (cycle walking; fewer than four repetitions on average).
-pub struct Permutation {
+pub(crate) struct Permutation {
     len: u64,
     half_bits: u32,
     keys: [u64; 4],
@@ -83,7 +83,7 @@ pub struct Permutation {
 
 impl Permutation {
     /// The permutation of 0..len that `stream` selects.
-    pub fn new(len: usize, stream: &mut Stream) -> Self {
+    pub(crate) fn new(len: usize, stream: &mut Stream) -> Self {
         let bits = usize::BITS - len.saturating_sub(1).leading_zeros();
         Self {
             len: len as u64,
@@ -93,7 +93,7 @@ impl Permutation {
     }
 
     /// Where `position` (below `len`) is sent.
-    pub fn get(&self, position: usize) -> usize {
+    pub(crate) fn get(&self, position: usize) -> usize {
         debug_assert!((position as u64) < self.len);
         let mut value = position as u64;
         loop {

@@ -51,7 +51,7 @@ impl Matrix {
     }
 
     /// A row.
-    pub fn row_mut(&mut self, row: usize) -> &mut [f64] {
+    pub(crate) fn row_mut(&mut self, row: usize) -> &mut [f64] {
         &mut self.values[row * self.columns..][..self.columns]
     }
 

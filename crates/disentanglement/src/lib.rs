@@ -65,3 +65,8 @@ pub use split::Split;
 pub use suite::{DciWith, Progress, Score, ScoreName, Scores, Suite, SuiteSettings};
 pub use udr::{Similarity, Udr, UdrModel, udr};
 pub use unsupervised::{Unsupervised, unsupervised};
+
+/// Compiles the example of the README.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

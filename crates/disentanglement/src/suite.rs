@@ -282,7 +282,7 @@ impl Suite<'_> {
 
     /// The numbers of rows to learn from downstream that leave a third of the rows to test on and are
     /// at most as many as the settings ask for.
-    pub fn downstream_sizes(&self) -> Vec<usize> {
+    pub(crate) fn downstream_sizes(&self) -> Vec<usize> {
         let mut sizes = fitting(&DOWNSTREAM_SIZES, self.pool.data().len());
         sizes.retain(|size| *size <= self.settings.samples);
         sizes

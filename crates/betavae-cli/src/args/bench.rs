@@ -1,6 +1,6 @@
 //! Arguments of measurements of time.
 
-use betavae::bench::Mode;
+use betavae::bench::BenchMode;
 use betavae::data::ImageShape;
 use betavae::model::{Architecture, Precision};
 use clap::Args;
@@ -41,8 +41,8 @@ pub struct Bench {
     pub layers: bool,
 
     /// Whole optimisation steps, or images to codes
-    #[arg(long, default_value = "train", value_parser = one_of(&Mode::ALL, Mode::name))]
-    pub mode: Mode,
+    #[arg(long, default_value = "train", value_parser = one_of(&BenchMode::ALL, BenchMode::name))]
+    pub mode: BenchMode,
 
     /// The numbers that are multiplied
     #[arg(long, default_value = "f32", value_parser = one_of(&Precision::ALL, Precision::name))]

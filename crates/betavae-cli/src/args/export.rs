@@ -65,7 +65,7 @@ pub struct Export {
 
     /// What to write [default: what the ending of FILE says]
     #[arg(long)]
-    pub format: Option<ExportFormat>,
+    pub format: Option<ExportFormatArg>,
 
     /// Of an ONNX file: which part of the model
     #[arg(long, default_value = "reconstruction")]
@@ -78,7 +78,7 @@ pub struct Export {
 
 /// Formats of `export`.
 #[derive(Clone, Copy, Debug, PartialEq, ValueEnum)]
-pub enum ExportFormat {
+pub enum ExportFormatArg {
     /// Tensors with PyTorch's names, and the configuration (.safetensors)
     Safetensors,
     /// A graph (.onnx)

@@ -3,7 +3,7 @@
 use std::io::BufRead;
 
 use anyhow::bail;
-use betavae::bench::{Bench, LayerMeasurement, Measurement, Options, measure, measure_layers};
+use betavae::bench::{Bench, BenchOptions, LayerMeasurement, Measurement, measure, measure_layers};
 use betavae::model::Architecture;
 use betavae::{Device, Error, cpu};
 use serde_json::json;
@@ -15,9 +15,15 @@ use crate::output::{print, print_json};
 pub fn bench(args: args::Bench, device: &Device) -> anyhow::Result<()> {
     warn_if_emulated(args.precision)?;
     let options = |architecture| {
-        let default = Options::new(architecture);
+        let default = BenchOptions::new(architecture);
         let image = args.image.unwrap_or(default.image);
-        Options { batch: args.batch, image, mode: args.mode, precision: args.precision, ..default }
+        BenchOptions {
+            batch: args.batch,
+            image,
+            mode: args.mode,
+            precision: args.precision,
+            ..default
+        }
     };
     let one = match args.architecture {
         Architectures::One(architecture) => architecture,
@@ -45,7 +51,7 @@ pub fn bench(args: args::Bench, device: &Device) -> anyhow::Result<()> {
 /// Every published network, one after the other.
 fn presets(
     args: &args::Bench,
-    options: impl Fn(Architecture) -> Options,
+    options: impl Fn(Architecture) -> BenchOptions,
     device: &Device,
 ) -> anyhow::Result<()> {
     let presets = Architecture::ALL.into_iter().filter(|preset| *preset != Architecture::Custom);
@@ -92,7 +98,7 @@ fn row(measured: &Measurement) -> String {
 }
 
 /// The kernels of each convolution of these networks.
-fn layers(networks: &[Options], as_json: bool) -> anyhow::Result<()> {
+fn layers(networks: &[BenchOptions], as_json: bool) -> anyhow::Result<()> {
     if !as_json {
         let [name, layer, shapes, kernel] = ["architecture", "layer", "from -> to", "kernel"];
         let [forward, input, weight, peak] = ["forward", "by input", "by weights", "peak GFLOP/s"];

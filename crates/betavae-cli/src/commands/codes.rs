@@ -3,10 +3,10 @@
 use std::ops::Range;
 
 use betavae::checkpoint::Trained;
-use betavae::codes::{CodesWriter, Rows};
+use betavae::codes::{CodeRows, CodesWriter};
 use betavae::evaluate::{self, subset};
-use betavae::files::ending;
-use betavae::scores::{CodesFile, read_codes};
+use betavae::files::extension_of;
+use betavae::scores::{Representation, read_codes};
 use betavae::{Device, Error, Tensor, TensorData};
 
 use super::{check_ending, open_for};
@@ -27,14 +27,14 @@ pub fn encode(args: Encode, device: &Device) -> anyhow::Result<()> {
         let names = batch.iter().map(|index| data.file_name(*index));
         let names = names.map(|name| Some(name?.to_string_lossy().into_owned()));
         let files: Vec<String> = names.collect::<Option<_>>().unwrap_or_default();
-        file.write(Rows { indices: batch, files: &files, codes: &codes })?;
+        file.write(CodeRows { indices: batch, files: &files, codes: &codes })?;
         done += batch.len();
         progress(done);
         Ok(())
     })?;
     file.finish()?;
     bar.finish_and_clear();
-    let what = if ending(&args.output) == "npy" { "mean" } else { "mean and log_var" };
+    let what = if extension_of(&args.output) == "npy" { "mean" } else { "mean and log_var" };
     say(&format!("wrote {what} {shape:?} to {}", args.output.display()));
     Ok(())
 }
@@ -42,7 +42,7 @@ pub fn encode(args: Encode, device: &Device) -> anyhow::Result<()> {
 pub fn decode(args: Decode, device: &Device) -> anyhow::Result<()> {
     let trained = Trained::load(&args.model, device)?;
     check_ending(&args.output, &["png", "npz"])?;
-    let (CodesFile { mean, .. }, notes) = read_codes(&args.input)?;
+    let (Representation { mean, .. }, notes) = read_codes(&args.input)?;
     notes.iter().for_each(|note| say(note));
     let latents = trained.model.latents();
     if mean.latents() != latents {

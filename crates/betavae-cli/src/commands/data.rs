@@ -28,7 +28,7 @@ pub fn data(args: Data) -> anyhow::Result<()> {
         DataCommand::Export { images, set, indices, seed, output } => {
             check_ending(&output, &["npz"])?;
             export(
-                &*open(&change_data(&data::by_word(images.word())?, &set)?, seed)?,
+                &*open(&change_data(&data::config_by_word(images.word())?, &set)?, seed)?,
                 indices,
                 &output,
             )
@@ -45,10 +45,10 @@ fn list(json: bool) -> anyhow::Result<()> {
             describe(set, &mut entry);
             entry
         };
-        let entries = data::NAMES.iter().map(rendered).chain(SETS.iter().map(official));
+        let entries = data::RENDERED_SETS.iter().map(rendered).chain(SETS.iter().map(official));
         return print_json(&entries.collect::<Vec<_>>());
     }
-    let rendered = data::NAMES.iter().map(|(name, about)| format!("{name:<20}{about}"));
+    let rendered = data::RENDERED_SETS.iter().map(|(name, about)| format!("{name:<20}{about}"));
     let official = SETS.iter().map(|set| {
         let here = if is_here(set) { "fetched" } else { "" };
         let [height, width, channels] = set.shape;
@@ -136,7 +136,7 @@ fn info(input: &str, set: &[String], json: bool) -> anyhow::Result<()> {
     if let Some(set) = official.filter(|set| !is_here(set)) {
         return info_of_absent(set, json);
     }
-    let data = open_quietly(&change_data(&data::by_word(input)?, set)?, 1)?;
+    let data = open_quietly(&change_data(&data::config_by_word(input)?, set)?, 1)?;
     let factors = data.factors().map_or(&[][..], data::Factors::factors);
     let fingerprint = data.fingerprint()?;
     if json {

@@ -4,7 +4,7 @@ use betavae::Device;
 use betavae::checkpoint::Trained;
 use betavae::evaluate::{self, Evaluation, subset};
 use betavae::objective::ACTIVE_NATS;
-use betavae::scores::{self, CodesFile, ScoreName, Scores};
+use betavae::scores::{self, Representation, ScoreName, Scores};
 use betavae::words::thousands;
 use serde::Serialize;
 
@@ -30,14 +30,14 @@ pub fn evaluate(args: Evaluate, device: &Device) -> anyhow::Result<()> {
     bar.finish_and_clear();
     let mut found = Scores::default();
     if let Some(factors) = factors {
-        let codes = CodesFile::try_from(&codes)?;
+        let codes = Representation::try_from(&codes)?;
         let compared = if wanted.contains(&ScoreName::Udr) { &args.others[..] } else { &[] };
         let others = compared.iter().map(|model| {
             let other = Trained::load(model, device)?;
             let (bar, mut progress) = progress::images(indices.len());
             let codes = evaluate::encode(&other.model, &*data, &indices, &mut progress)?;
             bar.finish_and_clear();
-            CodesFile::try_from(&codes)
+            Representation::try_from(&codes)
         });
         let others: Vec<_> = others.collect::<Result<_, _>>()?;
         let (bar, progress) = progress::scores();

@@ -3,22 +3,22 @@
 use betavae::Device;
 use betavae::checkpoint::Trained;
 use betavae::data::Layout;
-use betavae::export::{self, Format, Part};
-use betavae::files::ending;
+use betavae::export::{self, ExportFormat, OnnxGraph};
+use betavae::files::extension_of;
 use betavae::torch::{self, ImportOptions, PeerLayout};
 use betavae::words::thousands;
 
 use super::unknown_format;
-use crate::args::{Export, ExportFormat, ExportLayout, ExportPart, Import, PeerLayoutArg};
+use crate::args::{Export, ExportFormatArg, ExportLayout, ExportPart, Import, PeerLayoutArg};
 use crate::output::say;
 
 pub fn export(args: Export, device: &Device) -> anyhow::Result<()> {
     let trained = Trained::load(&args.model, device)?;
-    let format = match (args.format, ending(&args.output).as_str()) {
+    let format = match (args.format, extension_of(&args.output).as_str()) {
         (Some(format), _) => format,
-        (None, "safetensors") => ExportFormat::Safetensors,
-        (None, "onnx") => ExportFormat::Onnx,
-        (None, "bvae") => ExportFormat::Program,
+        (None, "safetensors") => ExportFormatArg::Safetensors,
+        (None, "onnx") => ExportFormatArg::Onnx,
+        (None, "bvae") => ExportFormatArg::Program,
         (None, "pt" | "pth") => state_dict_of(&trained)?,
         (None, _) => {
             let known = ".safetensors, .onnx, .pt or .bvae, or --format";
@@ -26,31 +26,31 @@ pub fn export(args: Export, device: &Device) -> anyhow::Result<()> {
         }
     };
     let part = match args.part {
-        ExportPart::Encoder => Part::Encoder,
-        ExportPart::Decoder => Part::Decoder,
-        ExportPart::Reconstruction => Part::Reconstruction,
+        ExportPart::Encoder => OnnxGraph::Encoder,
+        ExportPart::Decoder => OnnxGraph::Decoder,
+        ExportPart::Reconstruction => OnnxGraph::Reconstruction,
     };
     let layout = match args.layout {
         ExportLayout::Nchw => Layout::Nchw,
         ExportLayout::Nhwc => Layout::Nhwc,
     };
     let (format, what) = match format {
-        ExportFormat::Safetensors => (Format::Safetensors, "the model".to_owned()),
-        ExportFormat::DisentanglingVae => state_dict(PeerLayout::DisentanglingVae),
-        ExportFormat::PytorchVae => {
+        ExportFormatArg::Safetensors => (ExportFormat::Safetensors, "the model".to_owned()),
+        ExportFormatArg::DisentanglingVae => state_dict(PeerLayout::DisentanglingVae),
+        ExportFormatArg::PytorchVae => {
             if trained.model.network().signed_images() {
                 say("note: images of this network lie in [-1, 1]: give it 2x - 1");
             }
             state_dict(PeerLayout::PytorchVae)
         }
-        ExportFormat::Program => (Format::Program, "the model as a program".to_owned()),
-        ExportFormat::Onnx => {
+        ExportFormatArg::Program => (ExportFormat::Program, "the model as a program".to_owned()),
+        ExportFormatArg::Onnx => {
             let (input, output) = match part {
-                Part::Encoder => ("image", "mean, log_var"),
-                Part::Decoder => ("z", "image"),
-                Part::Reconstruction => ("image", "reconstruction, mean, log_var"),
+                OnnxGraph::Encoder => ("image", "mean, log_var"),
+                OnnxGraph::Decoder => ("z", "image"),
+                OnnxGraph::Reconstruction => ("image", "reconstruction, mean, log_var"),
             };
-            (Format::Onnx(part, layout), format!("{input} -> {output}"))
+            (ExportFormat::Onnx(part, layout), format!("{input} -> {output}"))
         }
     };
     export::export(&trained, format, &args.output)?;
@@ -58,15 +58,15 @@ pub fn export(args: Export, device: &Device) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn state_dict(layout: PeerLayout) -> (Format, String) {
-    (Format::StateDict(layout), format!("a state dict for {}", layout.name()))
+fn state_dict(layout: PeerLayout) -> (ExportFormat, String) {
+    (ExportFormat::StateDict(layout), format!("a state dict for {}", layout.name()))
 }
 
 /// The state dict that a network can be written as.
-fn state_dict_of(trained: &Trained) -> anyhow::Result<ExportFormat> {
+fn state_dict_of(trained: &Trained) -> anyhow::Result<ExportFormatArg> {
     match PeerLayout::of(trained.description.model.architecture()) {
-        Some(PeerLayout::DisentanglingVae) => Ok(ExportFormat::DisentanglingVae),
-        Some(PeerLayout::PytorchVae) => Ok(ExportFormat::PytorchVae),
+        Some(PeerLayout::DisentanglingVae) => Ok(ExportFormatArg::DisentanglingVae),
+        Some(PeerLayout::PytorchVae) => Ok(ExportFormatArg::PytorchVae),
         None => Err(betavae::Error::Config {
             message: "no program is known whose state dicts have this network".into(),
             hint: "use .safetensors, whose names PyTorch understands, or .onnx".into(),
@@ -76,7 +76,7 @@ fn state_dict_of(trained: &Trained) -> anyhow::Result<ExportFormat> {
 }
 
 pub fn import(args: Import, device: &Device) -> anyhow::Result<()> {
-    if ending(&args.output) != "safetensors" {
+    if extension_of(&args.output) != "safetensors" {
         return Err(unknown_format(&args.output, ".safetensors"));
     }
     let layout = args.layout.map(|layout| match layout {
@@ -96,7 +96,7 @@ pub fn import(args: Import, device: &Device) -> anyhow::Result<()> {
     for line in &imported.assumptions {
         say(&format!("note: {line}"));
     }
-    export::export(&imported.trained, Format::Safetensors, &args.output)?;
+    export::export(&imported.trained, ExportFormat::Safetensors, &args.output)?;
     say(&format!("wrote the model to {}", args.output.display()));
     Ok(())
 }

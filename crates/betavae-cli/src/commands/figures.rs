@@ -4,7 +4,7 @@ use std::path::Path;
 
 use betavae::Device;
 use betavae::checkpoint::Trained;
-use betavae::figures::{FigureName, Subject};
+use betavae::figures::{FigureInput, FigureName};
 use betavae::runs::Record;
 
 use super::{create_folder, open_for};
@@ -18,7 +18,7 @@ pub fn figures(args: Figures, device: &Device) -> anyhow::Result<()> {
             let runs: Vec<Record> =
                 runs.iter().map(|run| Record::read(run)).collect::<Result<_, _>>()?;
             let names = wanted(&args, FigureName::compares);
-            let subject = Subject::runs(runs.iter().collect());
+            let subject = FigureInput::runs(runs.iter().collect());
             let output = args.output.clone().unwrap_or_else(|| "figures".into());
             draw(&args, subject, &names, &output)
         }
@@ -41,7 +41,7 @@ fn of_model(args: &Figures, model: &Path, device: &Device) -> anyhow::Result<()>
     let folder = if is_run { model.join("figures") } else { "figures".into() };
     let output = args.output.clone().unwrap_or(folder);
     let names = wanted(args, |name| !name.compares());
-    let subject = Subject::model(&trained, data.as_deref(), run.as_ref());
+    let subject = FigureInput::model(&trained, data.as_deref(), run.as_ref());
     draw(args, subject, &names, &output)
 }
 
@@ -57,7 +57,7 @@ fn wanted(args: &Figures, sensible: impl Fn(FigureName) -> bool) -> Vec<FigureNa
 /// be drawn are left out.
 fn draw(
     args: &Figures,
-    mut subject: Subject<'_>,
+    mut subject: FigureInput<'_>,
     names: &[FigureName],
     folder: &Path,
 ) -> anyhow::Result<()> {

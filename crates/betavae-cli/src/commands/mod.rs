@@ -23,9 +23,9 @@ use std::sync::Arc;
 use betavae::checkpoint::Trained;
 use betavae::config::change_data;
 use betavae::cpu;
-use betavae::data::{DataConfig, Dataset, for_model, open_watched};
+use betavae::data::{DataConfig, Dataset, config_for_model, open_with_progress};
 use betavae::evaluate::check_shape;
-use betavae::files::ending;
+use betavae::files::extension_of;
 use betavae::model::Precision;
 
 use crate::args::Images;
@@ -35,7 +35,7 @@ use crate::progress;
 /// Opens images for a model, with the settings of its training where none are given, and says what was read.
 fn open_for(trained: &Trained, images: &Images) -> anyhow::Result<Arc<dyn Dataset>> {
     let shape = trained.model.network().image;
-    let data = for_model(&trained.description.data()?, images.data.as_deref(), shape)?;
+    let data = config_for_model(&trained.description.data()?, images.data.as_deref(), shape)?;
     if images.data.is_none() {
         check_there(&data)?;
     }
@@ -73,7 +73,7 @@ fn open(config: &DataConfig, seed: u64) -> anyhow::Result<Arc<dyn Dataset>> {
 /// Opens a data set, with a bar while many images are looked at.
 fn open_quietly(config: &DataConfig, seed: u64) -> anyhow::Result<Arc<dyn Dataset>> {
     let mut opening = progress::Opening::default();
-    let data = open_watched(config, seed, &mut |done, total| opening.update(done, total));
+    let data = open_with_progress(config, seed, &mut |done, total| opening.update(done, total));
     opening.finish();
     Ok(data?)
 }
@@ -135,7 +135,7 @@ fn absolute(path: &Path) -> std::io::Result<PathBuf> {
 
 /// Refuses an output file of a kind that is not written, before any work is done.
 fn check_ending(path: &Path, known: &[&str]) -> anyhow::Result<()> {
-    if known.contains(&&*ending(path)) {
+    if known.contains(&&*extension_of(path)) {
         return Ok(());
     }
     let known: Vec<String> = known.iter().map(|ending| format!(".{ending}")).collect();

@@ -9,7 +9,7 @@ use anyhow::Context;
 use betavae::checkpoint::Trained;
 use betavae::evaluate::{load, subset};
 use betavae::figures::{self, Traversal, TraversalOptions};
-use betavae::files::ending;
+use betavae::files::extension_of;
 use betavae::model::{BetaVae, values};
 use betavae::npz::NpzWriter;
 use betavae::{Device, Error, Tensor};
@@ -32,7 +32,7 @@ pub fn reconstruct(args: Reconstruct, device: &Device) -> anyhow::Result<()> {
     let trained = Trained::load(&args.model, device)?;
     let data = open_for(&trained, &args.images)?;
     let indices = subset(data.len(), args.count);
-    match ending(&output).as_str() {
+    match extension_of(&output).as_str() {
         "npz" => {
             let mut originals = |range: Range<usize>| Ok(load(&*data, &indices[range], device)?);
             let mut copies = |range: Range<usize>| {
@@ -67,7 +67,7 @@ pub fn traverse(args: Traverse, device: &Device) -> anyhow::Result<()> {
     let options = TraversalOptions { range: args.range, frames: args.frames, centre };
     let traversal = Traversal::new(&trained, &options);
     let step = trained.description.step;
-    match ending(&output).as_str() {
+    match extension_of(&output).as_str() {
         "gif" => save_gif(&output, traversal.animation(5)),
         "npz" => {
             let [_, height, width, channels] = traversal.images.dims();
@@ -119,7 +119,7 @@ pub type Make<'a> = dyn FnMut(Range<usize>) -> anyhow::Result<Tensor<4>> + 'a;
 
 /// Writes `count` images as a picture, or in pieces as the array `images` [N, H, W, C].
 pub fn save_images(path: &Path, count: usize, make: &mut Make<'_>) -> anyhow::Result<()> {
-    if ending(path) == "npz" {
+    if extension_of(path) == "npz" {
         return save_arrays(path, count, &mut [("images", make)]);
     }
     check_pictures(count)?;

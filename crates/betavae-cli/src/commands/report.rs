@@ -1,7 +1,7 @@
 //! `report`.
 
 use betavae::Device;
-use betavae::report::{self, Entry};
+use betavae::report::{self, ReportedRun};
 
 use super::{check_ending, open_for};
 use crate::args::{Images, Report};
@@ -14,7 +14,7 @@ pub fn report(args: Report, device: &Device) -> anyhow::Result<()> {
     let own = Images { data: None, set: Vec::new() };
     let mut entries = Vec::new();
     for folder in &args.runs {
-        let mut entry = Entry::read(folder, device)?;
+        let mut entry = ReportedRun::read(folder, device)?;
         entry.data = match entry.trained.as_ref().map(|trained| open_for(trained, &own)) {
             Some(Ok(data)) => Some(data),
             Some(Err(error)) => {

@@ -1,7 +1,7 @@
 //! `score`, and the scores of `evaluate`.
 
 use betavae::Error;
-use betavae::scores::{self, Files, Score, ScoreName, Scores, SuiteSettings};
+use betavae::scores::{self, CodesAndFactors, Score, ScoreName, Scores, SuiteSettings};
 use betavae::words::thousands;
 
 use crate::args::{self, Estimation, ScoreNames};
@@ -9,8 +9,8 @@ use crate::output::{print, print_json, say};
 use crate::progress;
 
 pub fn score(args: args::Score) -> anyhow::Result<()> {
-    let Files { codes, others, factors, names, notes } =
-        Files::read(&args.codes, &args.others, &args.factors)?;
+    let CodesAndFactors { codes, others, factors, names, notes } =
+        CodesAndFactors::read(&args.codes, &args.others, &args.factors)?;
     notes.iter().for_each(|note| say(note));
     let settings = settings(&args.estimation, Vec::new());
     let (rows, log_var) = (codes.mean.len(), codes.log_var.is_some());

@@ -60,7 +60,7 @@ pub fn resume(args: Resume, device: &Device) -> anyhow::Result<ExitCode> {
 
 /// The data of a run at another place, with the run's settings.
 fn moved(data: &DataConfig, word: &str) -> anyhow::Result<DataConfig> {
-    let DataConfig { name, path, .. } = data::by_word(word)?;
+    let DataConfig { name, path, .. } = data::config_by_word(word)?;
     let mut moved = DataConfig { name, path, ..data.clone() };
     // Labels beside the images have moved with them.
     if let (Some(labels), Some(old), Some(new)) = (&data.labels, &data.path, &moved.path)
@@ -181,7 +181,7 @@ fn changes(args: &Train) -> anyhow::Result<Vec<String>> {
 /// If it is neither a data set nor an existing file or folder.
 pub fn data_changes(word: Option<&str>) -> anyhow::Result<Vec<String>> {
     let Some(word) = word else { return Ok(Vec::new()) };
-    let named = data::by_word(word)?.name.is_some();
+    let named = data::config_by_word(word)?.name.is_some();
     let (key, other) = if named { ("name", "path") } else { ("path", "name") };
     // The recipe's own data gives way.
     Ok(vec![format!("data.{key}={}", toml_string(word)), format!("data.{other}=")])
@@ -204,7 +204,7 @@ fn read_recipe(path: &Path) -> anyhow::Result<(String, String)> {
     let name = path.to_string_lossy();
     let is_recipe = path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("toml"));
     if !(path.is_file() && is_recipe) {
-        let is_data = path.exists() || data::by_word(&name).is_ok();
+        let is_data = path.exists() || data::config_by_word(&name).is_ok();
         let (what, hint) = if is_data {
             let what = if path.is_dir() { "a folder" } else { "data" };
             (

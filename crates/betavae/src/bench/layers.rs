@@ -3,7 +3,7 @@
 use betavae_kernels::{LayerSpeed, Precision, layer_speed};
 use serde::Serialize;
 
-use super::Options;
+use super::BenchOptions;
 use crate::cpu;
 use crate::error::Result;
 use crate::model::{Architecture, Convolution, ModelConfig, Network};
@@ -40,8 +40,8 @@ pub struct LayerMeasurement {
 ///
 /// # Errors
 /// If the images are too small for the network, or `BETAVAE_SIMD` names nothing this machine has.
-pub fn measure_layers(options: &Options) -> Result<Vec<LayerMeasurement>> {
-    let Options { architecture, image, latents, precision, .. } = *options;
+pub fn measure_layers(options: &BenchOptions) -> Result<Vec<LayerMeasurement>> {
+    let BenchOptions { architecture, image, latents, precision, .. } = *options;
     let network =
         Network::new(&ModelConfig { architecture, latents, ..ModelConfig::default() }, image)?;
     let instruction_set = cpu::instruction_set()?;
@@ -74,9 +74,9 @@ mod tests {
     #[test]
     fn each_convolution_is_measured_once() {
         let image = ImageShape::new(8, 8, 2);
-        let options = Options { image, ..Options::new(Architecture::HigginsConv) };
+        let options = BenchOptions { image, ..BenchOptions::new(Architecture::HigginsConv) };
         assert!(measure_layers(&options).is_err(), "8 pixels are too few for four convolutions");
-        let options = Options { image, ..Options::new(Architecture::Burgess) };
+        let options = BenchOptions { image, ..BenchOptions::new(Architecture::Burgess) };
         let measured = measure_layers(&options).unwrap();
         let names: Vec<_> = measured.iter().map(|m| m.layer.as_str()).collect();
         assert_eq!(names, ["encoder.conv.0", "decoder.conv_transpose.0"]);

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::{Bench, Mode};
+use super::{Bench, BenchMode};
 use crate::cpu;
 use crate::data::ImageShape;
 use crate::error::Result;
@@ -23,7 +23,7 @@ pub struct Measurement {
     /// Threads that shared the work.
     pub threads: usize,
     /// What one step was.
-    pub mode: Mode,
+    pub mode: BenchMode,
     /// The numbers that were multiplied.
     pub precision: Precision,
     /// Shape [H, W, C] of the images.
@@ -98,7 +98,7 @@ fn quantile(values: &mut [f64], share: f64) -> f64 {
 mod tests {
     use super::*;
     use crate::Device;
-    use crate::bench::Options;
+    use crate::bench::BenchOptions;
 
     #[test]
     fn quantiles_lie_between_the_nearest_values() {
@@ -110,9 +110,9 @@ mod tests {
     #[test]
     fn as_many_steps_are_taken_as_were_asked_for() {
         let image = ImageShape::new(8, 8, 2);
-        let options = Options { batch: 2, image, ..Options::new(Architecture::Burgess) };
-        for mode in Mode::ALL {
-            let mut bench = Bench::new(Options { mode, ..options }, &Device::flex()).unwrap();
+        let options = BenchOptions { batch: 2, image, ..BenchOptions::new(Architecture::Burgess) };
+        for mode in BenchMode::ALL {
+            let mut bench = Bench::new(BenchOptions { mode, ..options }, &Device::flex()).unwrap();
             assert_eq!(bench.run(3).unwrap().len(), 3);
             let measured = measure(&mut bench, 13).unwrap();
             assert!(measured.p10_ms <= measured.median_ms && measured.median_ms <= measured.p90_ms);

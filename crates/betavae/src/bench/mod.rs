@@ -32,7 +32,7 @@ const WARM_UP: usize = 5;
 /// What one step is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Mode {
+pub enum BenchMode {
     /// An optimisation step, from fetching the batch to the new parameters.
     #[default]
     Train,
@@ -40,7 +40,7 @@ pub enum Mode {
     Encode,
 }
 
-impl Mode {
+impl BenchMode {
     /// Every mode.
     pub const ALL: [Self; 2] = [Self::Train, Self::Encode];
 
@@ -55,7 +55,7 @@ impl Mode {
 
 /// What to measure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Options {
+pub struct BenchOptions {
     /// Which network.
     pub architecture: Architecture,
     /// Images per step.
@@ -65,12 +65,12 @@ pub struct Options {
     /// Number of latents D.
     pub latents: usize,
     /// What one step is.
-    pub mode: Mode,
+    pub mode: BenchMode,
     /// How layers multiply in training; encoding is always in f32.
     pub precision: Precision,
 }
 
-impl Options {
+impl BenchOptions {
     /// Training in batches of 64, on images and with latents as the architecture's authors had them.
     pub fn new(architecture: Architecture) -> Self {
         let (channels, latents) = match architecture {
@@ -82,7 +82,7 @@ impl Options {
             batch: 64,
             image: ImageShape::new(64, 64, channels),
             latents,
-            mode: Mode::default(),
+            mode: BenchMode::default(),
             precision: Precision::default(),
         }
     }
@@ -118,7 +118,7 @@ impl Options {
 
 /// A model that takes steps and says how long each took.
 pub struct Bench {
-    options: Options,
+    options: BenchOptions,
     work: Work,
     flops: u64,
 }
@@ -134,8 +134,8 @@ impl Bench {
     ///
     /// # Errors
     /// If the options do not fit together.
-    pub fn new(options: Options, device: &Device) -> Result<Self> {
-        if options.mode == Mode::Encode && options.precision != Precision::F32 {
+    pub fn new(options: BenchOptions, device: &Device) -> Result<Self> {
+        if options.mode == BenchMode::Encode && options.precision != Precision::F32 {
             return Err(Error::config(
                 "encoding is always in f32, found precision bf16",
                 "bf16 is for training: use --mode train",
@@ -144,12 +144,12 @@ impl Bench {
         let config = options.config()?;
         let data = options.data();
         let (work, per_image) = match options.mode {
-            Mode::Train => {
+            BenchMode::Train => {
                 let trainer = Trainer::new(config, data, device)?;
                 let flops = trainer.model().network().flops().train;
                 (Work::Train(Box::new(trainer)), flops)
             }
-            Mode::Encode => {
+            BenchMode::Encode => {
                 let model = config.model().build(config.seed(), device)?;
                 let indices: Vec<usize> = (0..options.batch).collect();
                 let images = load(&*data, &indices, device)?;
@@ -184,7 +184,7 @@ impl Bench {
             Work::Encode(both) => {
                 let (model, images) = &**both;
                 let posterior = model.encode(images.clone());
-                // Somebody who encodes reads the codes.
+                // The codes are read back, as a program that encodes images would do.
                 std::hint::black_box((values(posterior.mean), values(posterior.log_var)));
             }
         }
@@ -192,7 +192,7 @@ impl Bench {
     }
 
     /// What is measured.
-    pub fn options(&self) -> &Options {
+    pub fn options(&self) -> &BenchOptions {
         &self.options
     }
 

@@ -11,40 +11,40 @@ use parquet::file::properties::WriterProperties;
 use parquet::file::writer::SerializedFileWriter;
 use parquet::schema::types::Type;
 
-use super::Rows;
+use super::CodeRows;
 use crate::error::{Error, Result};
-use crate::files::Atomic;
+use crate::files::AtomicFile;
 
 /// Rows that wait for each other, so that columns are long enough to be read fast.
 const GROUP: usize = 1 << 16;
 
-/// A Parquet file in the making.
-pub(super) struct Table {
+/// A Parquet file that is being written.
+pub(super) struct ParquetWriter {
     path: PathBuf,
     latents: usize,
     /// Once the first rows have told whether there are names.
-    file: Option<SerializedFileWriter<BufWriter<Atomic>>>,
-    unopened: Option<Atomic>,
+    file: Option<SerializedFileWriter<BufWriter<AtomicFile>>>,
+    unopened: Option<AtomicFile>,
     index: Vec<i64>,
     names: Vec<ByteArray>,
     /// Row by row, [rows, D] each.
     codes: [Vec<f32>; 2],
 }
 
-impl Table {
+impl ParquetWriter {
     pub(super) fn create(path: &Path, latents: usize) -> Result<Self> {
         Ok(Self {
             path: path.to_owned(),
             latents,
             file: None,
-            unopened: Some(Atomic::create(path)?),
+            unopened: Some(AtomicFile::create(path)?),
             index: Vec::new(),
             names: Vec::new(),
             codes: Default::default(),
         })
     }
 
-    pub(super) fn write(&mut self, rows: Rows<'_>) -> Result<()> {
+    pub(super) fn write(&mut self, rows: CodeRows<'_>) -> Result<()> {
         self.open(!rows.files.is_empty())?;
         self.index.extend(rows.indices.iter().map(|index| *index as i64));
         self.names.extend(rows.files.iter().map(|name| ByteArray::from(name.as_str())));

@@ -1,22 +1,22 @@
 //! Images in an array of a NumPy `.npy` or `.npz` file.
 //!
 //! Decides which array holds the images, how its axes are ordered and what its values mean; the
-//! file format itself is [`crate::npz`]'s business. Accepted are shapes [N, H, W], [N, H, W, C] and
+//! file format itself is read by [`crate::npz`]. Accepted are shapes [N, H, W], [N, H, W, C] and
 //! [N, C, H, W], and grids of factors with more axes before the image. Integers of 0 to 255 stand for value /
 //! 255 unless none is above 1, which makes the set binary; floats must lie in [0, 1]. Uncompressed arrays of
 //! `uint8`, `bool` and `float32` are read where they are; other numbers and Fortran order are converted.
 
 use std::path::Path;
 
-use super::cache::{Entry, Key};
-use super::labels::{self, Labelled};
+use super::cache::{CacheEntry, CacheKey};
+use super::labels::{self, ImagesToLabel};
 use super::official::known_grid;
-use super::reader::Images;
-use super::store::{Facts, Form, Store};
-use super::stored::{Opening, Pass, Stored, kind};
+use super::reader::ImageReader;
+use super::store::{PixelFacts, PixelLayout, PixelStore};
+use super::stored::{OpenContext, PixelPass, StoredDataset, value_type};
 use super::{DataConfig, Factor, FactorGrid, Factors, ImageShape, Layout, Split};
 use crate::error::{Error, Result};
-use crate::npz::{Dtype, Elements, Fault, Numbers, Source};
+use crate::npz::{ArrayFault, ArrayFile, Dtype, Elements, Numbers};
 
 /// Longest axis that counts the values of a factor.
 const MAX_CLASSES: usize = 1 << 20;
@@ -25,13 +25,13 @@ const MAX_CLASSES: usize = 1 << 20;
 const MAX_CONVERTED: usize = 1 << 28;
 
 /// Reads the images of the `.npy` or `.npz` file at `path`.
-pub(super) fn open(path: &Path, opening: &mut Opening<'_>) -> Result<Stored> {
+pub(super) fn open(path: &Path, opening: &mut OpenContext<'_>) -> Result<StoredDataset> {
     let config = opening.config;
-    let mut source = Source::open(path)?;
+    let mut source = ArrayFile::open(path)?;
     let member = choose(&source, path, config)?;
     let layout = interpret(&source, member, config.layout)?;
-    let images = Labelled { path, len: layout.len, files: None };
-    let labels = match labels::asked_for(config, &images)? {
+    let images = ImagesToLabel { path, len: layout.len, files: None };
+    let labels = match labels::configured_labels(config, &images)? {
         Some(labels) => labels,
         None => {
             let mut labels = labels::among(&mut source, member, layout.len, path);
@@ -52,9 +52,9 @@ pub(super) fn open(path: &Path, opening: &mut Opening<'_>) -> Result<Stored> {
     if source.is_npz() && source.members.len() > 1 {
         opening.notes.push(format!("images from array `{}`", source.members[member].name));
     }
-    Ok(Stored {
+    Ok(StoredDataset {
         name: path.display().to_string(),
-        about: format!("({}) of {file_name}", kind(form.dtype, white)),
+        about: format!("({}) of {file_name}", value_type(form.dtype, white)),
         store,
         white,
         sha256: facts.sha256,
@@ -76,27 +76,28 @@ struct Axes {
 /// Images that are read where they lie, or unpacked.
 fn read(
     path: &Path,
-    source: &mut Source,
+    source: &mut ArrayFile,
     member: usize,
     axes: &Axes,
-    opening: &mut Opening<'_>,
-) -> Result<(Form, Store, Facts)> {
+    opening: &mut OpenContext<'_>,
+) -> Result<(PixelLayout, PixelStore, PixelFacts)> {
     let dtype = source.dtype(member)?;
-    let form = Form { len: axes.len, shape: axes.shape, dtype, planar: axes.planar };
-    let key = Key::new(path, &[], opening.config)?;
+    let form = PixelLayout { len: axes.len, shape: axes.shape, dtype, planar: axes.planar };
+    let key = CacheKey::new(path, &[], opening.config)?;
     let found = opening.cache.find(&key).filter(|entry| entry.form == form.arranged());
     let in_place = source.place(member)?;
     let blame = source.blame(member);
-    let look = |source: &mut Source, opening: &mut Opening<'_>| match &in_place {
+    let look = |source: &mut ArrayFile, opening: &mut OpenContext<'_>| match &in_place {
         None => source.stream(member, |elements| {
-            let images = &mut Streamed { elements, blame: &blame };
-            let (store, facts) = Pass { form, images, blame: &blame }.prepare(opening, &key)?;
+            let images = &mut StreamedElements { elements, blame: &blame };
+            let (store, facts) =
+                PixelPass { form, images, blame: &blame }.prepare(opening, &key)?;
             Ok::<_, Error>((Some(store), facts))
         }),
         Some(_) => {
             let facts = source.stream(member, |elements| {
-                let images = &mut Streamed { elements, blame: &blame };
-                Pass { form, images, blame: &blame }.look(opening)
+                let images = &mut StreamedElements { elements, blame: &blame };
+                PixelPass { form, images, blame: &blame }.scan(opening)
             })?;
             if form.sizes().is_some_and(|(_, all)| all > opening.cache.glance) {
                 opening.cache.keep(&key, form, &facts);
@@ -105,11 +106,13 @@ fn read(
         }
     };
     let (prepared, facts) = match found {
-        Some(Entry { store, facts, .. }) if store.is_some() || in_place.is_some() => (store, facts),
+        Some(CacheEntry { store, facts, .. }) if store.is_some() || in_place.is_some() => {
+            (store, facts)
+        }
         _ => look(source, opening)?,
     };
     let store = match (prepared, in_place) {
-        (_, Some((file, start))) => Store::file(form, file, path, start),
+        (_, Some((file, start))) => PixelStore::file(form, file, path, start),
         (Some(store), None) => store,
         (None, None) => return Err(Error::file(path, "the file changed while it was read")),
     };
@@ -119,11 +122,11 @@ fn read(
 /// Images of other numbers, or in Fortran order, which become floats or bytes in memory.
 fn convert(
     path: &Path,
-    source: &mut Source,
+    source: &mut ArrayFile,
     member: usize,
     axes: &Axes,
-    opening: &mut Opening<'_>,
-) -> Result<(Form, Store, Facts)> {
+    opening: &mut OpenContext<'_>,
+) -> Result<(PixelLayout, PixelStore, PixelFacts)> {
     let blame = source.blame(member);
     let values = axes.len.saturating_mul(axes.shape.values());
     if values > MAX_CONVERTED {
@@ -150,32 +153,32 @@ fn convert(
             }
         }
     };
-    let form = Form { len: axes.len, shape: axes.shape, dtype, planar: axes.planar };
-    let key = Key::new(path, &[], opening.config)?;
-    let images = &mut Converted { pixels, done: 0 };
-    let (store, facts) = Pass { form, images, blame: &blame }.prepare(opening, &key)?;
+    let form = PixelLayout { len: axes.len, shape: axes.shape, dtype, planar: axes.planar };
+    let key = CacheKey::new(path, &[], opening.config)?;
+    let images = &mut ConvertedElements { pixels, done: 0 };
+    let (store, facts) = PixelPass { form, images, blame: &blame }.prepare(opening, &key)?;
     Ok((form, store, facts))
 }
 
 /// Elements as they come out of the file.
-struct Streamed<'a, 'b, B> {
+struct StreamedElements<'a, 'b, B> {
     elements: &'a mut Elements<'b>,
     blame: &'a B,
 }
 
-impl<B: Fn(Fault) -> Error> Images for Streamed<'_, '_, B> {
+impl<B: Fn(ArrayFault) -> Error> ImageReader for StreamedElements<'_, '_, B> {
     fn next(&mut self, bytes: &mut [u8]) -> Result<()> {
         self.elements.fill(bytes).map_err(self.blame)
     }
 }
 
 /// Elements that are in memory.
-struct Converted {
+struct ConvertedElements {
     pixels: Vec<u8>,
     done: usize,
 }
 
-impl Images for Converted {
+impl ImageReader for ConvertedElements {
     fn next(&mut self, bytes: &mut [u8]) -> Result<()> {
         bytes.copy_from_slice(&self.pixels[self.done..][..bytes.len()]);
         self.done += bytes.len();
@@ -184,7 +187,7 @@ impl Images for Converted {
 }
 
 /// The array that holds the images.
-fn choose(source: &Source, path: &Path, config: &DataConfig) -> Result<usize> {
+fn choose(source: &ArrayFile, path: &Path, config: &DataConfig) -> Result<usize> {
     if !source.is_npz() {
         return Ok(0);
     }
@@ -231,7 +234,7 @@ fn choose(source: &Source, path: &Path, config: &DataConfig) -> Result<usize> {
 }
 
 /// What the axes of an array mean.
-struct Meaning {
+struct ArrayMeaning {
     axes: Axes,
     len: usize,
     shape: ImageShape,
@@ -240,7 +243,7 @@ struct Meaning {
 }
 
 /// Number and shape of the images in an array, and which axis of each image is the channel.
-fn interpret(source: &Source, member: usize, layout: Option<Layout>) -> Result<Meaning> {
+fn interpret(source: &ArrayFile, member: usize, layout: Option<Layout>) -> Result<ArrayMeaning> {
     let axes = source.shape(member)?;
     let (before, shape, planar) = match (axes, layout) {
         // One colour image, unless there are that many images of three or four columns.
@@ -292,7 +295,7 @@ fn interpret(source: &Source, member: usize, layout: Option<Layout>) -> Result<M
     let grid = (before.len() > 1).then(|| {
         Factors::Grid(FactorGrid { factors: before.iter().enumerate().map(factor).collect() })
     });
-    Ok(Meaning { axes: Axes { len, shape, planar }, len, shape, grid })
+    Ok(ArrayMeaning { axes: Axes { len, shape, planar }, len, shape, grid })
 }
 
 #[cfg(test)]

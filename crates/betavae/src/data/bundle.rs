@@ -1,7 +1,11 @@
 //! Many small files in a folder or in archives, found by name and read one by one by any number of
 //! threads.
 
-mod tape;
+#[cfg(feature = "formats")]
+mod tar_archive;
+#[cfg(not(feature = "formats"))]
+#[path = "bundle/without_tar.rs"]
+mod tar_archive;
 mod walk;
 
 use std::fs::File;
@@ -28,7 +32,7 @@ pub(super) struct Bundle {
     /// The folder or archive the user named.
     path: PathBuf,
     containers: Vec<Container>,
-    entries: Vec<Entry>,
+    entries: Vec<BundledFile>,
 }
 
 #[derive(Clone)]
@@ -36,11 +40,11 @@ enum Container {
     Folder,
     /// The archive's path relative to the bundle's, empty for itself.
     Tar(PathBuf, Arc<File>),
-    Zip(ZipArchive<Buffered>),
+    Zip(ZipArchive<BufferedRange>),
 }
 
 #[derive(Clone)]
-struct Entry {
+struct BundledFile {
     /// Relative to the folder or archive.
     name: PathBuf,
     container: usize,
@@ -49,16 +53,16 @@ struct Entry {
     size: u64,
 }
 
-/// What [`Bundle::open`] gives out.
-pub(super) trait Content: BufRead + Seek {}
-impl<T: BufRead + Seek> Content for T {}
+/// What [`Bundle::open`] returns.
+pub(super) trait ReadSeek: BufRead + Seek {}
+impl<T: BufRead + Seek> ReadSeek for T {}
 
 impl Bundle {
     /// The files in and below `folder` whose names are `wanted`, sorted by the bytes of their names;
     /// hidden ones are left out.
     pub(super) fn folder(folder: &Path, wanted: impl Fn(&Path) -> bool) -> Result<Self> {
         let names = walk::find(folder, &wanted)?;
-        let entry = |name| Entry { name, container: 0, at: 0, size: 0 };
+        let entry = |name| BundledFile { name, container: 0, at: 0, size: 0 };
         let entries = names.into_iter().map(entry).collect();
         Ok(Self { path: folder.to_owned(), containers: vec![Container::Folder], entries })
     }
@@ -67,7 +71,7 @@ impl Bundle {
     pub(super) fn file(path: &Path) -> Self {
         let parent = path.parent().unwrap_or(path).to_owned();
         let name = path.file_name().unwrap_or_default().into();
-        let entries = vec![Entry { name, container: 0, at: 0, size: 0 }];
+        let entries = vec![BundledFile { name, container: 0, at: 0, size: 0 }];
         Self { path: parent, containers: vec![Container::Folder], entries }
     }
 
@@ -122,7 +126,7 @@ impl Bundle {
                 return Err(Error::file(&path, format!("there are more than {MAX_FILES} files")));
             }
             let name = archive.join(name);
-            entries.push(Entry { name, container, at, size });
+            entries.push(BundledFile { name, container, at, size });
             Ok(())
         };
         let container = if start.starts_with(b"PK") {
@@ -133,9 +137,12 @@ impl Bundle {
             }
             Container::Zip(archive)
         } else if start.starts_with(&[0x1f, 0x8b]) {
-            Container::Tar(archive.to_owned(), tape::unpack(&path, file, wanted, &mut push)?.into())
+            Container::Tar(
+                archive.to_owned(),
+                tar_archive::unpack(&path, file, wanted, &mut push)?.into(),
+            )
         } else {
-            tape::list(&path, &mut file, wanted, &mut push)?;
+            tar_archive::list(&path, &mut file, wanted, &mut push)?;
             Container::Tar(archive.to_owned(), file.into())
         };
         self.containers.push(container);
@@ -191,7 +198,7 @@ impl Bundle {
     /// # Errors
     /// If two have the same name.
     pub(super) fn sort(&mut self) -> Result<()> {
-        let key = |entry: &Entry| entry.name.as_os_str().as_encoded_bytes().to_vec();
+        let key = |entry: &BundledFile| entry.name.as_os_str().as_encoded_bytes().to_vec();
         self.entries.sort_by_cached_key(key);
         match self.entries.windows(2).find(|pair| pair[0].name == pair[1].name) {
             Some(pair) => {
@@ -209,7 +216,7 @@ impl Bundle {
     }
 
     /// Opens file `index` for reading; memory is needed only in zip archives.
-    pub(super) fn open(&self, index: usize) -> Result<Box<dyn Content>> {
+    pub(super) fn open(&self, index: usize) -> Result<Box<dyn ReadSeek>> {
         let entry = &self.entries[index];
         Ok(match &self.containers[entry.container] {
             Container::Folder => {
@@ -217,7 +224,8 @@ impl Bundle {
                 Box::new(BufReader::new(File::open(&place).context("open", &place)?))
             }
             Container::Tar(_, file) => {
-                let part = Part { file: file.clone(), start: entry.at, len: entry.size, at: 0 };
+                let part =
+                    FileRange { file: file.clone(), start: entry.at, len: entry.size, at: 0 };
                 Box::new(BufReader::new(part))
             }
             Container::Zip(_) => Box::new(Cursor::new(self.read(index)?)),
@@ -234,7 +242,8 @@ impl Bundle {
                 file.take(limit).read_to_end(&mut bytes).context("read", &place)?;
             }
             Container::Tar(_, file) => {
-                let mut part = Part { file: file.clone(), start: entry.at, len: entry.size, at: 0 };
+                let mut part =
+                    FileRange { file: file.clone(), start: entry.at, len: entry.size, at: 0 };
                 let read = part.by_ref().take(limit).read_to_end(&mut bytes);
                 read.map_err(|error| unreadable(&place, &error))?;
             }
@@ -263,15 +272,15 @@ pub(super) fn is_npz(path: &Path) -> bool {
     })
 }
 
-fn open_zip(path: &Path, file: File) -> Result<ZipArchive<Buffered>> {
+fn open_zip(path: &Path, file: File) -> Result<ZipArchive<BufferedRange>> {
     let len = file.metadata().context("read", path)?.len();
-    let part = Part { file: file.into(), start: 0, len, at: 0 };
-    ZipArchive::new(Buffered(BufReader::new(part))).map_err(|error| {
+    let part = FileRange { file: file.into(), start: 0, len, at: 0 };
+    ZipArchive::new(BufferedRange(BufReader::new(part))).map_err(|error| {
         Error::file_hint(path, format!("not a complete zip archive: {error}"), COPY_AGAIN)
     })
 }
 
-/// The names in the order of the archive; folders are no files, so no one wants them.
+/// The names in the order of the archive, folders included.
 fn zip_names<R>(archive: &ZipArchive<R>) -> impl Iterator<Item = PathBuf>
 where
     R: Read + Seek,
@@ -298,14 +307,14 @@ fn unreadable(place: &Path, error: &std::io::Error) -> Error {
 
 /// A part of a file with a position of its own.
 #[derive(Clone)]
-struct Part {
+struct FileRange {
     file: Arc<File>,
     start: u64,
     len: u64,
     at: u64,
 }
 
-impl Read for Part {
+impl Read for FileRange {
     fn read(&mut self, bytes: &mut [u8]) -> std::io::Result<usize> {
         let left = self.len.saturating_sub(self.at);
         let count = bytes.len().min(usize::try_from(left).unwrap_or(usize::MAX));
@@ -317,7 +326,7 @@ impl Read for Part {
     }
 }
 
-impl Seek for Part {
+impl Seek for FileRange {
     fn seek(&mut self, to: SeekFrom) -> std::io::Result<u64> {
         let at = match to {
             SeekFrom::Start(at) => Some(at),
@@ -330,21 +339,21 @@ impl Seek for Part {
 }
 
 /// A buffer whose copies start empty.
-struct Buffered(BufReader<Part>);
+struct BufferedRange(BufReader<FileRange>);
 
-impl Clone for Buffered {
+impl Clone for BufferedRange {
     fn clone(&self) -> Self {
         Self(BufReader::new(self.0.get_ref().clone()))
     }
 }
 
-impl Read for Buffered {
+impl Read for BufferedRange {
     fn read(&mut self, bytes: &mut [u8]) -> std::io::Result<usize> {
         self.0.read(bytes)
     }
 }
 
-impl Seek for Buffered {
+impl Seek for BufferedRange {
     fn seek(&mut self, to: SeekFrom) -> std::io::Result<u64> {
         self.0.seek(to)
     }

@@ -17,12 +17,12 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use tempfile::NamedTempFile;
 
-use super::reader::Ending;
-use super::store::{Facts, Form, Store};
+use super::reader::ReaderSummary;
+use super::store::{PixelFacts, PixelLayout, PixelStore};
 use super::{DataConfig, ImageShape};
 use crate::error::{Error, IoContext, Result};
 use crate::files;
-use crate::npz::{self, Dtype, Source};
+use crate::npz::{self, ArrayFile, Dtype};
 
 /// The folder for what can be downloaded or computed again: `BETAVAE_DATA`, else `betavae` in the user's
 /// cache, which is `$XDG_CACHE_HOME` or `~/.cache`, and `%LOCALAPPDATA%` on Windows.
@@ -84,22 +84,22 @@ impl Cache {
     }
 
     /// The valid entry of a source. What cannot be read is prepared again.
-    pub(super) fn find(&self, key: &Key) -> Option<Entry> {
+    pub(super) fn find(&self, key: &CacheKey) -> Option<CacheEntry> {
         let path = self.folder.as_ref()?.join(&key.name).with_extension("toml");
-        let record: Record = toml::from_str(&fs::read_to_string(&path).ok()?).ok()?;
+        let record: CacheRecord = toml::from_str(&fs::read_to_string(&path).ok()?).ok()?;
         let dtype = record.dtype.into();
-        let form = Form { len: record.images, shape: record.shape, dtype, planar: false };
+        let form = PixelLayout { len: record.images, shape: record.shape, dtype, planar: false };
         let store = match record.pixels {
             false => None,
             true => Some(open_pixels(&path.with_extension("npy"), form).ok()?),
         };
-        let Record { stamp, brightest, sha256, ending, .. } = record;
-        let facts = Facts { brightest, sha256, ending };
-        (stamp == key.stamp).then_some(Entry { facts, form, store })
+        let CacheRecord { stamp, brightest, sha256, ending, .. } = record;
+        let facts = PixelFacts { brightest, sha256, ending };
+        (stamp == key.stamp).then_some(CacheEntry { facts, form, store })
     }
 
     /// Starts the entry of a source. Whoever prepares the same source at the same time waits here.
-    pub(super) fn begin(&self, key: &Key, form: Form) -> Result<Partial> {
+    pub(super) fn begin(&self, key: &CacheKey, form: PixelLayout) -> Result<UnfinishedEntry> {
         let folder = self.folder.clone().map_or_else(folder, Ok)?;
         create_folder(&folder)?;
         let prefix = format!("{}-", key.name);
@@ -118,29 +118,29 @@ impl Cache {
         let file = tempfile::Builder::new().prefix(&prefix).suffix(".partial").tempfile_in(&folder);
         let file = file.context("create", &folder)?;
         let path = folder.join(&key.name).with_extension("npy");
-        Ok(Partial { key: key.clone(), form: form.arranged(), path, file, _lock: lock })
+        Ok(UnfinishedEntry { key: key.clone(), form: form.arranged(), path, file, _lock: lock })
     }
 
     /// Keeps facts about a source whose pixels are read in place. A failure costs time later, nothing
     /// else.
-    pub(super) fn keep(&self, key: &Key, form: Form, facts: &Facts) {
+    pub(super) fn keep(&self, key: &CacheKey, form: PixelLayout, facts: &PixelFacts) {
         let Some(folder) = &self.folder else { return };
         if fs::create_dir_all(folder).is_ok() {
             let path = folder.join(&key.name).with_extension("toml");
-            let _ = Record::new(key, form, facts, false).write(&path);
+            let _ = CacheRecord::new(key, form, facts, false).write(&path);
         }
     }
 }
 
 /// What identifies a source, and what changes when it does.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Key {
+pub(super) struct CacheKey {
     source: String,
     name: String,
     stamp: String,
 }
 
-impl Key {
+impl CacheKey {
     /// For the source `path` that is made of `files`, relative to it; of itself if there are none.
     pub(super) fn new(path: &Path, files: &[PathBuf], config: &DataConfig) -> Result<Self> {
         let canonical = path.canonicalize().context("open", path)?;
@@ -174,52 +174,52 @@ impl Key {
 }
 
 /// A valid entry.
-pub(super) struct Entry {
-    pub(super) facts: Facts,
-    pub(super) form: Form,
+pub(super) struct CacheEntry {
+    pub(super) facts: PixelFacts,
+    pub(super) form: PixelLayout,
     /// The prepared pixels; nothing if they are read in place.
-    pub(super) store: Option<Store>,
+    pub(super) store: Option<PixelStore>,
 }
 
 /// The content of `NAME.toml`.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Record {
+struct CacheRecord {
     source: String,
     stamp: String,
     images: usize,
     shape: ImageShape,
-    dtype: Kind,
+    dtype: PixelType,
     brightest: u8,
     sha256: String,
     /// Whether there is a `NAME.npy`.
     pixels: bool,
-    /// What the reader said.
+    /// The reader's summary.
     #[serde(default)]
-    ending: Ending,
+    ending: ReaderSummary,
 }
 
 #[derive(Clone, Copy, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-enum Kind {
+enum PixelType {
     U8,
     F32,
 }
 
-impl From<Kind> for Dtype {
-    fn from(kind: Kind) -> Self {
+impl From<PixelType> for Dtype {
+    fn from(kind: PixelType) -> Self {
         match kind {
-            Kind::U8 => Dtype::U8,
-            Kind::F32 => Dtype::F32 { big_endian: false },
+            PixelType::U8 => Dtype::U8,
+            PixelType::F32 => Dtype::F32 { big_endian: false },
         }
     }
 }
 
-impl Record {
-    fn new(key: &Key, form: Form, facts: &Facts, pixels: bool) -> Self {
+impl CacheRecord {
+    fn new(key: &CacheKey, form: PixelLayout, facts: &PixelFacts, pixels: bool) -> Self {
         let dtype = match form.dtype {
-            Dtype::Bool | Dtype::U8 => Kind::U8,
-            Dtype::F32 { .. } => Kind::F32,
+            Dtype::Bool | Dtype::U8 => PixelType::U8,
+            Dtype::F32 { .. } => PixelType::F32,
         };
         Self {
             source: key.source.clone(),
@@ -241,15 +241,15 @@ impl Record {
 }
 
 /// An entry that is being written. It appears when it is finished; dropped before, it leaves nothing.
-pub(super) struct Partial {
-    key: Key,
-    form: Form,
+pub(super) struct UnfinishedEntry {
+    key: CacheKey,
+    form: PixelLayout,
     path: PathBuf,
     file: NamedTempFile,
     _lock: File,
 }
 
-impl Partial {
+impl UnfinishedEntry {
     /// Writes what stands before the pixels.
     pub(super) fn start(&mut self) -> Result<()> {
         let code = if self.form.dtype.bytes() == 1 { "u1" } else { "f4" };
@@ -263,7 +263,7 @@ impl Partial {
     }
 
     /// Makes the entry valid and opens it.
-    pub(super) fn finish(self, facts: &Facts) -> Result<Store> {
+    pub(super) fn finish(self, facts: &PixelFacts) -> Result<PixelStore> {
         self.file.as_file().sync_all().map_err(|error| self.failed(&error))?;
         let Self { key, form, path, file, _lock } = self;
         // The old record must not stand beside new pixels.
@@ -275,7 +275,7 @@ impl Partial {
             _ => {}
         }
         file.persist(&path).map_err(|error| error.error).context("create", &path)?;
-        Record::new(&key, form, facts, true).write(&record)?;
+        CacheRecord::new(&key, form, facts, true).write(&record)?;
         open_pixels(&path, form)
     }
 
@@ -291,14 +291,14 @@ impl Partial {
 }
 
 /// Opens prepared pixels, if they are as they should be.
-fn open_pixels(path: &Path, form: Form) -> Result<Store> {
-    let mut source = Source::open(path)?;
+fn open_pixels(path: &Path, form: PixelLayout) -> Result<PixelStore> {
+    let mut source = ArrayFile::open(path)?;
     let ImageShape { height, width, channels } = form.shape;
     let expected = [form.len, height, width, channels];
     let (shape, dtype) = (source.shape(0)?.to_vec(), source.dtype(0)?);
     match source.place(0)? {
         Some((file, start)) if shape == expected && dtype.bytes() == form.dtype.bytes() => {
-            Ok(Store::file(form, file, path, start))
+            Ok(PixelStore::file(form, file, path, start))
         }
         _ => Err(Error::file(path, format!("expected shape {expected:?}, found {shape:?}"))),
     }

@@ -31,7 +31,7 @@ pub struct DataConfig {
     /// Make images grey (1) or RGB (3); default: as they are, image files grey if every file is.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub channels: Option<usize>,
-    /// What lies behind transparent pixels of image files; default: white.
+    /// The colour behind transparent pixels of image files; default: white.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub background: Option<Background>,
     /// Whether image files that cannot be decoded are left out; default: they are an error.
@@ -42,7 +42,7 @@ pub struct DataConfig {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub key: Option<String>,
     /// A table or array with the factors of the images, or `none`; default: what lies beside or in the data,
-    /// see [`super::TABLES`].
+    /// see [`super::LABEL_TABLES`].
     #[serde(skip_serializing_if = "Option::is_none")]
     pub labels: Option<PathBuf>,
     /// Order of the last axes of an array of four or more; default: guessed from the channel count.
@@ -53,7 +53,7 @@ pub struct DataConfig {
     pub split: Option<Split>,
     /// How training walks through the images.
     #[serde(default)]
-    pub order: order::Kind,
+    pub order: order::Sampling,
 }
 
 impl DataConfig {
@@ -99,7 +99,7 @@ impl DataConfig {
 
 /// Where factors come from.
 pub(super) enum LabelSource<'a> {
-    /// Whatever lies beside or in the data.
+    /// Whatever is found in or beside the data.
     Found,
     /// Nowhere: images only.
     None,

@@ -45,7 +45,7 @@ pub trait Dataset: Send + Sync {
         None
     }
 
-    /// What was found, turned, left out and lies unused, a line each, for people.
+    /// Notes for people about what was found, turned, left out and is unused, a line each.
     fn notes(&self) -> &[String] {
         &[]
     }

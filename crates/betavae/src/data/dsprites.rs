@@ -11,7 +11,7 @@ use super::{Dataset, Factor, FactorGrid, Factors, ImageShape};
 use crate::error::Result;
 
 /// Side of an image in pixels.
-pub const SIDE: usize = 64;
+pub(crate) const SIDE: usize = 64;
 
 const SCALES: usize = 6;
 const ORIENTATIONS: usize = 40;
@@ -21,7 +21,7 @@ const POSITIONS: usize = 32;
 pub const IMAGES: usize = 3 * SCALES * ORIENTATIONS * POSITIONS * POSITIONS;
 
 /// A binary image: one bit per pixel, one word per row, leftmost pixel in the highest bit.
-pub type Bitmap = [u64; SIDE];
+type Bitmap = [u64; SIDE];
 
 /// All 737,280 images, rendered on demand (about 2 microseconds each).
 pub struct DSprites {
@@ -51,7 +51,7 @@ impl DSprites {
     }
 
     /// Renders image `index`, which is below [`IMAGES`].
-    pub fn bitmap(&self, index: usize) -> Bitmap {
+    pub(crate) fn bitmap(&self, index: usize) -> Bitmap {
         let (outline, position) =
             (index / (POSITIONS * POSITIONS), index % (POSITIONS * POSITIONS));
         let centre = |class: usize| 16.0 + 32.0 * class as f64 / 31.0;

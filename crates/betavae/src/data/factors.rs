@@ -46,7 +46,7 @@ impl Factor {
 pub enum Factors {
     /// Every combination once, in order.
     Grid(FactorGrid),
-    /// Whatever the files say.
+    /// Whatever the files have.
     Table(FactorTable),
 }
 

@@ -28,7 +28,7 @@ const MAX_FILE: u64 = 1 << 38;
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Tells about a file: its name, bytes that are here, bytes of all, if known.
-pub type Progress<'a> = dyn FnMut(&str, u64, Option<u64>) + 'a;
+pub type DownloadProgress<'a> = dyn FnMut(&str, u64, Option<u64>) + 'a;
 
 /// Downloads the files of `set` that are not in `folder` yet.
 ///
@@ -42,7 +42,7 @@ pub fn fetch(
     set: &OfficialSet,
     folder: &Path,
     url: Option<&str>,
-    progress: &mut Progress<'_>,
+    progress: &mut DownloadProgress<'_>,
 ) -> Result<()> {
     let addresses = set.files.iter().map(|file| address(set, file, folder, url));
     let addresses = addresses.collect::<Result<Vec<String>>>()?;
@@ -110,7 +110,7 @@ struct Fetcher {
 }
 
 /// How an attempt ended.
-enum Outcome {
+enum AttemptOutcome {
     /// Everything is here.
     Complete,
     /// It may go on: why it stopped.
@@ -125,7 +125,7 @@ impl Fetcher {
         url: &str,
         md5: Option<&str>,
         target: &Path,
-        progress: &mut Progress<'_>,
+        progress: &mut DownloadProgress<'_>,
     ) -> Result<()> {
         let name = target.file_name().unwrap_or_default().to_string_lossy().into_owned();
         if target.is_file() && md5.is_none_or(|md5| md5_of(target).is_ok_and(|found| found == md5))
@@ -134,7 +134,7 @@ impl Fetcher {
             progress(&name, bytes, Some(bytes));
             return Ok(());
         }
-        let mut part = Part::open(target)?;
+        let mut part = PartialDownload::open(target)?;
         if md5.is_none() && part.tag.is_empty() {
             part.clear()?;
         }
@@ -143,15 +143,15 @@ impl Fetcher {
             let before = part.len;
             let mut report = |here, all| progress(&name, here, all);
             let why = match self.attempt(url, &mut part, target, &mut report)? {
-                Outcome::Complete => match self.check(md5, &mut part, target)? {
+                AttemptOutcome::Complete => match self.check(md5, &mut part, target)? {
                     None => break,
                     Some(why) => why,
                 },
-                Outcome::Useless(why) => {
+                AttemptOutcome::Useless(why) => {
                     part.clear()?;
                     why
                 }
-                Outcome::Interrupted(why) => why,
+                AttemptOutcome::Interrupted(why) => why,
             };
             failures = if part.len > before { 0 } else { failures + 1 };
             if failures >= ATTEMPTS {
@@ -163,7 +163,12 @@ impl Fetcher {
     }
 
     /// Compares the checksum; a reason if the part was of no use.
-    fn check(&self, md5: Option<&str>, part: &mut Part, target: &Path) -> Result<Option<String>> {
+    fn check(
+        &self,
+        md5: Option<&str>,
+        part: &mut PartialDownload,
+        target: &Path,
+    ) -> Result<Option<String>> {
         let Some(expected) = md5 else { return Ok(None) };
         let found = md5_of(&part.path)?;
         if found == expected {
@@ -183,10 +188,10 @@ impl Fetcher {
     fn attempt(
         &self,
         url: &str,
-        part: &mut Part,
+        part: &mut PartialDownload,
         target: &Path,
         progress: &mut dyn FnMut(u64, Option<u64>),
-    ) -> Result<Outcome> {
+    ) -> Result<AttemptOutcome> {
         let mut request = self.agent.get(url).header("Accept-Encoding", "identity");
         if part.len > 0 {
             request = request.header("Range", format!("bytes={}-", part.len));
@@ -196,7 +201,7 @@ impl Fetcher {
         }
         let response = match request.call() {
             Ok(response) => response,
-            Err(error) => return Ok(Outcome::Interrupted(error.to_string())),
+            Err(error) => return Ok(AttemptOutcome::Interrupted(error.to_string())),
         };
         let headers = response.headers();
         let all = match response.status() {
@@ -206,18 +211,18 @@ impl Fetcher {
             }
             StatusCode::PARTIAL_CONTENT => match content_range(headers) {
                 Some((start, all)) if start == part.len => all,
-                _ => return Ok(Outcome::Useless("the server sent another part".into())),
+                _ => return Ok(AttemptOutcome::Useless("the server sent another part".into())),
             },
             StatusCode::RANGE_NOT_SATISFIABLE if part.len > 0 => {
                 let all =
                     text(headers, header::CONTENT_RANGE).and_then(|x| x.strip_prefix("bytes */"));
                 return Ok(match all.and_then(|all| all.parse::<u64>().ok()) {
-                    Some(all) if part.len == all => Outcome::Complete,
-                    _ => Outcome::Useless("there is more here than on the server".into()),
+                    Some(all) if part.len == all => AttemptOutcome::Complete,
+                    _ => AttemptOutcome::Useless("there is more here than on the server".into()),
                 });
             }
             status if status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS => {
-                return Ok(Outcome::Interrupted(format!("the server answers {status}")));
+                return Ok(AttemptOutcome::Interrupted(format!("the server answers {status}")));
             }
             status => return Err(fault(target, url, &format!("the server answers {status}"))),
         };
@@ -261,7 +266,7 @@ fn md5_of(path: &Path) -> Result<String> {
 }
 
 /// What is here of a file, and what the server called its version.
-struct Part {
+struct PartialDownload {
     path: PathBuf,
     file: File,
     len: u64,
@@ -272,7 +277,7 @@ struct Part {
     tag_path: PathBuf,
 }
 
-impl Part {
+impl PartialDownload {
     fn open(target: &Path) -> Result<Self> {
         let beside = |end: &str| {
             let mut name = target.as_os_str().to_owned();
@@ -335,7 +340,7 @@ impl Part {
         all: Option<u64>,
         target: &Path,
         progress: &mut dyn FnMut(u64, Option<u64>),
-    ) -> Result<Outcome> {
+    ) -> Result<AttemptOutcome> {
         let mut body = response.into_body().into_reader();
         let mut buffer = vec![0; 1 << 16];
         loop {
@@ -343,7 +348,7 @@ impl Part {
             let bytes = match body.read(&mut buffer) {
                 Ok(0) => break,
                 Ok(bytes) => bytes,
-                Err(error) => return Ok(Outcome::Interrupted(error.to_string())),
+                Err(error) => return Ok(AttemptOutcome::Interrupted(error.to_string())),
             };
             self.file.write_all(&buffer[..bytes]).context("write", &self.path)?;
             self.len += bytes as u64;
@@ -352,10 +357,11 @@ impl Part {
             }
         }
         Ok(match all {
-            Some(all) if self.len < all => {
-                Outcome::Interrupted(format!("the connection ended at {} of {all} bytes", self.len))
-            }
-            _ => Outcome::Complete,
+            Some(all) if self.len < all => AttemptOutcome::Interrupted(format!(
+                "the connection ended at {} of {all} bytes",
+                self.len
+            )),
+            _ => AttemptOutcome::Complete,
         })
     }
 

@@ -12,7 +12,7 @@ use super::{DataConfig, Dataset, Factors, ImageShape};
 use crate::error::Result;
 
 /// Images of another data set in another shape.
-struct Fitted {
+struct FittedDataset {
     data: Arc<dyn Dataset>,
     geometry: Geometry,
     shape: ImageShape,
@@ -26,10 +26,10 @@ pub(super) fn fit(data: Arc<dyn Dataset>, config: &DataConfig) -> Result<Arc<dyn
     let Some(words) = geometry.words(data.shape(), shape) else { return Ok(data) };
     let mut notes = data.notes().to_vec();
     notes.push(format!("images are {words}"));
-    Ok(Arc::new(Fitted { data, geometry, shape, notes }))
+    Ok(Arc::new(FittedDataset { data, geometry, shape, notes }))
 }
 
-impl Dataset for Fitted {
+impl Dataset for FittedDataset {
     fn name(&self) -> &str {
         self.data.name()
     }

@@ -46,12 +46,12 @@ impl Geometry {
         Self { size: self.size.or(size), ..self }
     }
 
-    /// The size that is asked for, or else `size`.
+    /// The configured size, or else `size`.
     pub(super) fn size_or(&self, size: [usize; 2]) -> [usize; 2] {
         self.size.unwrap_or(size)
     }
 
-    /// The number of channels that is asked for.
+    /// The configured number of channels.
     pub(super) fn channels(&self) -> Option<usize> {
         self.channels
     }
@@ -151,7 +151,7 @@ impl Geometry {
         Ok(fitted.into_iter().map(|value| value.round() as u8).collect())
     }
 
-    /// What happens to images of `from` that become `to`; nothing if nothing does.
+    /// A note about how images of shape `from` become `to`; `None` if they are not changed.
     pub(super) fn words(&self, from: ImageShape, to: ImageShape) -> Option<String> {
         let mut done = Vec::new();
         // The image is inside its target, so no error is possible here that `target` did not report.

@@ -1,19 +1,19 @@
-//! The factors of images: tables and arrays that are asked for or lie there, joined to the images.
+//! The factors of images: tables and arrays, configured or found beside the images, joined to them.
 
 use std::path::{Path, PathBuf};
 
 use super::config::LabelSource;
 use super::{DataConfig, Factor, Factors, dsprites};
 use crate::error::{Error, Result};
-use crate::files::ending;
-use crate::npz::{Content, Source};
-use crate::table::join::{Side, join};
-use crate::table::names::{Found, Names, slashes};
-use crate::table::{self, Cells, Column, Role, Table, natural_order};
+use crate::files::extension_of;
+use crate::npz::{ArrayContent, ArrayFile};
+use crate::table::join::{JoinSide, join};
+use crate::table::names::{NameIndex, NameMatch, slashes};
+use crate::table::{self, ColumnData, Table, TableColumn, TableRole, natural_order};
 
 /// Names of tables that are found by themselves in a folder or archive of images, without their endings
 /// `.csv`, `.tsv`, `.jsonl`, `.json` and `.parquet`; the first one counts. Case does not matter.
-pub const TABLES: [&str; 3] = ["factors", "labels", "metadata"];
+pub const LABEL_TABLES: [&str; 3] = ["factors", "labels", "metadata"];
 
 /// Endings of tables; other files in JSON are seldom one.
 const ENDINGS: [&str; 4] = ["csv", "tsv", "jsonl", "parquet"];
@@ -24,25 +24,25 @@ fn is_caption(words: usize, rows: usize) -> bool {
     (rows >= 6 && words == rows) || (rows >= 20 && 2 * words > rows)
 }
 
-/// The rank among [`TABLES`] of a file that is found by itself.
+/// The rank among [`LABEL_TABLES`] of a file that is found by itself.
 pub(super) fn rank(name: &Path) -> Option<usize> {
     let name = name.file_name()?.to_str()?.to_lowercase();
-    // A packed table is no table, and to be named for that.
+    // A packed table is not read, but it gets a note, so it has to be found.
     let (stem, ending) = name.strip_suffix(".gz").unwrap_or(&name).rsplit_once('.')?;
     let is_table = ENDINGS.contains(&ending) || ending == "json";
-    is_table.then(|| TABLES.iter().position(|table| *table == stem)).flatten()
+    is_table.then(|| LABEL_TABLES.iter().position(|table| *table == stem)).flatten()
 }
 
-/// Whether a file is called as tables are.
+/// Whether the name of a file is that of a table.
 pub(super) fn is_table(name: &Path) -> bool {
-    rank(name).is_some() || ENDINGS.contains(&&*ending(name))
+    rank(name).is_some() || ENDINGS.contains(&&*extension_of(name))
 }
 
 /// What to do about gaps in a table of labels.
 const COMPLETE: &str = "complete the table; `--set data.labels=none` goes on without factors";
 
 /// Images that labels are about.
-pub(super) struct Labelled<'a> {
+pub(super) struct ImagesToLabel<'a> {
     /// The data set, for messages.
     pub(super) path: &'a Path,
     /// Number of images N.
@@ -51,16 +51,16 @@ pub(super) struct Labelled<'a> {
     pub(super) files: Option<&'a [PathBuf]>,
 }
 
-/// Factors, and what there is to say of them.
+/// Factors, and notes about where they come from.
 #[derive(Default)]
-pub(super) struct Labels {
+pub(super) struct FoundLabels {
     pub(super) factors: Option<Factors>,
     pub(super) notes: Vec<String>,
 }
 
-/// What becomes of a column with gaps.
+/// What to do with a column that has gaps.
 #[derive(Clone, Copy)]
-pub(crate) enum Gaps {
+pub(crate) enum GapPolicy {
     /// It is an error with this hint: the table is about these images and nothing else.
     Refused(&'static str),
     /// It is left out with a note: the table is part of the images' own file.
@@ -68,12 +68,15 @@ pub(crate) enum Gaps {
 }
 
 /// The factors in the file that `data.labels` names, if it names one.
-pub(super) fn asked_for(config: &DataConfig, images: &Labelled<'_>) -> Result<Option<Labels>> {
+pub(super) fn configured_labels(
+    config: &DataConfig,
+    images: &ImagesToLabel<'_>,
+) -> Result<Option<FoundLabels>> {
     match config.label_source() {
         LabelSource::Found => Ok(None),
-        LabelSource::None => Ok(Some(Labels::default())),
+        LabelSource::None => Ok(Some(FoundLabels::default())),
         LabelSource::File(file) => {
-            let file = beside(images.path, file);
+            let file = path_beside(images.path, file);
             if !file.exists() {
                 let reason = "there is no such file, which data.labels names";
                 return Err(Error::file_hint(
@@ -82,14 +85,14 @@ pub(super) fn asked_for(config: &DataConfig, images: &Labelled<'_>) -> Result<Op
                     "its path may be relative to the data",
                 ));
             }
-            let table = Table::read(&file, Role::Factors)?;
-            of_table(table, images, Gaps::Refused(COMPLETE)).map(Some)
+            let table = Table::read(&file, TableRole::Factors)?;
+            of_table(table, images, GapPolicy::Refused(COMPLETE)).map(Some)
         }
     }
 }
 
 /// A file of labels, which may be given relative to the data set `path`.
-pub(super) fn beside(path: &Path, labels: &Path) -> PathBuf {
+pub(super) fn path_beside(path: &Path, labels: &Path) -> PathBuf {
     let folder = if path.is_dir() { path } else { path.parent().unwrap_or(path) };
     if labels.exists() { labels.to_owned() } else { folder.join(labels) }
 }
@@ -98,29 +101,37 @@ pub(super) fn beside(path: &Path, labels: &Path) -> PathBuf {
 ///
 /// # Errors
 /// If an image has no row, or a row lacks a factor.
-pub(super) fn of_table(table: Table, images: &Labelled<'_>, gaps: Gaps) -> Result<Labels> {
-    joined(table, images)?.labels(gaps)
+pub(super) fn of_table(
+    table: Table,
+    images: &ImagesToLabel<'_>,
+    gaps: GapPolicy,
+) -> Result<FoundLabels> {
+    join_to_images(table, images)?.labels(gaps)
 }
 
-/// The factors of images in a table that lies beside them: none, with the reason, if it is about something
+/// The factors of images in a table that was found beside them: none, with the reason, if it is about something
 /// else; an error only if it is about them and has gaps.
-pub(super) fn found(table: Result<Table>, name: &str, images: &Labelled<'_>) -> Result<Labels> {
-    match table.and_then(|table| joined(table, images)) {
+pub(super) fn labels_beside(
+    table: Result<Table>,
+    name: &str,
+    images: &ImagesToLabel<'_>,
+) -> Result<FoundLabels> {
+    match table.and_then(|table| join_to_images(table, images)) {
         Ok(joined) => {
-            let mut labels = joined.labels(Gaps::Refused(COMPLETE))?;
-            labels.notes.insert(0, format!("factors from {name}{}", listed(&labels)));
+            let mut labels = joined.labels(GapPolicy::Refused(COMPLETE))?;
+            labels.notes.insert(0, format!("factors from {name}{}", factor_list(&labels)));
             Ok(labels)
         }
-        Err(error) => Ok(unused(name, &error)),
+        Err(error) => Ok(unused_labels(name, &error)),
     }
 }
 
-fn unused(name: &str, error: &Error) -> Labels {
-    Labels { factors: None, notes: vec![format!("{name} is not used: {}", reason(error))] }
+fn unused_labels(name: &str, error: &Error) -> FoundLabels {
+    FoundLabels { factors: None, notes: vec![format!("{name} is not used: {}", reason(error))] }
 }
 
 /// The names of the factors, for notes.
-pub(super) fn listed(labels: &Labels) -> String {
+pub(super) fn factor_list(labels: &FoundLabels) -> String {
     let factors = labels.factors.as_ref().map_or(&[][..], Factors::factors);
     let names: Vec<&str> = factors.iter().take(8).map(|factor| factor.name.as_str()).collect();
     let more =
@@ -129,14 +140,14 @@ pub(super) fn listed(labels: &Labels) -> String {
 }
 
 /// A table, and its row for each image.
-struct Joined {
+struct JoinedTable {
     table: Table,
     rows: Vec<usize>,
     notes: Vec<String>,
 }
 
 /// Finds the row of each image.
-fn joined(mut table: Table, images: &Labelled<'_>) -> Result<Joined> {
+fn join_to_images(mut table: Table, images: &ImagesToLabel<'_>) -> Result<JoinedTable> {
     table.expect_rows(images.len);
     let files =
         images.files.map(|files| files.iter().map(|file| slashes(file)).collect::<Vec<_>>());
@@ -149,8 +160,8 @@ fn joined(mut table: Table, images: &Labelled<'_>) -> Result<Joined> {
         }
     }
     let by_order = files.is_none();
-    let left = Side::of_images(images.path, files, images.len);
-    let right = Side::of_table(&table);
+    let left = JoinSide::of_images(images.path, files, images.len);
+    let right = JoinSide::of_table(&table);
     let joined = join(&left, &right)?;
     if let Some(alone) = joined.alone.first() {
         let missing = joined.alone.len();
@@ -181,19 +192,20 @@ fn joined(mut table: Table, images: &Labelled<'_>) -> Result<Joined> {
     {
         notes.push("its rows are taken in the order of the images".into());
     }
-    Ok(Joined { table, rows, notes })
+    Ok(JoinedTable { table, rows, notes })
 }
 
 /// Where no column is called as names of files are, takes the first one that has them.
 fn find_file_column(table: &mut Table, files: &[String]) {
-    let names = Names::new(files);
-    let is_known = |column: &Column, row: usize| names.find(&column.text(row)) != Found::None;
-    let knows_any = |column: &Column| (0..table.rows).any(|row| is_known(column, row));
+    let names = NameIndex::new(files);
+    let is_known =
+        |column: &TableColumn, row: usize| names.find(&column.text(row)) != NameMatch::None;
+    let knows_any = |column: &TableColumn| (0..table.rows).any(|row| is_known(column, row));
     if table.file_column().is_some_and(|column| knows_any(&table.columns[column])) {
         return;
     }
-    let candidate = |(position, column): (usize, &Column)| {
-        let may_be = matches!(column.cells, Cells::Words(_)) || position == 0;
+    let candidate = |(position, column): (usize, &TableColumn)| {
+        let may_be = matches!(column.cells, ColumnData::Words(_)) || position == 0;
         (may_be && table.rows > 0 && (0..table.rows).all(|row| is_known(column, row)))
             .then_some(position)
     };
@@ -202,12 +214,12 @@ fn find_file_column(table: &mut Table, files: &[String]) {
     }
 }
 
-impl Joined {
+impl JoinedTable {
     /// The columns as factors of the images.
-    fn labels(self, gaps: Gaps) -> Result<Labels> {
+    fn labels(self, gaps: GapPolicy) -> Result<FoundLabels> {
         let Self { table, rows, mut notes } = self;
         let factors = factors_of(&table, &rows, gaps, &mut notes)?;
-        Ok(Labels { factors, notes })
+        Ok(FoundLabels { factors, notes })
     }
 }
 
@@ -218,29 +230,29 @@ impl Joined {
 pub(crate) fn factors_of(
     table: &Table,
     rows: &[usize],
-    gaps: Gaps,
+    gaps: GapPolicy,
     notes: &mut Vec<String>,
 ) -> Result<Option<Factors>> {
-    let hint = if let Gaps::Refused(hint) = gaps { hint } else { "" };
-    let mut chosen: Vec<(&Column, Vec<f64>, Vec<String>)> = Vec::new();
+    let hint = if let GapPolicy::Refused(hint) = gaps { hint } else { "" };
+    let mut chosen: Vec<(&TableColumn, Vec<f64>, Vec<String>)> = Vec::new();
     for position in table.content() {
         let column = &table.columns[position];
         match (table.check_complete(column, hint), gaps) {
             (Ok(()), _) => {}
-            // A row that is about nothing here does no harm.
+            // A row about an image of another data set does no harm.
             (Err(_), _) if is_complete_in(column, rows) => {}
-            (Err(error), Gaps::Refused(_)) => return Err(error),
-            (Err(error), Gaps::LeftOut) => {
+            (Err(error), GapPolicy::Refused(_)) => return Err(error),
+            (Err(error), GapPolicy::LeftOut) => {
                 let reason = reason(&error);
                 notes.push(format!("column `{}` is left out: {reason}", column.name));
                 continue;
             }
         }
         match &column.cells {
-            Cells::Numbers(numbers) => {
+            ColumnData::Numbers(numbers) => {
                 chosen.push((column, rows.iter().map(|row| numbers[*row]).collect(), Vec::new()));
             }
-            Cells::Words(words) => {
+            ColumnData::Words(words) => {
                 let (classes, values) = classes(words, rows);
                 if is_caption(classes.len(), rows.len()) {
                     let (name, count, rows) = (&column.name, classes.len(), rows.len());
@@ -256,8 +268,8 @@ pub(crate) fn factors_of(
     if chosen.is_empty() {
         let reason = "no column is a factor: expected numbers or words that recur";
         return match gaps {
-            Gaps::Refused(_) => Err(Error::file(&table.path, reason)),
-            Gaps::LeftOut => Ok(None),
+            GapPolicy::Refused(_) => Err(Error::file(&table.path, reason)),
+            GapPolicy::LeftOut => Ok(None),
         };
     }
     let names: Vec<&str> = chosen.iter().map(|(column, ..)| column.name.as_str()).collect();
@@ -281,12 +293,12 @@ fn reason(error: &Error) -> String {
 }
 
 /// Whether the rows of the images have what is missing in others.
-fn is_complete_in(column: &Column, rows: &[usize]) -> bool {
+fn is_complete_in(column: &TableColumn, rows: &[usize]) -> bool {
     let gaps = std::collections::HashSet::<&usize>::from_iter(&column.gaps);
     rows.iter().all(|row| {
         let finite = match &column.cells {
-            Cells::Numbers(numbers) => numbers[*row].is_finite(),
-            Cells::Words(_) => true,
+            ColumnData::Numbers(numbers) => numbers[*row].is_finite(),
+            ColumnData::Words(_) => true,
         };
         finite && !gaps.contains(row)
     })
@@ -305,23 +317,23 @@ pub(crate) fn classes(words: &[String], rows: &[usize]) -> (Vec<String>, Vec<f64
 
 /// The factors in an array beside that of the images, if there is one with a row for each. Labels that cannot
 /// be used leave the images without factors, with a note.
-pub(super) fn among(source: &mut Source, images: usize, len: usize, path: &Path) -> Labels {
+pub(super) fn among(source: &mut ArrayFile, images: usize, len: usize, path: &Path) -> FoundLabels {
     let place = |name: &str| source.members.iter().position(|member| member.name == name);
     let fits =
         |member: &usize| table::is_array_of_labels(source, *member, len) && *member != images;
     // The labels of `train_images` and `x_train` are `train_labels` and `y_train`.
     let own = own_labels(&source.members[images].name);
-    let names = own.iter().map(String::as_str).chain(Role::Factors.arrays().iter().copied());
-    let Some(member) = names.filter_map(place).find(fits) else { return Labels::default() };
+    let names = own.iter().map(String::as_str).chain(TableRole::Factors.arrays().iter().copied());
+    let Some(member) = names.filter_map(place).find(fits) else { return FoundLabels::default() };
     let name = match source.members[member].name.as_str() {
         "" => "the array".to_owned(),
         name => format!("array `{name}`"),
     };
-    let images = Labelled { path, len, files: None };
-    let table = table::array_of(source, path, member, Role::Factors);
+    let images = ImagesToLabel { path, len, files: None };
+    let table = table::array_of(source, path, member, TableRole::Factors);
     let labels = table.and_then(|mut table| {
         table.in_order();
-        of_table(table, &images, Gaps::LeftOut)
+        of_table(table, &images, GapPolicy::LeftOut)
     });
     match labels {
         Ok(mut labels) => {
@@ -330,7 +342,7 @@ pub(super) fn among(source: &mut Source, images: usize, len: usize, path: &Path)
             }
             match labels.factors {
                 Some(_) => {
-                    labels.notes.insert(0, format!("factors from {name}{}", listed(&labels)))
+                    labels.notes.insert(0, format!("factors from {name}{}", factor_list(&labels)))
                 }
                 None => labels
                     .notes
@@ -339,17 +351,17 @@ pub(super) fn among(source: &mut Source, images: usize, len: usize, path: &Path)
             }
             labels
         }
-        Err(error) => unused(&name, &error),
+        Err(error) => unused_labels(&name, &error),
     }
 }
 
 /// Gives factors the words that `data export` writes beside them, as `words_<factor>`.
-fn read_words(source: &mut Source, factors: &mut Factors) {
+fn read_words(source: &mut ArrayFile, factors: &mut Factors) {
     let mut words = |factor: &Factor| {
         let name = format!("words_{}", factor.name);
         let member = source.members.iter().position(|member| member.name == name);
         match member.map(|member| source.read_content(member)) {
-            Some(Ok(Content::Texts(words))) if words.len() == factor.values.len() => words,
+            Some(Ok(ArrayContent::Texts(words))) if words.len() == factor.values.len() => words,
             _ => factor.words.clone(),
         }
     };

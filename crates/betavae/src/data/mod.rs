@@ -4,10 +4,10 @@
 //!
 //! | module | what it is |
 //! | --- | --- |
-//! | `shape`, `factors`, `dataset`, `order`, `config` | what everybody speaks of: [`ImageShape`], [`Factors`], [`Dataset`], the order of training, the `[data]` table |
+//! | `shape`, `factors`, `dataset`, `order`, `config` | shared types: [`ImageShape`], [`Factors`], [`Dataset`], the order of training, the `[data]` table |
 //! | `geometry`, `fitted` | how images become images of another shape |
 //! | [`dsprites`], [`variants`], [`blobs`] | sets that are rendered in memory |
-//! | `store`, `cache`, `reader`, `stored` | pixels of files by index, looked at once and prepared |
+//! | `store`, `cache`, `reader`, `stored` | pixels of files by index, scanned once and prepared |
 //! | `bundle`, `split`, `labels` | files in folders and archives; their parts; tables of factors joined to images |
 //! | `arrays`, `pictures`, `parquet`, `official` | readers of formats |
 //! | [`sets`], [`fetch`] | official sets by name, and their downloads |
@@ -29,7 +29,6 @@ mod labels;
 mod official;
 mod open;
 pub mod order;
-#[cfg(feature = "parquet")]
 mod parquet;
 mod pictures;
 mod reader;
@@ -44,12 +43,16 @@ pub mod variants;
 pub use config::{Background, DataConfig, Layout, Split};
 pub use dataset::{Dataset, read_batch};
 pub use factors::{Factor, FactorGrid, FactorTable, Factors};
-pub use labels::TABLES;
-pub(crate) use labels::{Gaps, factors_of};
+pub use labels::LABEL_TABLES;
+pub(crate) use labels::{GapPolicy, factors_of};
 #[cfg(fuzzing)]
 pub use official::read_all;
-pub use open::{NAMES, by_word, for_model, open, open_name_or_path, open_watched};
+pub use open::{
+    RENDERED_SETS, config_by_word, config_for_model, open, open_name_or_path, open_with_progress,
+};
 pub use shape::ImageShape;
 
-#[cfg(test)]
+#[cfg(all(test, feature = "formats"))]
 mod tests;
+#[cfg(all(test, not(feature = "formats")))]
+mod without_formats;

@@ -5,14 +5,14 @@ use std::sync::Arc;
 
 use super::cache::Cache;
 use super::source::Source;
-use super::stored::{Opening, Stored};
+use super::stored::{OpenContext, StoredDataset};
 use super::{DataConfig, Dataset, ImageShape};
 use super::{arrays, blobs, dsprites, fitted, official, pictures, sets, variants};
 use crate::error::{Error, Result};
 use crate::words::nearest;
 
 /// The data sets that need no file, with one line about each.
-pub const NAMES: [(&str, &str); 5] = [
+pub const RENDERED_SETS: [(&str, &str); 5] = [
     ("dsprites", "binary 64x64 sprites: 3 shapes, 6 scales, 40 orientations, 32x32 positions"),
     ("dsprites-color", "dSprites, each image tinted with a random RGB colour"),
     ("dsprites-noisy", "dSprites under uniform RGB noise"),
@@ -25,14 +25,14 @@ pub const NAMES: [(&str, &str); 5] = [
 /// # Errors
 /// If there is no such set or file, it is damaged, or a setting does not apply to it.
 pub fn open(config: &DataConfig, seed: u64) -> Result<Arc<dyn Dataset>> {
-    open_watched(config, seed, &mut |_, _| ())
+    open_with_progress(config, seed, &mut |_, _| ())
 }
 
-/// As [`open`]; `progress` is told how many images of how many have been looked at.
+/// As [`open`]; `progress` gets the number of images read so far and in all.
 ///
 /// # Errors
 /// As [`open`].
-pub fn open_watched(
+pub fn open_with_progress(
     config: &DataConfig,
     seed: u64,
     progress: &mut dyn FnMut(usize, usize),
@@ -46,7 +46,7 @@ pub fn open_watched(
         }
         Some(path) => {
             let cache = Cache::standard();
-            let mut opening = Opening::new(&config, &cache, progress);
+            let mut opening = OpenContext::new(&config, &cache, progress);
             let data = Arc::new(read(path, source, &mut opening)?);
             match source {
                 // Their values may be floats, so they are fitted as such and not when they are prepared.
@@ -90,7 +90,7 @@ fn locate(config: &DataConfig) -> Result<(DataConfig, Source)> {
 ///
 /// # Errors
 /// If it is neither, with the name that it resembles.
-pub fn by_word(word: &str) -> Result<DataConfig> {
+pub fn config_by_word(word: &str) -> Result<DataConfig> {
     let mut config = DataConfig::default();
     if all_names().any(|name| name == word) {
         config.name = Some(word.to_owned());
@@ -109,13 +109,13 @@ pub fn by_word(word: &str) -> Result<DataConfig> {
 ///
 /// # Errors
 /// If `word` is neither a data set nor an existing file or folder.
-pub fn for_model(
+pub fn config_for_model(
     trained: &DataConfig,
     word: Option<&str>,
     image: ImageShape,
 ) -> Result<DataConfig> {
     let Some(word) = word else { return Ok(trained.clone()) };
-    let DataConfig { name, path, .. } = by_word(word)?;
+    let DataConfig { name, path, .. } = config_by_word(word)?;
     let place = |path: &Option<std::path::PathBuf>| path.as_ref()?.canonicalize().ok();
     let same = name == trained.name && place(&path) == place(&trained.path);
     let mut config = DataConfig { name, path, ..trained.clone() };
@@ -132,20 +132,23 @@ pub fn for_model(
     Ok(config)
 }
 
-/// Opens a data set by one word, see [`by_word`].
+/// Opens a data set by one word, see [`config_by_word`].
 ///
 /// # Errors
 /// As [`open`].
 pub fn open_name_or_path(word: &str, seed: u64) -> Result<Arc<dyn Dataset>> {
-    open(&by_word(word)?, seed)
+    open(&config_by_word(word)?, seed)
 }
 
 /// Opens the user's files.
-pub(super) fn read(path: &Path, source: Source, opening: &mut Opening<'_>) -> Result<Stored> {
+pub(super) fn read(
+    path: &Path,
+    source: Source,
+    opening: &mut OpenContext<'_>,
+) -> Result<StoredDataset> {
     match source {
         Source::Official(kind) => official::open(path, kind, opening),
         Source::Pictures => pictures::open(path, opening),
-        #[cfg(feature = "parquet")]
         Source::Parquet => super::parquet::open(path, opening),
         Source::Npy | Source::Npz => arrays::open(path, opening),
         Source::Rendered => Err(Error::file(path, "a rendered data set has no file")),
@@ -165,7 +168,7 @@ fn rendered(name: &str, seed: u64) -> Result<Arc<dyn Dataset>> {
     })
 }
 
-/// What might be meant by a word that names nothing.
+/// A hint about what an unknown word may mean.
 fn unknown(word: &str) -> String {
     match nearest(word, all_names()) {
         Some(name) => format!("did you mean `{name}`? The data sets are {}", names()),
@@ -174,7 +177,7 @@ fn unknown(word: &str) -> String {
 }
 
 fn all_names() -> impl Iterator<Item = &'static str> {
-    NAMES.iter().map(|(name, _)| *name).chain(sets::SETS.iter().map(|set| set.name))
+    RENDERED_SETS.iter().map(|(name, _)| *name).chain(sets::SETS.iter().map(|set| set.name))
 }
 
 fn names() -> String {

@@ -9,7 +9,7 @@ use crate::random::{Permutation, Stream};
 /// How training walks through the images.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Kind {
+pub enum Sampling {
     /// Every image once per epoch, in a new random order each time; a last short batch is dropped.
     #[default]
     Epoch,
@@ -19,8 +19,8 @@ pub enum Kind {
 
 /// Batches of indices by step.
 #[derive(Clone, Debug)]
-pub struct Order {
-    kind: Kind,
+pub struct BatchOrder {
+    kind: Sampling,
     seed: u64,
     images: usize,
     batch: usize,
@@ -28,13 +28,13 @@ pub struct Order {
     stream: &'static str,
 }
 
-impl Order {
+impl BatchOrder {
     /// Batches of `batch` out of `images` images.
     ///
     /// # Errors
     /// If there are not enough images for one batch without repetition.
-    pub fn new(kind: Kind, seed: u64, images: usize, batch: usize) -> Result<Self> {
-        if images == 0 || (kind == Kind::Epoch && images < batch) {
+    pub fn new(kind: Sampling, seed: u64, images: usize, batch: usize) -> Result<Self> {
+        if images == 0 || (kind == Sampling::Epoch && images < batch) {
             return Err(Error::Mismatch {
                 what: "the data set is too small for one batch".into(),
                 expected: format!("at least {batch} images (train.batch)"),
@@ -57,13 +57,13 @@ impl Order {
         let per_epoch = (self.images / self.batch).max(1) as u64;
         let (epoch, position) = ((step - 1) / per_epoch, (step - 1) % per_epoch);
         let indices = match self.kind {
-            Kind::Epoch => {
+            Sampling::Epoch => {
                 let mut stream = Stream::new(self.seed, self.stream, epoch);
                 let permutation = Permutation::new(self.images, &mut stream);
                 let start = position as usize * self.batch;
                 (start..start + self.batch).map(|i| permutation.get(i)).collect()
             }
-            Kind::Replacement => {
+            Sampling::Replacement => {
                 let mut stream = Stream::new(self.seed, self.stream, step);
                 (0..self.batch).map(|_| stream.below(self.images)).collect()
             }
@@ -78,7 +78,7 @@ mod tests {
 
     #[test]
     fn an_epoch_visits_every_image_at_most_once_and_drops_the_short_batch() {
-        let order = Order::new(Kind::Epoch, 1, 103, 10).unwrap();
+        let order = BatchOrder::new(Sampling::Epoch, 1, 103, 10).unwrap();
         let mut seen = [0; 103];
         for step in 1..=10 {
             let (epoch, indices) = order.batch(step);
@@ -93,17 +93,17 @@ mod tests {
 
     #[test]
     fn a_batch_does_not_depend_on_the_steps_before_it() {
-        for kind in [Kind::Epoch, Kind::Replacement] {
-            let order = Order::new(kind, 9, 1000, 64).unwrap();
-            assert_eq!(order.batch(40), Order::new(kind, 9, 1000, 64).unwrap().batch(40));
+        for kind in [Sampling::Epoch, Sampling::Replacement] {
+            let order = BatchOrder::new(kind, 9, 1000, 64).unwrap();
+            assert_eq!(order.batch(40), BatchOrder::new(kind, 9, 1000, 64).unwrap().batch(40));
         }
     }
 
     #[test]
     fn too_few_images_are_refused_unless_they_may_repeat() {
-        let error = Order::new(Kind::Epoch, 1, 63, 64).unwrap_err();
+        let error = BatchOrder::new(Sampling::Epoch, 1, 63, 64).unwrap_err();
         assert!(error.to_string().contains("at least 64"), "{error}");
-        assert_eq!(Order::new(Kind::Replacement, 1, 63, 64).unwrap().batch(1).1.len(), 64);
-        assert!(Order::new(Kind::Replacement, 1, 0, 64).is_err());
+        assert_eq!(BatchOrder::new(Sampling::Replacement, 1, 63, 64).unwrap().batch(1).1.len(), 64);
+        assert!(BatchOrder::new(Sampling::Replacement, 1, 0, 64).is_err());
     }
 }

@@ -12,16 +12,23 @@ mod samples;
 use std::path::{Path, PathBuf};
 
 use super::bundle::{Bundle, is_npz};
-use super::labels::Labels;
-use super::stored::{Opening, Stored};
+use super::labels::FoundLabels;
+use super::stored::{OpenContext, StoredDataset};
 use crate::error::Result;
-use crate::files::ending;
-pub(super) use decode::{Header, is_image, read_header};
-pub(super) use load::{Decode, Encoded, Files, load};
+use crate::files::extension_of;
+pub(super) use decode::is_image;
+#[cfg(feature = "formats")]
+pub(super) use decode::{ImageHeader, read_header};
+#[cfg(feature = "formats")]
+pub(super) use load::Decode;
+pub(super) use load::{EncodedImages, ImageFiles, load};
 
 /// Whether [`open`] is the reader for `path`: a folder, an archive, or a single image file.
 pub(super) fn reads(path: &Path) -> bool {
-    path.is_dir() || is_image(path) || is_tar(path) || (ending(path) == "zip" && !is_npz(path))
+    path.is_dir()
+        || is_image(path)
+        || is_tar(path)
+        || (extension_of(path) == "zip" && !is_npz(path))
 }
 
 /// Whether there are image files, or archives that may have some, in and below a folder.
@@ -34,20 +41,20 @@ pub(super) fn has_any(folder: &Path) -> Result<bool> {
 ///
 /// # Errors
 /// If there is no image, or one cannot be decoded.
-pub(super) fn open(path: &Path, opening: &mut Opening<'_>) -> Result<Stored> {
+pub(super) fn open(path: &Path, opening: &mut OpenContext<'_>) -> Result<StoredDataset> {
     let find::Pictures { bundle, labels } = find::find(path, opening)?;
     let parts = if path.is_dir() { bundle.parts() } else { Vec::new() };
-    let make = || Ok(Box::new(Files(bundle.clone())) as Box<dyn Encoded>);
+    let make = || Ok(Box::new(ImageFiles(bundle.clone())) as Box<dyn EncodedImages>);
     let (stored, kept) = load(path, &parts, &make, None, opening)?;
     let names: Vec<PathBuf> = bundle.names().map(Path::to_owned).collect();
     let files = kept.select(names);
-    let Labels { factors, notes } = labels;
+    let FoundLabels { factors, notes } = labels;
     let factors = factors.map(|factors| kept.select_factors(factors));
     let file_name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy();
     let slash = if path.is_dir() { "/" } else { "" };
     let about = format!("from {}{slash}", file_name.trim_end_matches('/'));
     let notes = stored.notes.into_iter().chain(notes).collect();
-    Ok(Stored { about, files, factors, notes, ..stored })
+    Ok(StoredDataset { about, files, factors, notes, ..stored })
 }
 
 fn is_tar(path: &Path) -> bool {

@@ -6,7 +6,7 @@ use super::{Factors, ImageShape};
 use crate::error::Result;
 
 /// The opened files of a data set: headers are read and checked, pixels are not read yet.
-pub(crate) struct Opened {
+pub(crate) struct OpenedImages {
     /// One line about the content, without the number of images.
     pub(crate) about: String,
     /// Number of images N.
@@ -18,11 +18,11 @@ pub(crate) struct Opened {
     /// The factors of the images, where the files have them.
     pub(crate) factors: Option<Factors>,
     /// The pixels.
-    pub(crate) images: Box<dyn Images + Send>,
+    pub(crate) images: Box<dyn ImageReader + Send>,
 }
 
 /// Images that come out of a file in their order, without ever being in memory together.
-pub(crate) trait Images {
+pub(crate) trait ImageReader {
     /// Fills `bytes` with the next `bytes.len() / (H * W * C)` images, [n, H, W, C]. Never asked for
     /// more than the N images that were announced.
     ///
@@ -30,18 +30,18 @@ pub(crate) trait Images {
     /// If the file is damaged or ends before.
     fn next(&mut self, bytes: &mut [u8]) -> Result<()>;
 
-    /// Called once after the last image: what there is to say of them.
+    /// Called once, after the last image, for the notes about them.
     ///
     /// # Errors
     /// If images turned out to be damaged on the way.
-    fn finish(&mut self) -> Result<Ending> {
-        Ok(Ending::default())
+    fn finish(&mut self) -> Result<ReaderSummary> {
+        Ok(ReaderSummary::default())
     }
 }
 
 /// What a reader knows once it has read all images.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Ending {
+pub(crate) struct ReaderSummary {
     /// What was turned, blended and left out, a line each.
     pub(crate) notes: Vec<String>,
     /// Positions of the images that are left out, among all that there are.

@@ -1,4 +1,4 @@
-//! The field's official data sets: what they are, where their files are, and where they lie here.
+//! The field's official data sets: what they are, where their files come from, and where they are stored.
 //!
 //! Checksums are those that the authors, or the loaders of torchvision and disent, publish.
 
@@ -395,7 +395,7 @@ impl OfficialSet {
         }
     }
 
-    /// What to do so that its files lie in `folder`.
+    /// How to get its files into `folder`.
     pub fn how_to_get(&self, folder: &Path) -> String {
         let files: Vec<&str> = self.files.iter().map(|file| file.name).collect();
         let by_hand =
@@ -419,7 +419,7 @@ mod tests {
         let names: HashSet<&str> = SETS.iter().map(|set| set.name).collect();
         assert_eq!(names.len(), SETS.len());
         for set in &SETS {
-            assert!(!names.contains(&super::super::NAMES[0].0), "{}", set.name);
+            assert!(!names.contains(&super::super::RENDERED_SETS[0].0), "{}", set.name);
             for text in [set.title, set.home, set.licence, set.citation] {
                 assert!(!text.is_empty(), "{}", set.name);
             }

@@ -17,19 +17,17 @@ pub(super) enum Source {
     /// Image files in a folder or in archives, or a single one.
     Pictures,
     /// Image files in columns of Parquet files.
-    #[cfg(feature = "parquet")]
     Parquet,
     /// A file or folder of an official set, or an HDF5 file.
-    Official(official::Kind),
+    Official(official::OfficialFormat),
 }
 
 impl Source {
     /// The reader of the file or folder `path`.
     pub(super) fn of(path: &Path) -> Result<Self> {
-        if let Some(kind) = official::Kind::of(path)? {
+        if let Some(kind) = official::OfficialFormat::of(path)? {
             return Ok(Self::Official(kind));
         }
-        #[cfg(feature = "parquet")]
         if super::parquet::reads(path) && !(path.is_dir() && pictures::has_any(path)?) {
             return Ok(Self::Parquet);
         }
@@ -46,20 +44,18 @@ impl Source {
             Self::Npy => "a NumPy array",
             Self::Npz => "an .npz file",
             Self::Pictures => "image files",
-            #[cfg(feature = "parquet")]
             Self::Parquet => "Parquet",
             Self::Official(kind) => kind.name(),
         }
     }
 
-    /// The keys of `[data]` that say something about it, besides `name`, `path` and `order`.
+    /// The keys of `[data]` that apply to it, besides `name`, `path` and `order`.
     pub(super) fn settings(self) -> Vec<&'static str> {
         let own: &[&str] = match self {
             Self::Rendered => &[],
             Self::Npy => &["labels", "layout"],
             Self::Npz => &["key", "labels", "layout", "split"],
             Self::Pictures => &["background", "skip_damaged", "labels", "split"],
-            #[cfg(feature = "parquet")]
             Self::Parquet => &["background", "skip_damaged", "key", "labels", "split"],
             Self::Official(kind) => kind.settings(),
         };
@@ -70,14 +66,12 @@ impl Source {
     pub(super) fn has_files_of_any_size(self) -> bool {
         match self {
             Self::Rendered | Self::Npy | Self::Npz => false,
-            Self::Pictures => true,
-            #[cfg(feature = "parquet")]
-            Self::Parquet => true,
+            Self::Pictures | Self::Parquet => true,
             Self::Official(kind) => kind.has_pictures(),
         }
     }
 
-    /// Refuses settings that say nothing about this source, rather than ignoring them.
+    /// Refuses settings that do not apply to this source, because ignoring them would hide a mistake.
     pub(super) fn check(self, config: &DataConfig) -> Result<()> {
         let takes = self.settings();
         let Some(key) = config.keys().into_iter().find(|key| !takes.contains(key)) else {

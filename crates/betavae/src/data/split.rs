@@ -1,4 +1,4 @@
-//! Parts of a data set that the names of its folders or files tell: `train/`, `test-00000.parquet`.
+//! Parts of a data set that are named by its folders or files: `train/`, `test-00000.parquet`.
 
 use std::path::{Path, PathBuf};
 
@@ -9,7 +9,7 @@ use crate::words::{counted, thousands};
 /// The positions of the files that are wanted. Several parts that are read together are noted.
 ///
 /// # Errors
-/// If a part is wanted and the names tell none.
+/// If a part is wanted and the names have none.
 pub(super) fn choose(
     path: &Path,
     files: &[PathBuf],
@@ -53,12 +53,12 @@ pub(super) fn choose(
     }
 }
 
-/// Refuses `data.split` where nothing tells parts.
+/// Refuses `data.split` where there are no parts.
 pub(super) fn refuse(path: &Path, config: &DataConfig) -> Result<()> {
     choose(path, &[], config.split, "image", &mut Vec::new()).map(drop)
 }
 
-/// The part of each file; nothing where names tell none.
+/// The part of each file; `None` where its name has none.
 fn parts(files: &[PathBuf]) -> Vec<Option<Split>> {
     if let Some(level) = level(files) {
         return files.iter().map(|file| folder(file, level)).collect();
@@ -72,14 +72,14 @@ fn parts(files: &[PathBuf]) -> Vec<Option<Split>> {
     }
 }
 
-/// The part that a folder on the way to a file is called after.
+/// The part that the folder at `level` of a file's path is named after.
 fn folder(file: &Path, level: usize) -> Option<Split> {
     let name = file.parent()?.iter().nth(level)?;
     Split::of(&name.to_string_lossy())
 }
 
-/// How deep the folders lie that are called after parts: the first level at which two parts are told, or all
-/// files are in one.
+/// The depth of the folders that are named after parts: the first level that has two parts, or one part that has
+/// all files.
 pub(super) fn level(files: &[PathBuf]) -> Option<usize> {
     (0..4).find(|level| {
         let parts: Vec<Option<Split>> = files.iter().map(|file| folder(file, *level)).collect();

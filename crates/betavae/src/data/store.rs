@@ -11,16 +11,16 @@ use data_encoding::HEXLOWER;
 use sha2::{Digest, Sha256};
 
 use super::ImageShape;
-use super::reader::Ending;
+use super::reader::ReaderSummary;
 use crate::error::{IoContext, Result};
-use crate::npz::{Dtype, Fault};
+use crate::npz::{ArrayFault, Dtype};
 
 /// Largest image in bytes that is read.
 pub(super) const MAX_IMAGE: usize = 1 << 28;
 
 /// Number, shape and storage of images.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Form {
+pub(crate) struct PixelLayout {
     /// N
     pub(crate) len: usize,
     /// [H, W, C]
@@ -30,7 +30,7 @@ pub(crate) struct Form {
     pub(crate) planar: bool,
 }
 
-impl Form {
+impl PixelLayout {
     /// Images of bytes, [N, H, W, C].
     pub(crate) fn bytes(len: usize, shape: ImageShape) -> Self {
         Self { len, shape, dtype: Dtype::U8, planar: false }
@@ -45,7 +45,7 @@ impl Form {
         (image > 0 && image <= MAX_IMAGE).then_some((image, all))
     }
 
-    /// The same images after [`Form::arrange`].
+    /// The same images after [`PixelLayout::arrange`].
     pub(crate) fn arranged(self) -> Self {
         let dtype = match self.dtype {
             Dtype::F32 { .. } => Dtype::F32 { big_endian: false },
@@ -74,31 +74,31 @@ impl Form {
 }
 
 /// Pixels that can be read by index.
-pub(crate) struct Store {
-    form: Form,
-    place: Place,
+pub(crate) struct PixelStore {
+    form: PixelLayout,
+    place: PixelSource,
 }
 
-enum Place {
+enum PixelSource {
     /// Arranged.
     Memory(Vec<u8>),
     /// From `start` on.
     File { file: File, path: PathBuf, start: u64 },
 }
 
-impl Store {
+impl PixelStore {
     /// Over arranged pixels in memory.
-    pub(crate) fn memory(form: Form, pixels: Vec<u8>) -> Self {
-        Self { form: form.arranged(), place: Place::Memory(pixels) }
+    pub(crate) fn memory(form: PixelLayout, pixels: Vec<u8>) -> Self {
+        Self { form: form.arranged(), place: PixelSource::Memory(pixels) }
     }
 
     /// Over the pixels of `file`, called `path` in messages, from byte `start` on. The caller has
     /// checked that they are there.
-    pub(crate) fn file(form: Form, file: File, path: &Path, start: u64) -> Self {
-        Self { form, place: Place::File { file, path: path.to_owned(), start } }
+    pub(crate) fn file(form: PixelLayout, file: File, path: &Path, start: u64) -> Self {
+        Self { form, place: PixelSource::File { file, path: path.to_owned(), start } }
     }
 
-    pub(crate) fn form(&self) -> Form {
+    pub(crate) fn form(&self) -> PixelLayout {
         self.form
     }
 
@@ -109,10 +109,10 @@ impl Store {
     pub(crate) fn read(&self, index: usize, white: u8, pixels: &mut [f32]) -> Result<()> {
         let image = self.form.shape.values() * self.form.dtype.bytes();
         match &self.place {
-            Place::Memory(bytes) => {
+            PixelSource::Memory(bytes) => {
                 self.convert(&bytes[index * image..(index + 1) * image], white, pixels);
             }
-            Place::File { file, path, start } => {
+            PixelSource::File { file, path, start } => {
                 let mut bytes = vec![0; image];
                 let position = start + index as u64 * image as u64;
                 read_at(file, &mut bytes, position).context("read", path)?;
@@ -141,13 +141,13 @@ impl Store {
     }
 }
 
-/// Fills `bytes` from `position` on, whatever other threads read meanwhile.
+/// Fills `bytes` from `position` on; other threads may read at the same time.
 #[cfg(unix)]
 pub(crate) fn read_at(file: &File, bytes: &mut [u8], position: u64) -> io::Result<()> {
     std::os::unix::fs::FileExt::read_exact_at(file, bytes, position)
 }
 
-/// Fills `bytes` from `position` on, whatever other threads read meanwhile.
+/// Fills `bytes` from `position` on; other threads may read at the same time.
 #[cfg(windows)]
 pub(crate) fn read_at(file: &File, mut bytes: &mut [u8], mut position: u64) -> io::Result<()> {
     while !bytes.is_empty() {
@@ -170,27 +170,27 @@ pub(crate) fn read_at(_file: &File, _bytes: &mut [u8], _position: u64) -> io::Re
     Err(io::ErrorKind::Unsupported.into())
 }
 
-/// What one pass over all pixels tells.
+/// What is known after one pass over all pixels.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Facts {
+pub(crate) struct PixelFacts {
     /// The largest byte; 255 for floats.
     pub(crate) brightest: u8,
     /// SHA-256 over the shape [N, H, W, C] and the arranged bytes, in hexadecimal.
     pub(crate) sha256: String,
-    /// What the reader says at its end.
-    pub(crate) ending: Ending,
+    /// The reader's summary.
+    pub(crate) ending: ReaderSummary,
 }
 
-/// Looks at all pixels in their order and refuses those out of range.
-pub(crate) struct Scan {
-    form: Form,
+/// Collects [`PixelFacts`] from all pixels in their order, and refuses values out of range.
+pub(crate) struct PixelScan {
+    form: PixelLayout,
     hash: Sha256,
     brightest: u8,
     images: usize,
 }
 
-impl Scan {
-    pub(crate) fn new(form: Form) -> Self {
+impl PixelScan {
+    pub(crate) fn new(form: PixelLayout) -> Self {
         let mut hash = Sha256::new();
         let ImageShape { height, width, channels } = form.shape;
         for axis in [form.len, height, width, channels] {
@@ -200,14 +200,14 @@ impl Scan {
     }
 
     /// Takes the next images, arranged.
-    pub(crate) fn take(&mut self, bytes: &[u8]) -> Result<(), Fault> {
+    pub(crate) fn take(&mut self, bytes: &[u8]) -> Result<(), ArrayFault> {
         let values = self.form.shape.values();
         match self.form.dtype {
             Dtype::Bool | Dtype::U8 => {
                 self.brightest = bytes.iter().copied().fold(self.brightest, u8::max);
                 if self.form.dtype == Dtype::Bool && self.brightest > 1 {
                     let reason = "a bool array holds bytes other than 0 and 1";
-                    return Err(Fault::new(reason, ""));
+                    return Err(ArrayFault::new(reason, ""));
                 }
                 self.images += bytes.len() / values;
             }
@@ -218,7 +218,7 @@ impl Scan {
                 if let Some(i) = floats.iter().position(outside) {
                     let (image, value) = (self.images + i / values, f32::from_le_bytes(floats[i]));
                     let reason = format!("image {image} holds {value}, expected values in [0, 1]");
-                    return Err(Fault::new(reason, range_hint(value)));
+                    return Err(ArrayFault::new(reason, range_hint(value)));
                 }
                 self.images += floats.len() / values;
             }
@@ -227,8 +227,12 @@ impl Scan {
         Ok(())
     }
 
-    pub(crate) fn finish(self, ending: Ending) -> Facts {
-        Facts { brightest: self.brightest, sha256: HEXLOWER.encode(&self.hash.finalize()), ending }
+    pub(crate) fn finish(self, ending: ReaderSummary) -> PixelFacts {
+        PixelFacts {
+            brightest: self.brightest,
+            sha256: HEXLOWER.encode(&self.hash.finalize()),
+            ending,
+        }
     }
 }
 

@@ -1,6 +1,6 @@
-//! The user's images as a data set: looked at once from the first to the last, then read by index.
+//! The user's images as a data set: scanned once in order, then read by index.
 //!
-//! Whatever the files are, their pixels end up in a [`Store`]: where they lie in an uncompressed
+//! Whatever the files are, their pixels end up in a [`PixelStore`]: where they lie in an uncompressed
 //! array, in memory up to [`Cache::memory`], and in a prepared file above it.
 
 use std::path::{Path, PathBuf};
@@ -8,27 +8,27 @@ use std::time::Instant;
 
 use rayon::prelude::*;
 
-use super::cache::{Cache, Entry, Key, Partial};
-use super::reader::{Images, Opened};
-use super::store::{Facts, Form, Scan, Store};
+use super::cache::{Cache, CacheEntry, CacheKey, UnfinishedEntry};
+use super::reader::{ImageReader, OpenedImages};
+use super::store::{PixelFacts, PixelLayout, PixelScan, PixelStore};
 use super::{DataConfig, Dataset, Factors, ImageShape};
 use crate::error::{Error, Result};
-use crate::npz::{Dtype, Fault};
+use crate::npz::{ArrayFault, Dtype};
 use crate::words::counted;
 
 /// Bytes of pixels that are worked on at a time.
 const CHUNK: usize = 16 << 20;
 
-/// What opening a data set needs to know, and whom it tells how far it is: images done and in all.
-pub(super) struct Opening<'a> {
+/// What readers need while a data set is opened; `progress` gets the number of images done and in all.
+pub(super) struct OpenContext<'a> {
     pub(super) config: &'a DataConfig,
     pub(super) cache: &'a Cache,
     pub(super) progress: &'a mut dyn FnMut(usize, usize),
-    /// What was found, left out and lies unused, a line each.
+    /// Notes about what was found, left out and is unused, a line each.
     pub(super) notes: Vec<String>,
 }
 
-impl<'a> Opening<'a> {
+impl<'a> OpenContext<'a> {
     pub(super) fn new(
         config: &'a DataConfig,
         cache: &'a Cache,
@@ -39,12 +39,12 @@ impl<'a> Opening<'a> {
 }
 
 /// Images of the user's files.
-pub(super) struct Stored {
+pub(super) struct StoredDataset {
     /// As shown to the user.
     pub(super) name: String,
     /// What follows number and shape in the description.
     pub(super) about: String,
-    pub(super) store: Store,
+    pub(super) store: PixelStore,
     pub(super) white: u8,
     /// SHA-256 over shape and content.
     pub(super) sha256: String,
@@ -53,31 +53,32 @@ pub(super) struct Stored {
     pub(super) files: Vec<PathBuf>,
     /// Positions of the images that are left out, among those that the source has.
     pub(super) left_out: Vec<usize>,
-    /// What was found, turned, left out and lies unused.
+    /// Notes about what was found, turned, left out and is unused.
     pub(super) notes: Vec<String>,
 }
 
-impl Stored {
+impl StoredDataset {
     /// Images that a reader hands out in their order. `files` are what the data set at `path` is made
-    /// of, relative to it: a change of theirs makes prepared pixels invalid. `open` is told what is known
-    /// from the last time.
+    /// of, relative to it: if they change, prepared pixels become invalid. `open` gets what the
+    /// cache holds.
     pub(super) fn from_reader(
-        opening: &mut Opening<'_>,
+        opening: &mut OpenContext<'_>,
         path: &Path,
         files: &[PathBuf],
-        open: impl FnOnce(Option<&Entry>) -> Result<Opened>,
+        open: impl FnOnce(Option<&CacheEntry>) -> Result<OpenedImages>,
     ) -> Result<Self> {
-        let key = Key::new(path, files, opening.config)?;
+        let key = CacheKey::new(path, files, opening.config)?;
         let found = opening.cache.find(&key);
         let mut opened = open(found.as_ref())?;
-        let form = Form::bytes(opened.len, opened.shape);
+        let form = PixelLayout::bytes(opened.len, opened.shape);
         let (store, facts) = match found {
-            Some(Entry { store: Some(store), facts, form: found }) if found == form => {
+            Some(CacheEntry { store: Some(store), facts, form: found }) if found == form => {
                 (store, facts)
             }
             _ => {
-                let blame = |fault: Fault| fault.at(path);
-                Pass { form, images: &mut *opened.images, blame: &blame }.prepare(opening, &key)?
+                let blame = |fault: ArrayFault| fault.at(path);
+                PixelPass { form, images: &mut *opened.images, blame: &blame }
+                    .prepare(opening, &key)?
             }
         };
         opening.notes.extend(facts.ending.notes.iter().cloned());
@@ -99,7 +100,7 @@ impl Stored {
     }
 }
 
-impl Dataset for Stored {
+impl Dataset for StoredDataset {
     fn name(&self) -> &str {
         &self.name
     }
@@ -141,31 +142,35 @@ impl Dataset for Stored {
     }
 }
 
-/// All images from the first to the last.
-pub(super) struct Pass<'a> {
-    pub(super) form: Form,
+/// One pass over all images in their order.
+pub(super) struct PixelPass<'a> {
+    pub(super) form: PixelLayout,
     /// Gives the images that come next, as they are stored.
-    pub(super) images: &'a mut dyn Images,
-    /// Says which array or file it is that has a fault.
-    pub(super) blame: &'a dyn Fn(Fault) -> Error,
+    pub(super) images: &'a mut dyn ImageReader,
+    /// Turns a fault into an error that names the array or file.
+    pub(super) blame: &'a dyn Fn(ArrayFault) -> Error,
 }
 
-impl Pass<'_> {
-    /// Looks at the pixels and leaves them where they are.
-    pub(super) fn look(self, opening: &mut Opening<'_>) -> Result<Facts> {
+impl PixelPass<'_> {
+    /// Scans the pixels without copying them.
+    pub(super) fn scan(self, opening: &mut OpenContext<'_>) -> Result<PixelFacts> {
         self.run(opening, &mut |_| Ok(()))
     }
 
     /// Copies the pixels into memory, or into a prepared file if they are many.
-    pub(super) fn prepare(self, opening: &mut Opening<'_>, key: &Key) -> Result<(Store, Facts)> {
+    pub(super) fn prepare(
+        self,
+        opening: &mut OpenContext<'_>,
+        key: &CacheKey,
+    ) -> Result<(PixelStore, PixelFacts)> {
         let form = self.form;
         let bytes = self.sizes()?.1;
         if bytes <= opening.cache.memory {
             return self.into_memory(opening, key, bytes as usize);
         }
         let mut partial = opening.cache.begin(key, form)?;
-        // Somebody else may have prepared the pixels while we waited.
-        if let Some(Entry { store: Some(store), facts, .. }) = opening.cache.find(key) {
+        // Another process may have prepared the pixels while this one waited for the lock.
+        if let Some(CacheEntry { store: Some(store), facts, .. }) = opening.cache.find(key) {
             return Ok((store, facts));
         }
         partial.start()?;
@@ -175,10 +180,10 @@ impl Pass<'_> {
 
     fn into_memory(
         self,
-        opening: &mut Opening<'_>,
-        key: &Key,
+        opening: &mut OpenContext<'_>,
+        key: &CacheKey,
         bytes: usize,
-    ) -> Result<(Store, Facts)> {
+    ) -> Result<(PixelStore, PixelFacts)> {
         let (form, start) = (self.form, Instant::now());
         let mut pixels: Vec<u8> = Vec::new();
         let facts = self.run(opening, &mut |images| {
@@ -191,26 +196,26 @@ impl Pass<'_> {
             Ok(())
         })?;
         if start.elapsed() > opening.cache.patience {
-            // Only a matter of time: without it, the images are decoded again.
-            let keep = |mut partial: Partial| -> Result<()> {
+            // A failure only costs time: the images are decoded again at the next start.
+            let keep = |mut partial: UnfinishedEntry| -> Result<()> {
                 partial.start()?;
                 partial.write(&pixels)?;
                 partial.finish(&facts).map(drop)
             };
             let _ = opening.cache.begin(key, form).and_then(keep);
         }
-        Ok((Store::memory(form, pixels), facts))
+        Ok((PixelStore::memory(form, pixels), facts))
     }
 
     fn run(
         self,
-        opening: &mut Opening<'_>,
+        opening: &mut OpenContext<'_>,
         sink: &mut dyn FnMut(&[u8]) -> Result<()>,
-    ) -> Result<Facts> {
+    ) -> Result<PixelFacts> {
         let (form, (image, _)) = (self.form, self.sizes()?);
         let at_once = (CHUNK / image).clamp(1, form.len.max(1));
         let mut buffer = vec![0; at_once * image];
-        let mut scan = Scan::new(form);
+        let mut scan = PixelScan::new(form);
         let mut done = 0;
         while done < form.len {
             let count = at_once.min(form.len - done);
@@ -229,15 +234,15 @@ impl Pass<'_> {
 
     fn sizes(&self) -> Result<(usize, u64)> {
         self.form.sizes().ok_or_else(|| {
-            let Form { len, shape, .. } = self.form;
+            let PixelLayout { len, shape, .. } = self.form;
             let reason = format!("{len} images of {shape} are none or more than can be read");
-            (self.blame)(Fault::new(reason, "choose a smaller size"))
+            (self.blame)(ArrayFault::new(reason, "choose a smaller size"))
         })
     }
 }
 
-/// What the values of a set are called in descriptions.
-pub(super) fn kind(dtype: Dtype, white: u8) -> &'static str {
+/// The type of the values, for descriptions.
+pub(super) fn value_type(dtype: Dtype, white: u8) -> &'static str {
     match dtype {
         Dtype::F32 { .. } => "f32",
         _ if white == 1 => "binary",

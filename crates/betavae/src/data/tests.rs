@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::cache::Cache;
 use super::source::Source;
-use super::stored::{Opening, Stored};
+use super::stored::{OpenContext, StoredDataset};
 use super::*;
 use crate::error::Result;
 use crate::random::Stream;
@@ -22,14 +22,14 @@ fn fixture(name: &str) -> PathBuf {
 }
 
 /// Opens files with at most `memory` bytes of pixels in memory and the others in `cache`.
-fn open_in(cache: &Path, memory: u64, path: &Path, config: &DataConfig) -> Result<Stored> {
+fn open_in(cache: &Path, memory: u64, path: &Path, config: &DataConfig) -> Result<StoredDataset> {
     let cache = Cache::at(cache, memory);
     let source = Source::of(path)?;
     source.check(&DataConfig { path: Some(path.to_owned()), ..config.clone() })?;
-    super::open::read(path, source, &mut Opening::new(config, &cache, &mut |_, _| ()))
+    super::open::read(path, source, &mut OpenContext::new(config, &cache, &mut |_, _| ()))
 }
 
-fn open(path: &Path) -> Result<Stored> {
+fn open(path: &Path) -> Result<StoredDataset> {
     open_in(Path::new("none"), 1 << 30, path, &DataConfig::default())
 }
 
@@ -48,7 +48,7 @@ fn image(index: usize) -> Vec<u8> {
 }
 
 #[track_caller]
-fn check(data: &Stored, order: [usize; IMAGES]) {
+fn check(data: &StoredDataset, order: [usize; IMAGES]) {
     assert_eq!((data.len(), data.shape(), data.white()), (IMAGES, ImageShape::new(6, 5, 3), 255));
     let indices: Vec<usize> = (0..IMAGES).collect();
     let pixels = read_batch(data, &indices, 0).unwrap();
@@ -61,7 +61,7 @@ type Value = fn(usize) -> f64;
 
 /// Checks name and values of each image's factors.
 #[track_caller]
-fn check_factors(data: &Stored, order: [usize; IMAGES], expected: &[(&str, Value)]) {
+fn check_factors(data: &StoredDataset, order: [usize; IMAGES], expected: &[(&str, Value)]) {
     let factors = data.factors().unwrap();
     let names: Vec<_> = factors.factors().iter().map(|factor| factor.name.as_str()).collect();
     assert_eq!(names, expected.iter().map(|(name, _)| *name).collect::<Vec<_>>());
@@ -144,7 +144,6 @@ fn web_datasets_keep_the_order_of_their_shards() {
 
 /// A header of a page claims a list of billions of fields, which the library would skip one by one.
 #[test]
-#[cfg(feature = "parquet")]
 fn damaged_parquet_files_end() {
     let start = std::time::Instant::now();
     let error = open(&fixture("endless-header.parquet")).err().unwrap().to_string();
@@ -152,7 +151,6 @@ fn damaged_parquet_files_end() {
     assert!(start.elapsed().as_secs() < 10, "{:?}", start.elapsed());
 }
 
-#[cfg(feature = "parquet")]
 #[test]
 fn parquet_files_with_images_and_numbers() {
     let data = open(&fixture("hub.parquet")).unwrap();
@@ -185,9 +183,7 @@ fn all_formats_give_the_same_pixels_from_prepared_files() {
         ["stored.npz", "compressed.npz", "grid.npz", "images.zip", "images.tar", "images.tgz"]
             .map(fixture)
             .to_vec();
-    if cfg!(feature = "parquet") {
-        paths.push(fixture("hub.parquet"));
-    }
+    paths.push(fixture("hub.parquet"));
     let config = DataConfig::default();
     // Prepared, and found again.
     for _ in 0..2 {
@@ -216,9 +212,7 @@ fn damaged_files_are_errors_or_harmless_and_never_a_panic() {
         ("images.tgz", 300),
         ("shard-000.tar", 600),
     ];
-    if cfg!(feature = "parquet") {
-        names.extend([("hub.parquet", 1500), ("plain-0.parquet", 1000), ("plain-1.parquet", 1000)]);
-    }
+    names.extend([("hub.parquet", 1500), ("plain-0.parquet", 1000), ("plain-1.parquet", 1000)]);
     let place = tempfile::tempdir().unwrap();
     let attempt = |name: &str, bytes: &[u8]| {
         let path = place.path().join(name);

@@ -16,7 +16,7 @@ const BATCH: usize = 128;
 
 /// Loss terms in nats per image, averaged over images.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Average {
+pub struct AverageLoss {
     /// -ln p(x | z).
     pub reconstruction: f64,
     /// KL(q(z | x) || N(0, 1)).
@@ -39,9 +39,9 @@ pub struct Evaluation {
     /// Latents with more than 0.01 nats of KL.
     pub active_latents: usize,
     /// With z = mean.
-    pub at_mean: Average,
+    pub at_mean: AverageLoss,
     /// With z drawn from the posterior, once per image.
-    pub sampled: Average,
+    pub sampled: AverageLoss,
 }
 
 /// `count` different indices below `len` in rising order, all of them if there are fewer: always the
@@ -68,7 +68,7 @@ pub fn load(data: &dyn Dataset, indices: &[usize], device: &Device) -> Result<Te
 ///
 /// # Errors
 /// If one cannot be read.
-pub fn load_epoch(
+pub(crate) fn load_epoch(
     data: &dyn Dataset,
     indices: &[usize],
     epoch: u64,
@@ -199,7 +199,7 @@ pub fn evaluate(
     let count = indices.len() as f64;
     kl.iter_mut().for_each(|sum| *sum /= count);
     let total: f64 = kl.iter().sum();
-    let average = |reconstruction: f64| Average {
+    let average = |reconstruction: f64| AverageLoss {
         reconstruction,
         kl: total,
         kl_per_latent: kl.clone(),

@@ -10,7 +10,7 @@
 mod onnx;
 mod proto;
 
-pub use onnx::Part;
+pub use onnx::OnnxGraph;
 
 use std::path::Path;
 
@@ -22,11 +22,11 @@ use crate::torch::{self, PeerLayout};
 
 /// What to write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Format {
+pub enum ExportFormat {
     /// A self-describing `.safetensors` file.
     Safetensors,
     /// An ONNX graph.
-    Onnx(Part, Layout),
+    Onnx(OnnxGraph, Layout),
     /// A [`betavae_infer::Program`].
     Program,
     /// A state dict of a peer, as `torch.save` writes it.
@@ -37,16 +37,16 @@ pub enum Format {
 ///
 /// # Errors
 /// If the format cannot hold such a network, or the disk fails.
-pub fn export(trained: &Trained, format: Format, path: &Path) -> Result<()> {
+pub fn export(trained: &Trained, format: ExportFormat, path: &Path) -> Result<()> {
     let bytes = match format {
-        Format::Safetensors => checkpoint::model_bytes(&trained.model, &trained.description)?,
-        Format::Onnx(part, layout) => {
+        ExportFormat::Safetensors => checkpoint::model_bytes(&trained.model, &trained.description)?,
+        ExportFormat::Onnx(part, layout) => {
             let description = trained.description.to_toml();
             let properties = [("betavae", description.as_str()), ("image_range", "0..1")];
             onnx::onnx(&trained.model.to_program(), part, layout, &properties)?
         }
-        Format::StateDict(layout) => torch::state_dict(trained, layout)?,
-        Format::Program => trained.model.to_program().to_bytes(),
+        ExportFormat::StateDict(layout) => torch::state_dict(trained, layout)?,
+        ExportFormat::Program => trained.model.to_program().to_bytes(),
     };
     write_atomically(path, &bytes)
 }

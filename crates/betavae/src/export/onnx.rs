@@ -18,7 +18,7 @@ use crate::error::{Error, Result};
 
 /// Which part of a model a graph computes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Part {
+pub enum OnnxGraph {
     /// `image` to `reconstruction` at z = mean, `mean` and `log_var`.
     #[default]
     Reconstruction,
@@ -33,9 +33,9 @@ pub enum Part {
 ///
 /// # Errors
 /// If the program is none, which [`Program::check`] tells.
-pub fn onnx(
+pub(super) fn onnx(
     program: &Program,
-    part: Part,
+    part: OnnxGraph,
     layout: Layout,
     metadata: &[(&str, &str)],
 ) -> Result<Vec<u8>> {
@@ -43,17 +43,17 @@ pub fn onnx(
     let mut graph = Writer { graph: Graph::default(), layout, count: 0 };
     let image = program.image;
     let (name, about) = match part {
-        Part::Encoder => {
+        OnnxGraph::Encoder => {
             graph.image_input("image", image);
             graph.encoder(program)?;
             ("encoder", "image to mean and log_var of the posterior")
         }
-        Part::Decoder => {
+        OnnxGraph::Decoder => {
             graph.input("z", &[program.latents]);
             graph.decoder(program, "z", "image");
             ("decoder", "z to image")
         }
-        Part::Reconstruction => {
+        OnnxGraph::Reconstruction => {
             graph.image_input("image", image);
             graph.encoder(program)?;
             graph.decoder(program, "mean", "reconstruction");

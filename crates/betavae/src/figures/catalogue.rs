@@ -88,7 +88,7 @@ impl FigureName {
         matches!(self, Self::RateDistortion | Self::ScoreBeta)
     }
 
-    /// What it needs, for people who wonder why it is not there.
+    /// What the figure needs, for the message that says why it is missing.
     pub fn needs(self) -> &'static str {
         match self {
             Self::Traversal | Self::Samples => "a model",
@@ -131,7 +131,7 @@ impl Drawing {
 
 /// What figures are drawn of.
 #[derive(Default)]
-pub struct Subject<'a> {
+pub struct FigureInput<'a> {
     trained: Option<&'a Trained>,
     data: Option<&'a dyn Dataset>,
     runs: Vec<&'a Record>,
@@ -139,7 +139,7 @@ pub struct Subject<'a> {
     codes: Option<(Vec<usize>, Codes)>,
 }
 
-impl<'a> Subject<'a> {
+impl<'a> FigureInput<'a> {
     /// A model, with its images and its run where there are any.
     pub fn model(
         trained: &'a Trained,

@@ -6,13 +6,16 @@ use super::plot::{Axis, Figure, Lines, Mark, Panel, Series, round_step, short};
 use crate::runs::{Record, groups};
 use crate::scores::ScoreName;
 
+/// Points of a curve with their names.
+type NamedPoints = Vec<([f64; 2], String)>;
+
 /// Rate, the KL, against distortion, -ln p(x | z), both in nats per image: a point per run, those that
 /// differ in nothing but beta, C and seed joined to a curve, and lines of equal ELBO (Alemi et al. 2018,
 /// Fig. 1). `None` if no run has finished.
-pub fn rate_distortion(runs: &[&Record]) -> Option<Figure> {
+pub(crate) fn rate_distortion(runs: &[&Record]) -> Option<Figure> {
     let runs: Vec<&Record> =
         runs.iter().copied().filter(|run| run.rate_and_distortion().is_some()).collect();
-    let curves: Vec<(String, Vec<([f64; 2], String)>)> =
+    let curves: Vec<(String, NamedPoints)> =
         groups(&runs, &["seed", "objective.beta", "objective.c_max"])
             .into_iter()
             .map(|group| {
@@ -76,7 +79,7 @@ fn around(values: impl Iterator<Item = f64> + Clone) -> [f64; 2] {
 /// (Higgins et al. 2017, Fig. 6). Runs that differ in their seed alone make one point, their mean; its interval runs from
 /// the lowest to the highest, or is the score's own if there is one run. `None` without scores of a run with
 /// loss H.
-pub fn score_beta(runs: &[&Record]) -> Option<Figure> {
+pub(crate) fn score_beta(runs: &[&Record]) -> Option<Figure> {
     let panels: Vec<Panel> =
         ScoreName::ALL.iter().filter_map(|name| score_panel(runs, *name)).collect();
     (!panels.is_empty()).then(|| Figure {

@@ -9,7 +9,7 @@ const TALLEST: u32 = 1100;
 
 /// Panels of reconstruction, KL, loss and the number of active latents over the steps; with loss B the
 /// target C beside the KL, with a rising beta its value.
-pub fn terms(run: &Record) -> Figure {
+pub(crate) fn terms(run: &Record) -> Figure {
     let panel = |title: &str, terms: &[(&str, &str, Mark)]| {
         let series = terms.iter().map(|(term, label, mark)| Series {
             mark: *mark,
@@ -41,14 +41,14 @@ pub fn terms(run: &Record) -> Figure {
 }
 
 /// KL of each latent over the steps (Burgess et al. 2018, Fig. 5 has it against C).
-pub fn kl_training(run: &Record) -> Figure {
+pub(crate) fn kl_training(run: &Record) -> Figure {
     let curves = run.history.kl_per_latent().into_iter().map(<[_]>::to_vec).collect();
     kl_curves(curves, Axis::new("step"))
 }
 
 /// KL of each latent against the capacity C, if the run raises C: latents join as it grows (Burgess et al.
 /// 2018, Fig. 5, left).
-pub fn kl_capacity(run: &Record) -> Option<Figure> {
+pub(crate) fn kl_capacity(run: &Record) -> Option<Figure> {
     let capacity = run.history.term("capacity");
     if !rises(capacity) {
         return None;

@@ -16,7 +16,7 @@ const LINE: u32 = 18;
 
 /// Images [B, H, W, C] in [0, 1] as pictures: RGB for three channels, else grey (the mean over the
 /// channels).
-pub fn pictures(images: Tensor<4>) -> Vec<RgbImage> {
+pub(crate) fn pictures(images: Tensor<4>) -> Vec<RgbImage> {
     let [_, height, width, channels] = images.dims();
     let values = values(images);
     let byte = |value: f32| (value.clamp(0.0, 1.0) * 255.0).round() as u8;
@@ -32,51 +32,51 @@ pub fn pictures(images: Tensor<4>) -> Vec<RgbImage> {
 
 /// Collects labelled rows of pictures of one size and draws them.
 #[derive(Default)]
-pub struct Grid {
+pub(crate) struct PictureGrid {
     title: String,
-    rows: Vec<Row>,
+    rows: Vec<GridRow>,
 }
 
 #[derive(Default)]
-struct Row {
+struct GridRow {
     label: String,
     /// Above the pictures; none, or one each.
     captions: Vec<String>,
     pictures: Vec<RgbImage>,
 }
 
-impl Row {
+impl GridRow {
     /// Pixels above its pictures.
     fn head(&self) -> u32 {
         if self.captions.is_empty() { 0 } else { LINE }
     }
 }
 
-impl Grid {
+impl PictureGrid {
     /// An empty figure.
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self::default()
     }
 
     /// A line of text above everything.
-    pub fn title(&mut self, text: impl Into<String>) {
+    pub(crate) fn title(&mut self, text: impl Into<String>) {
         self.title = text.into();
     }
 
     /// Adds a row with a label on its left, which may be empty.
-    pub fn row(&mut self, label: impl Into<String>, pictures: Vec<RgbImage>) {
-        self.rows.push(Row { label: label.into(), pictures, ..Row::default() });
+    pub(crate) fn row(&mut self, label: impl Into<String>, pictures: Vec<RgbImage>) {
+        self.rows.push(GridRow { label: label.into(), pictures, ..GridRow::default() });
     }
 
     /// Writes a caption above each picture of the row that was added last.
-    pub fn captions(&mut self, captions: Vec<String>) {
+    pub(crate) fn captions(&mut self, captions: Vec<String>) {
         if let Some(row) = self.rows.last_mut() {
             row.captions = captions;
         }
     }
 
     /// Draws the figure.
-    pub fn render(&self) -> RgbImage {
+    pub(crate) fn render(&self) -> RgbImage {
         let widest = |texts: &mut dyn Iterator<Item = &String>| {
             texts.map(|text| text_width(text)).max().unwrap_or(0)
         };
@@ -157,7 +157,7 @@ mod tests {
     #[test]
     fn a_grid_holds_every_row_and_label() {
         let picture = RgbImage::from_pixel(64, 32, Rgb([9, 8, 7]));
-        let mut grid = Grid::new();
+        let mut grid = PictureGrid::new();
         grid.row("", vec![picture.clone(); 3]);
         let bare = grid.render();
         assert_eq!(bare.dimensions(), (GAP + 3 * (64 + GAP), GAP + 32 + GAP));

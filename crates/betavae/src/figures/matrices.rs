@@ -1,10 +1,10 @@
 //! Which latent knows which factor: the matrices behind the scores.
 
-use super::plot::{Figure, Heat, Panel};
+use super::plot::{Figure, Heatmap, Panel};
 use crate::data::Dataset;
 use crate::error::Result;
 use crate::evaluate::Codes;
-use crate::scores::{self, CodesFile, Progress, ScoreName, SuiteSettings};
+use crate::scores::{self, Progress, Representation, ScoreName, SuiteSettings};
 
 /// Codes that trees learn importances from; their means over repeats are what scores report.
 const SAMPLES: usize = 4000;
@@ -21,7 +21,7 @@ const WIDEST: u32 = 1800;
 ///
 /// # Errors
 /// If the factors of the data are unknown or too few, or a code is not finite.
-pub fn matrices(
+pub(crate) fn matrices(
     codes: &Codes,
     indices: &[usize],
     data: &dyn Dataset,
@@ -35,19 +35,19 @@ pub fn matrices(
         true => &[ScoreName::DciDisentanglement, ScoreName::Mig],
         false => &[ScoreName::Mig],
     };
-    let table = CodesFile::try_from(codes)?;
-    let mut telling = scores::telling(&factors);
+    let table = Representation::try_from(codes)?;
+    let mut scored_factors = scores::scored_factors(&factors);
     let names = scores::factor_names(data);
     let found = scores::score(table.clone(), &[], &factors, &names, wanted, settings, progress)?;
     let latents = &given[..given.len().min(MOST_ROWS)];
-    let usable = telling.len();
-    telling.truncate(MOST_COLUMNS);
-    let columns: Vec<String> = telling.iter().map(|k| names[*k].clone()).collect();
+    let usable = scored_factors.len();
+    scored_factors.truncate(MOST_COLUMNS);
+    let columns: Vec<String> = scored_factors.iter().map(|k| names[*k].clone()).collect();
     let rows: Vec<String> = latents.iter().map(|latent| format!("z{latent}")).collect();
     let panel = |title: &str, around_zero, most, value: &dyn Fn(usize, usize) -> f64| {
         let row =
             |latent: &usize| (0..columns.len()).map(|k| value(*latent, k)).collect::<Vec<_>>();
-        Panel::Heat(Heat {
+        Panel::Heatmap(Heatmap {
             title: title.into(),
             rows: rows.clone(),
             columns: columns.clone(),
@@ -56,7 +56,7 @@ pub fn matrices(
             annotated: true,
             around_zero,
             most,
-            ..Heat::default()
+            ..Heatmap::default()
         })
     };
     let mut panels = Vec::new();
@@ -67,8 +67,10 @@ pub fn matrices(
             panels.push(panel(title, false, None, &|latent, k| matrix.row(latent)[k]));
         }
     }
-    let levels: Vec<Vec<f64>> =
-        telling.iter().map(|k| factors.factor(*k).into_iter().map(f64::from).collect()).collect();
+    let levels: Vec<Vec<f64>> = scored_factors
+        .iter()
+        .map(|k| factors.factor(*k).into_iter().map(f64::from).collect())
+        .collect();
     panels.push(panel("correlation", true, Some(1.0), &|latent, k| {
         correlation(&table.mean.latent(latent), &levels[k])
     }));
@@ -76,7 +78,7 @@ pub fn matrices(
     if latents.len() < given.len() {
         title = format!("the {MOST_ROWS} latents with the largest KL of {}", given.len());
     }
-    if telling.len() < usable {
+    if scored_factors.len() < usable {
         let end = if title.is_empty() { "" } else { "; " };
         title += &format!("{end}the first {MOST_COLUMNS} factors of {usable}");
     }
@@ -98,7 +100,7 @@ pub fn matrices(
         if rows.len() > 16 { 20 } else { 26 },
     ];
     let sizes = panels.iter().map(|panel| match panel {
-        Panel::Heat(heat) => heat.panel_of(cell),
+        Panel::Heatmap(heat) => heat.panel_of(cell),
         _ => [0, 0],
     });
     let panel = sizes.fold([0, 0], |most, size| [most[0].max(size[0]), most[1].max(size[1])]);
@@ -132,11 +134,11 @@ mod tests {
             indices.iter().flat_map(|i| [-(known.classes(*i)[1] as f32), 0.0]).collect();
         let codes = Codes { latents: 2, log_var: vec![0.0; mean.len()], mean };
         let figure = matrices(&codes, &indices, &data, &[1, 0], true, &|_, _| ()).unwrap();
-        let heats: Vec<&Heat> = figure
+        let heats: Vec<&Heatmap> = figure
             .panels
             .iter()
             .map(|panel| match panel {
-                Panel::Heat(heat) => heat,
+                Panel::Heatmap(heat) => heat,
                 other => panic!("{other:?}"),
             })
             .collect();

@@ -1,5 +1,5 @@
 //! What a model has learned and how, to look at: pictures as RGB images (reconstructions, samples,
-//! traversals), and figures with axes (responses, matrices, curves, comparisons). [`Subject`] draws each by
+//! traversals), and figures with axes (responses, matrices, curves, comparisons). [`FigureInput`] draws each by
 //! its name.
 
 mod catalogue;
@@ -7,16 +7,17 @@ mod compare;
 mod curves;
 mod grid;
 mod matrices;
-pub mod plot;
+pub(crate) mod plot;
 mod responses;
 mod traversal;
 
-pub use catalogue::{Drawing, FigureName, Subject};
-pub use compare::{rate_distortion, score_beta};
-pub use curves::{kl_capacity, kl_training, terms};
-pub use grid::{Grid, pictures};
-pub use matrices::matrices;
-pub use responses::responses;
+pub use catalogue::{Drawing, FigureInput, FigureName};
+pub(crate) use compare::{rate_distortion, score_beta};
+pub(crate) use curves::{kl_capacity, kl_training, terms};
+pub(crate) use grid::{PictureGrid, pictures};
+pub(crate) use matrices::matrices;
+pub use plot::Figure;
+pub(crate) use responses::responses;
 pub use traversal::{Traversal, TraversalOptions};
 
 use std::io::Cursor;
@@ -48,7 +49,7 @@ pub fn save(picture: &RgbImage, path: &Path) -> Result<()> {
 pub fn reconstructions(model: &BetaVae, images: Tensor<4>, columns: usize) -> RgbImage {
     let originals = pictures(images.clone());
     let copies = pictures(model.reconstruct(images));
-    let mut grid = Grid::new();
+    let mut grid = PictureGrid::new();
     for (originals, copies) in originals.chunks(columns).zip(copies.chunks(columns)) {
         grid.row("data", originals.to_vec());
         grid.row("model", copies.to_vec());
@@ -63,7 +64,7 @@ pub fn reconstructions(model: &BetaVae, images: Tensor<4>, columns: usize) -> Rg
 pub fn mosaic(images: Tensor<4>) -> RgbImage {
     let pictures = pictures(images);
     let columns = (pictures.len() as f64).sqrt().ceil().max(1.0) as usize;
-    let mut grid = Grid::new();
+    let mut grid = PictureGrid::new();
     pictures.chunks(columns).for_each(|row| grid.row("", row.to_vec()));
     grid.render()
 }

@@ -1,8 +1,8 @@
 //! Figures with axes: panels of curves and heat maps, as SVG or as an image.
 //!
-//! `plotters` draws them, and `resvg` makes images of that. Colours are those of Okabe and Ito (2008) for curves, cividis (Nunez et al. 2018) for
-//! amounts, and orange to purple for values around zero, which people with any colour vision, and prints,
-//! tell apart. Text is in the colour [`INK`] and lines of the grid in [`GRID`], and nothing else is, so that a
+//! `plotters` draws them, and `resvg` makes images of that. Colours are those of Okabe and Ito (2008) for curves,
+//! cividis (Nunez et al. 2018) for amounts, and orange to purple for values around zero; people with any colour
+//! vision tell them apart, also in print. Text is in the colour [`INK`] and lines of the grid in [`GRID`], and nothing else is, so that a
 //! page can replace them by its own.
 
 mod draw;
@@ -18,94 +18,92 @@ use resvg::tiny_skia::{Color, Pixmap, Transform};
 use resvg::usvg::Tree;
 
 use crate::error::{Error, Result};
-use crate::files::{ending, write_atomically};
+use crate::files::{extension_of, write_atomically};
 pub(crate) use crate::numbers::{round_step, short};
 
 /// Colour of text and axes.
-pub const INK: &str = "#222222";
+pub(crate) const INK: &str = "#222222";
 /// Colour of the lines behind curves.
-pub const GRID: &str = "#DDDDDD";
+pub(crate) const GRID: &str = "#DDDDDD";
 
 /// Panels in rows, below a title.
 #[derive(Clone, Debug, Default)]
 pub struct Figure {
     /// Above everything; may be empty.
-    pub title: String,
+    pub(crate) title: String,
     /// Row by row.
-    pub panels: Vec<Panel>,
+    pub(crate) panels: Vec<Panel>,
     /// Panels in a row.
-    pub columns: usize,
+    pub(crate) columns: usize,
     /// Width and height of a panel in pixels.
-    pub panel: [u32; 2],
+    pub(crate) panel: [u32; 2],
 }
 
 /// One pair of axes.
 #[derive(Clone, Debug)]
-pub enum Panel {
+pub(crate) enum Panel {
     /// Curves.
     Lines(Lines),
     /// A matrix.
-    Heat(Heat),
-    /// Nothing, to keep a place.
-    Empty,
+    Heatmap(Heatmap),
 }
 
 /// Curves over a common axis.
 #[derive(Clone, Debug, Default)]
-pub struct Lines {
+pub(crate) struct Lines {
     /// Above the panel; may be empty.
-    pub title: String,
+    pub(crate) title: String,
     /// Across.
-    pub x: Axis,
+    pub(crate) x: Axis,
     /// Upwards.
-    pub y: Axis,
+    pub(crate) y: Axis,
     /// In the order of the legend.
-    pub series: Vec<Series>,
+    pub(crate) series: Vec<Series>,
 }
 
 /// An axis.
 #[derive(Clone, Debug, Default)]
-pub struct Axis {
+pub(crate) struct Axis {
     /// With its unit; may be empty.
-    pub label: String,
+    pub(crate) label: String,
     /// Whether distances are ratios.
-    pub log: bool,
+    pub(crate) log: bool,
     /// Its ends; the data's if absent.
-    pub range: Option<[f64; 2]>,
+    pub(crate) range: Option<[f64; 2]>,
     /// Names at 0, 1, 2.. in place of numbers; none if it is numbers. Only across.
-    pub words: Vec<String>,
+    pub(crate) words: Vec<String>,
 }
 
 impl Axis {
     /// An axis with this label.
-    pub fn new(label: impl Into<String>) -> Self {
+    pub(crate) fn new(label: impl Into<String>) -> Self {
         Self { label: label.into(), ..Self::default() }
     }
 
     /// An axis on which distances are ratios.
-    pub fn log(label: impl Into<String>) -> Self {
+    pub(crate) fn log(label: impl Into<String>) -> Self {
         Self { label: label.into(), log: true, ..Self::default() }
     }
 }
 
 /// One curve.
 #[derive(Clone, Debug, Default)]
-pub struct Series {
+pub(crate) struct Series {
     /// In the legend; none if empty.
-    pub label: String,
+    pub(crate) label: String,
     /// x and y.
-    pub points: Vec<[f64; 2]>,
+    pub(crate) points: Vec<[f64; 2]>,
     /// Low and high end at each point, drawn as an interval; may be empty.
-    pub band: Vec<[f64; 2]>,
+    pub(crate) band: Vec<[f64; 2]>,
     /// Words beside the points; may be empty.
-    pub names: Vec<String>,
+    pub(crate) names: Vec<String>,
     /// How it is drawn.
-    pub mark: Mark,
+    pub(crate) mark: Mark,
 }
 
 /// How a curve is drawn.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Mark {
+pub(crate) enum Mark {
     /// A line in the next colour.
     #[default]
     Line,
@@ -127,39 +125,39 @@ impl Mark {
 
 impl Series {
     /// A line.
-    pub fn line(label: impl Into<String>, points: Vec<[f64; 2]>) -> Self {
+    pub(crate) fn line(label: impl Into<String>, points: Vec<[f64; 2]>) -> Self {
         Self { label: label.into(), points, ..Self::default() }
     }
 }
 
 /// A matrix of colours.
 #[derive(Clone, Debug, Default)]
-pub struct Heat {
+pub(crate) struct Heatmap {
     /// Above the panel; may be empty.
-    pub title: String,
+    pub(crate) title: String,
     /// Below it; may be empty.
-    pub x_label: String,
+    pub(crate) x_label: String,
     /// Beside it; may be empty.
-    pub y_label: String,
+    pub(crate) y_label: String,
     /// Names of the rows, from the top; none if the matrix is a map.
-    pub rows: Vec<String>,
+    pub(crate) rows: Vec<String>,
     /// Names of the columns.
-    pub columns: Vec<String>,
+    pub(crate) columns: Vec<String>,
     /// Number of rows and columns.
-    pub shape: [usize; 2],
+    pub(crate) shape: [usize; 2],
     /// Row by row; not a number is left blank.
-    pub values: Vec<f64>,
+    pub(crate) values: Vec<f64>,
     /// Whether colours are centred on zero.
-    pub around_zero: bool,
+    pub(crate) around_zero: bool,
     /// The value of the strongest colour; the largest if absent.
-    pub most: Option<f64>,
+    pub(crate) most: Option<f64>,
     /// Whether each cell shows its value.
-    pub annotated: bool,
+    pub(crate) annotated: bool,
 }
 
-impl Heat {
+impl Heatmap {
     /// Width and height of a panel whose cells have this size, with the names around them.
-    pub fn panel_of(&self, cell: [u32; 2]) -> [u32; 2] {
+    pub(crate) fn panel_of(&self, cell: [u32; 2]) -> [u32; 2] {
         prepare_font();
         draw::heat_size(self, cell)
     }
@@ -178,12 +176,12 @@ const DOTS: u32 = 2;
 
 impl Figure {
     /// One panel of the usual size.
-    pub fn one(panel: Panel) -> Self {
+    pub(crate) fn one(panel: Panel) -> Self {
         Self { title: String::new(), panels: vec![panel], columns: 1, panel: [720, 420] }
     }
 
     /// Width and height in pixels.
-    pub fn size(&self) -> [u32; 2] {
+    pub(crate) fn size(&self) -> [u32; 2] {
         let columns = self.columns.clamp(1, self.panels.len().max(1)) as u32;
         let rows = (self.panels.len() as u32).div_ceil(columns).max(1);
         let title = match self.title_lines(columns * self.panel[0]).len() as u32 {
@@ -236,7 +234,7 @@ impl Figure {
     /// # Errors
     /// If the name ends otherwise, or the disk fails.
     pub fn save(&self, path: &Path) -> Result<()> {
-        match ending(path).as_str() {
+        match extension_of(path).as_str() {
             "svg" => write_atomically(path, self.svg().as_bytes()),
             "png" => super::save(&self.image()?, path),
             _ => Err(Error::config(
@@ -286,17 +284,17 @@ mod tests {
                 Series { mark: Mark::Guide, ..Series::line("", curve(0.1)) },
             ],
         };
-        let heat = Heat {
+        let heat = Heatmap {
             rows: vec!["z1".into(), "z2".into()],
             columns: vec!["x".into(), "y".into(), "shape".into()],
             shape: [2, 3],
             values: vec![0.0, 0.5, 1.0, 0.25, f64::NAN, 0.75],
             annotated: true,
-            ..Heat::default()
+            ..Heatmap::default()
         };
         Figure {
             title: "everything".into(),
-            panels: vec![Panel::Lines(lines), Panel::Heat(heat), Panel::Empty],
+            panels: vec![Panel::Lines(lines), Panel::Heatmap(heat)],
             columns: 2,
             panel: [400, 300],
         }
@@ -330,10 +328,10 @@ mod tests {
                 assert!(Figure::one(Panel::Lines(lines)).svg().contains("</svg>"));
             }
         }
-        let nothing = Panel::Heat(Heat::default());
+        let nothing = Panel::Heatmap(Heatmap::default());
         assert!(Figure::one(nothing).svg().contains("</svg>"));
         let zeros =
-            Heat { shape: [1, 2], values: vec![0.0; 2], annotated: true, ..Heat::default() };
-        assert!(Figure::one(Panel::Heat(zeros)).svg().contains("</svg>"));
+            Heatmap { shape: [1, 2], values: vec![0.0; 2], annotated: true, ..Heatmap::default() };
+        assert!(Figure::one(Panel::Heatmap(zeros)).svg().contains("</svg>"));
     }
 }

@@ -1,7 +1,7 @@
 //! How the mean of each latent answers to the factors of the images (Higgins et al. 2017, Fig. 7; Burgess
 //! et al. 2018, Fig. 3).
 
-use super::plot::{Axis, Figure, Heat, Lines, Mark, Panel, Series};
+use super::plot::{Axis, Figure, Heatmap, Lines, Mark, Panel, Series};
 use crate::data::{Factor, Factors};
 use crate::evaluate::Codes;
 
@@ -17,9 +17,9 @@ const PAIRS: usize = 3;
 const WIDTH: u32 = 300;
 const PER_PAIR: u32 = 16;
 
-/// What a panel is over.
+/// Which factors a panel shows the responses over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Over {
+enum PanelTopic {
     /// Horizontal and vertical position.
     Position([usize; 2]),
     /// A factor of degree.
@@ -37,38 +37,38 @@ enum Over {
 /// many factors, those that move the latent most. The title says what is left out.
 ///
 /// `codes` belong to the images `indices`. `None` if no factor varies.
-pub fn responses(
+pub(crate) fn responses(
     codes: &Codes,
     indices: &[usize],
     factors: &Factors,
     latents: &[usize],
 ) -> Option<Figure> {
     let known = factors.factors();
-    let (shape, overs) = overs(known);
+    let (shape, panel_topics) = panel_topics(known);
     let shown = &latents[..latents.len().min(ROWS)];
-    if overs.is_empty() || shown.is_empty() || indices.is_empty() {
+    if panel_topics.is_empty() || shown.is_empty() || indices.is_empty() {
         return None;
     }
     let classes: Vec<Vec<usize>> = indices.iter().map(|index| factors.classes(*index)).collect();
     // One scale for all panels, not below the deviation of the prior.
     let most = codes.mean.iter().fold(1.0, |most: f64, mean| most.max(f64::from(mean.abs())));
     let drawer = Drawer { codes, classes: &classes, known, shape, most };
-    let pairs = overs.contains(&Over::Pairs).then(|| pairs(known).len() as u32);
+    let pairs = panel_topics.contains(&PanelTopic::Pairs).then(|| pairs(known).len() as u32);
     let width = pairs.map_or(WIDTH, |count| WIDTH.max(180 + PER_PAIR * count));
-    let columns = overs.len().min(if width > 3 * WIDTH / 2 { PANELS / 2 } else { PANELS });
-    let chosen = columns < overs.len();
+    let columns = panel_topics.len().min(if width > 3 * WIDTH / 2 { PANELS / 2 } else { PANELS });
+    let chosen = columns < panel_topics.len();
     let mut panels = Vec::new();
     for (row, latent) in shown.iter().enumerate() {
-        let mut own = overs.clone();
+        let mut own = panel_topics.clone();
         if chosen {
             // Stable, so that equal ones stay in the order of the factors.
-            let moved = |over: &Over| drawer.moved(*latent, *over);
+            let moved = |over: &PanelTopic| drawer.moved(*latent, *over);
             own.sort_by(|a, b| moved(b).total_cmp(&moved(a)));
             own.truncate(columns);
         }
-        let last_named = own.iter().rposition(|over| !matches!(over, Over::Position(_)));
+        let last_named = own.iter().rposition(|over| !matches!(over, PanelTopic::Position(_)));
         for (column, over) in own.iter().enumerate() {
-            let place = Place {
+            let place = PanelLabels {
                 titled: chosen || row == 0,
                 labelled: !chosen && row + 1 == shown.len(),
                 legend: last_named == Some(column),
@@ -98,12 +98,13 @@ pub fn responses(
         }
         count => title += &format!("\nwithout {count} factors that are the same in all images"),
     }
-    let words = overs.iter().any(|over| matches!(over, Over::Classes(_) | Over::Pairs));
+    let words =
+        panel_topics.iter().any(|over| matches!(over, PanelTopic::Classes(_) | PanelTopic::Pairs));
     Some(Figure { title, panels, columns, panel: [width, if words { 270 } else { 210 }] })
 }
 
-/// The factor whose classes are colours, and what panels are over.
-fn overs(known: &[Factor]) -> (Option<usize>, Vec<Over>) {
+/// The factor whose classes are colours, and the factors of each panel.
+fn panel_topics(known: &[Factor]) -> (Option<usize>, Vec<PanelTopic>) {
     let position = position(known);
     let shape = known.iter().position(|factor| {
         factor.name.to_lowercase().contains("shape") && (2..=COLORS).contains(&factor.values.len())
@@ -112,23 +113,24 @@ fn overs(known: &[Factor]) -> (Option<usize>, Vec<Over>) {
     let shape =
         shape.filter(|shape| (0..known.len()).any(|k| k != *shape && known[k].values.len() > 2));
     let pairs = pairs(known);
-    let mut overs: Vec<Over> = position.into_iter().map(Over::Position).collect();
+    let mut panel_topics: Vec<PanelTopic> =
+        position.into_iter().map(PanelTopic::Position).collect();
     for (k, factor) in known.iter().enumerate() {
         let placed = position.is_some_and(|pair| pair.contains(&k)) || shape == Some(k);
         match factor.values.len() {
             0 | 1 => {}
             _ if placed => {}
             2 if pairs.len() > PAIRS => {
-                if !overs.contains(&Over::Pairs) {
-                    overs.push(Over::Pairs);
+                if !panel_topics.contains(&PanelTopic::Pairs) {
+                    panel_topics.push(PanelTopic::Pairs);
                 }
             }
-            2 => overs.push(Over::Classes(k)),
-            _ if !factor.words.is_empty() => overs.push(Over::Classes(k)),
-            _ => overs.push(Over::Degree(k)),
+            2 => panel_topics.push(PanelTopic::Classes(k)),
+            _ if !factor.words.is_empty() => panel_topics.push(PanelTopic::Classes(k)),
+            _ => panel_topics.push(PanelTopic::Degree(k)),
         }
     }
-    (shape, overs)
+    (shape, panel_topics)
 }
 
 /// The factors of two classes.
@@ -136,9 +138,9 @@ fn pairs(known: &[Factor]) -> Vec<usize> {
     (0..known.len()).filter(|k| known[*k].values.len() == 2).collect()
 }
 
-/// What a panel shows beside its curves, depending on where it stands.
+/// Which labels a panel has, depending on its place in the figure.
 #[derive(Clone, Copy)]
-struct Place {
+struct PanelLabels {
     titled: bool,
     labelled: bool,
     legend: bool,
@@ -154,7 +156,7 @@ struct Drawer<'a> {
 }
 
 impl Drawer<'_> {
-    fn panel(&self, latent: usize, over: Over, place: Place) -> Panel {
+    fn panel(&self, latent: usize, over: PanelTopic, place: PanelLabels) -> Panel {
         let known = self.known;
         let title = |name: &str| match place.titled {
             true => format!("z{latent} over {name}"),
@@ -162,7 +164,7 @@ impl Drawer<'_> {
         };
         let y = Axis { range: Some([-self.most, self.most]), ..Axis::default() };
         match over {
-            Over::Position([x, y]) => Panel::Heat(Heat {
+            PanelTopic::Position([x, y]) => Panel::Heatmap(Heatmap {
                 title: title("position"),
                 x_label: known[x].name.clone(),
                 y_label: known[y].name.clone(),
@@ -170,13 +172,13 @@ impl Drawer<'_> {
                 values: self.means(latent, [Some(y), Some(x)]),
                 around_zero: true,
                 most: Some(self.most),
-                ..Heat::default()
+                ..Heatmap::default()
             }),
-            Over::Degree(k) | Over::Classes(k) => {
+            PanelTopic::Degree(k) | PanelTopic::Classes(k) => {
                 let factor = &known[k];
                 let size = factor.values.len();
                 let label = if place.labelled { factor.name.as_str() } else { "" };
-                let by_class = matches!(over, Over::Classes(_));
+                let by_class = matches!(over, PanelTopic::Classes(_));
                 let words: Vec<String> = match by_class {
                     true => (0..size).map(|class| factor.class_name(class)).collect(),
                     false => Vec::new(),
@@ -194,7 +196,7 @@ impl Drawer<'_> {
                 let x = Axis { words, ..Axis::new(label) };
                 Panel::Lines(Lines { title: title(&factor.name), x, y, series })
             }
-            Over::Pairs => {
+            PanelTopic::Pairs => {
                 let pairs = pairs(known);
                 let means: Vec<Vec<f64>> =
                     pairs.iter().map(|k| self.means(latent, [None, Some(*k)])).collect();
@@ -213,7 +215,7 @@ impl Drawer<'_> {
     }
 
     /// How far the mean of a latent goes up and down in a panel.
-    fn moved(&self, latent: usize, over: Over) -> f64 {
+    fn moved(&self, latent: usize, over: PanelTopic) -> f64 {
         let span = |of| {
             let means = self.means(latent, of);
             let known = means.into_iter().filter(|mean| mean.is_finite());
@@ -224,9 +226,9 @@ impl Drawer<'_> {
             (high - low).max(0.0)
         };
         match over {
-            Over::Position([x, y]) => span([Some(y), Some(x)]),
-            Over::Degree(k) | Over::Classes(k) => span([self.shape, Some(k)]),
-            Over::Pairs => {
+            PanelTopic::Position([x, y]) => span([Some(y), Some(x)]),
+            PanelTopic::Degree(k) | PanelTopic::Classes(k) => span([self.shape, Some(k)]),
+            PanelTopic::Pairs => {
                 pairs(self.known).iter().map(|k| span([None, Some(*k)])).fold(0.0, f64::max)
             }
         }
@@ -296,7 +298,7 @@ mod tests {
         let codes = Codes { latents: 2, log_var: vec![0.0; mean.len()], mean };
         let figure = responses(&codes, &indices, &factors, &[1, 0]).unwrap();
         assert_eq!((figure.columns, figure.panels.len()), (2, 4));
-        let (Panel::Heat(flat), Panel::Lines(curves)) = (&figure.panels[0], &figure.panels[1])
+        let (Panel::Heatmap(flat), Panel::Lines(curves)) = (&figure.panels[0], &figure.panels[1])
         else {
             panic!("a map and curves")
         };
@@ -305,7 +307,7 @@ mod tests {
         let rise = |series: &Series| series.points[3][1] - series.points[0][1];
         assert_eq!(curves.series.iter().map(rise).collect::<Vec<_>>(), [0.0, 3.0, 6.0]);
         assert_eq!(curves.series[2].label, "heart");
-        let Panel::Heat(map) = &figure.panels[2] else { panic!("a map") };
+        let Panel::Heatmap(map) = &figure.panels[2] else { panic!("a map") };
         assert!(map.values.chunks(5).all(|row| row == [0.0, 1.0, 2.0, 3.0, 4.0]), "{map:?}");
         assert_eq!((&*map.x_label, &*map.y_label), ("posX", "posY"));
         assert!(figure.svg().contains("z1 over position"));

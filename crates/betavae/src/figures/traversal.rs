@@ -4,7 +4,7 @@
 use burn::tensor::{Tensor, TensorData};
 use image::{Delay, Frame, RgbImage};
 
-use super::grid::{Grid, pictures};
+use super::grid::{PictureGrid, pictures};
 use crate::checkpoint::Trained;
 
 /// What is varied and how far.
@@ -57,7 +57,7 @@ impl Traversal {
 
     /// A row per latent, labelled with its KL; a column per value.
     pub fn figure(&self, title: &str) -> RgbImage {
-        let mut grid = Grid::new();
+        let mut grid = PictureGrid::new();
         grid.title(title);
         let pictures = pictures(self.images.clone());
         for (i, row) in pictures.chunks(self.values.len()).enumerate() {
@@ -76,7 +76,7 @@ impl Traversal {
         let count = self.values.len();
         let back = (1..count.saturating_sub(1)).rev();
         let frame = |value: usize| {
-            let mut grid = Grid::new();
+            let mut grid = PictureGrid::new();
             for line in (0..self.latents.len()).collect::<Vec<_>>().chunks(columns) {
                 let cell = |row: &usize| pictures[row * count + value].clone();
                 grid.row("", line.iter().map(cell).collect());

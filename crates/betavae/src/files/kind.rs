@@ -6,14 +6,14 @@ use std::path::Path;
 
 use crate::error::{IoContext, Result};
 
-/// As many first bytes as [`what_it_is`] looks at.
+/// As many first bytes as [`describe_content`] looks at.
 const HEAD: usize = 512;
 
 /// The first [`HEAD`] bytes of a file, or all of a shorter one.
 ///
 /// # Errors
 /// If it cannot be read.
-pub(crate) fn head_of(path: &Path) -> Result<Vec<u8>> {
+pub(crate) fn first_bytes(path: &Path) -> Result<Vec<u8>> {
     let mut head = Vec::with_capacity(HEAD);
     let file = File::open(path).context("read", path)?;
     file.take(HEAD as u64).read_to_end(&mut head).context("read", path)?;
@@ -71,10 +71,10 @@ const HTML: &str = "an HTML page";
 const EMPTY: &str = "an empty file";
 
 /// What a file is that begins with `head`, with its article: `a PNG picture`. At least [`HEAD`] bytes, or
-/// the whole of a shorter file, are needed to know everything.
+/// the whole of a shorter file, are needed to recognise every format.
 ///
 /// The name of last resort is `text`; bytes without a known beginning have none.
-pub(crate) fn what_it_is(head: &[u8]) -> Option<&'static str> {
+pub(crate) fn describe_content(head: &[u8]) -> Option<&'static str> {
     if head.is_empty() {
         return Some(EMPTY);
     }
@@ -120,8 +120,8 @@ pub(crate) fn what_it_is(head: &[u8]) -> Option<&'static str> {
 }
 
 /// What to do about a file that stands in the place of another, as downloads that failed do.
-pub(crate) fn how_to_get_it(head: &[u8]) -> Option<&'static str> {
-    match what_it_is(head)? {
+pub(crate) fn replacement_hint(head: &[u8]) -> Option<&'static str> {
+    match describe_content(head)? {
         GIT_LFS => Some("`git lfs pull` in the folder of its repository fetches the file"),
         HTML => Some(
             "a web page was saved in its place, such as one to log in or to confirm: download it again \
@@ -175,24 +175,24 @@ mod tests {
             (b"gr\xc3", "text"),
         ];
         for (head, name) in cases {
-            assert_eq!(what_it_is(head), Some(*name), "{:?}", String::from_utf8_lossy(head));
+            assert_eq!(describe_content(head), Some(*name), "{:?}", String::from_utf8_lossy(head));
         }
         for (_, magic, name) in MAGIC.iter().filter(|(at, magic, _)| *at == 0 && magic.len() > 2) {
-            assert_eq!(what_it_is(magic), Some(*name));
+            assert_eq!(describe_content(magic), Some(*name));
         }
-        assert_eq!(what_it_is(&[0, 1, 2, 3]), None);
-        assert_eq!(what_it_is(&[0xff, 0xfe, b'a', 0]), None);
+        assert_eq!(describe_content(&[0, 1, 2, 3]), None);
+        assert_eq!(describe_content(&[0xff, 0xfe, b'a', 0]), None);
     }
 
     #[test]
     fn what_stands_in_the_place_of_a_file_is_told_how_to_replace() {
         assert!(
-            how_to_get_it(b"version https://git-lfs.github.com/spec/v1\n")
+            replacement_hint(b"version https://git-lfs.github.com/spec/v1\n")
                 .unwrap()
                 .contains("pull")
         );
-        assert!(how_to_get_it(b"<html>").unwrap().contains("again"));
-        assert!(how_to_get_it(b"").unwrap().contains("again"));
-        assert_eq!(how_to_get_it(b"\x89PNG\r\n\x1a\n"), None);
+        assert!(replacement_hint(b"<html>").unwrap().contains("again"));
+        assert!(replacement_hint(b"").unwrap().contains("again"));
+        assert_eq!(replacement_hint(b"\x89PNG\r\n\x1a\n"), None);
     }
 }

@@ -11,7 +11,7 @@ use super::NamedTensor;
 use super::floats::Float;
 use super::peers::PeerLayout;
 use crate::error::{Error, IoContext, Result};
-use crate::files::{how_to_get_it, what_it_is};
+use crate::files::{describe_content, replacement_hint};
 use crate::words::quoted;
 
 /// The one metadata key of our safetensors files. One, because the format's metadata is an unordered
@@ -152,7 +152,7 @@ fn float(dtype: Dtype) -> Option<Float> {
 
 /// What is there in place of a safetensors file, and how to get from that to a model.
 fn not_safetensors(path: &Path, content: &[u8], error: SafeTensorError) -> Error {
-    let Some(kind) = what_it_is(content).filter(|kind| !kind.contains("safetensors")) else {
+    let Some(kind) = describe_content(content).filter(|kind| !kind.contains("safetensors")) else {
         let reason = match error {
             // Which of those that share a place is named would differ from run to run.
             SafeTensorError::InvalidOffset(_) => {
@@ -167,7 +167,7 @@ fn not_safetensors(path: &Path, content: &[u8], error: SafeTensorError) -> Error
         );
     };
     let hint = match kind {
-        _ if let Some(hint) = how_to_get_it(content) => hint.to_owned(),
+        _ if let Some(hint) = replacement_hint(content) => hint.to_owned(),
         "a PyTorch checkpoint" | "a pickle of Python" | "a zip archive" | "a tar archive" => format!(
             "weights of disentangling-vae or PyTorch-VAE become a model with `betavae import {} --output \
              model.safetensors`",

@@ -11,14 +11,14 @@ use crate::error::Error;
 pub(super) const MAGIC: &[u8] = b"\x93NUMPY";
 pub(super) const COPY_AGAIN: &str = "the file is damaged: copy or download it again";
 
-/// Why an array cannot be read, and the likely fix; who reports it knows the file.
+/// Why an array cannot be read, and the likely fix. It does not name the file; the caller adds that.
 #[derive(Clone, Debug)]
-pub(crate) struct Fault {
+pub(crate) struct ArrayFault {
     pub(super) reason: String,
     pub(super) hint: &'static str,
 }
 
-impl Fault {
+impl ArrayFault {
     pub(crate) fn new(reason: impl Into<String>, hint: &'static str) -> Self {
         Self { reason: reason.into(), hint }
     }
@@ -54,42 +54,49 @@ pub(crate) struct Header {
 
 impl Header {
     /// Refuses an array whose first axis varies fastest.
-    pub(super) fn check_order(&self) -> Result<(), Fault> {
+    pub(super) fn check_order(&self) -> Result<(), ArrayFault> {
         if self.fortran_order && self.shape.len() > 1 {
             let hint = "save numpy.ascontiguousarray(x) instead of x";
-            return Err(Fault::new("the array is in Fortran order, expected C order", hint));
+            return Err(ArrayFault::new("the array is in Fortran order, expected C order", hint));
         }
         Ok(())
     }
 
     /// Reads the header of an array that occupies `available` bytes, header included.
-    pub(super) fn read(reader: &mut impl Read, available: u64) -> Result<Self, Fault> {
+    pub(super) fn read(reader: &mut impl Read, available: u64) -> Result<Self, ArrayFault> {
         let mut take = |bytes: usize| {
             let mut buffer = vec![0; bytes];
-            reader.read_exact(&mut buffer).map_err(|error| Fault::io("the header", &error))?;
+            reader.read_exact(&mut buffer).map_err(|error| ArrayFault::io("the header", &error))?;
             Ok(buffer)
         };
         let start = take(8)?;
         if !start.starts_with(MAGIC) {
-            return Err(Fault::new("not a NumPy array: the magic bytes are missing", ""));
+            return Err(ArrayFault::new("not a NumPy array: the magic bytes are missing", ""));
         }
         // Little-endian, two bytes in version 1 and four since.
         let length = match start[6] {
             1 => take(2)?,
             2 | 3 => take(4)?,
             version => {
-                return Err(Fault::new(format!("version {version} of the format is unknown"), ""));
+                return Err(ArrayFault::new(
+                    format!("version {version} of the format is unknown"),
+                    "",
+                ));
             }
         };
         let prefix = start.len() + length.len();
         let length = length.iter().rev().fold(0, |length, byte| length << 8 | usize::from(*byte));
         if length > 1 << 16 {
-            return Err(Fault::new(format!("a header of {length} bytes is not plausible"), ""));
+            return Err(ArrayFault::new(
+                format!("a header of {length} bytes is not plausible"),
+                "",
+            ));
         }
         let text = take(length)?;
         let text = String::from_utf8_lossy(&text).replace('"', "'");
-        let (descr, fortran_order, shape) = parse(&text)
-            .ok_or_else(|| Fault::new(format!("the header is not valid: {}", text.trim()), ""))?;
+        let (descr, fortran_order, shape) = parse(&text).ok_or_else(|| {
+            ArrayFault::new(format!("the header is not valid: {}", text.trim()), "")
+        })?;
         let data_bytes = available.saturating_sub((prefix + length) as u64);
         Ok(Self { shape, descr, fortran_order, data_bytes })
     }
@@ -112,7 +119,7 @@ impl Header {
     }
 
     /// The number of elements of `size` bytes each, if exactly that many are there.
-    pub(super) fn elements(&self, size: u64) -> Result<usize, Fault> {
+    pub(super) fn elements(&self, size: u64) -> Result<usize, ArrayFault> {
         let (shape, dtype, found) = (&self.shape, self.dtype(), self.data_bytes);
         let count = elements(shape);
         let needed = match count.and_then(|count| (count as u64).checked_mul(size)) {
@@ -121,7 +128,7 @@ impl Header {
             None => "more than 2^64 bytes".to_owned(),
         };
         let reason = format!("shape {shape:?} of {dtype} needs {needed} of data, found {found}");
-        Err(Fault::new(reason, COPY_AGAIN))
+        Err(ArrayFault::new(reason, COPY_AGAIN))
     }
 }
 

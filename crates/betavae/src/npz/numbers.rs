@@ -5,7 +5,7 @@ use std::io::Read;
 use half::f16;
 
 use super::elements;
-use super::header::{Fault, Header};
+use super::header::{ArrayFault, Header};
 use super::read::Elements;
 
 /// Elements of any numeric type in C order, as the widest of their kind.
@@ -28,7 +28,7 @@ impl Numbers {
 }
 
 /// What an array that is no image holds.
-pub(crate) enum Content {
+pub(crate) enum ArrayContent {
     /// Numbers.
     Numbers(Numbers),
     /// Texts.
@@ -39,17 +39,17 @@ pub(crate) enum Content {
 pub(super) fn read_content(
     reader: &mut dyn Read,
     available: u64,
-) -> Result<(Vec<usize>, Content), Fault> {
+) -> Result<(Vec<usize>, ArrayContent), ArrayFault> {
     let mut reader = reader;
     let header = Header::read(&mut reader, available)?;
     let content = match header.descr.get(1..2) {
-        Some("U" | "S") => Content::Texts(read_texts(reader, &header)?),
-        _ => Content::Numbers(read_numbers(reader, &header)?),
+        Some("U" | "S") => ArrayContent::Texts(read_texts(reader, &header)?),
+        _ => ArrayContent::Numbers(read_numbers(reader, &header)?),
     };
     Ok((header.shape, content))
 }
 
-fn read_numbers(reader: &mut dyn Read, header: &Header) -> Result<Numbers, Fault> {
+fn read_numbers(reader: &mut dyn Read, header: &Header) -> Result<Numbers, ArrayFault> {
     let little = !header.descr.starts_with('>');
     macro_rules! elements {
         ($size:literal, $kind:ident, $number:expr) => {{
@@ -91,7 +91,7 @@ fn read_numbers(reader: &mut dyn Read, header: &Header) -> Result<Numbers, Fault
                 && let Some(value) = values.iter().find(|value| **value < 0)
             {
                 let reason = format!("{} is more than a whole number may be here", *value as u64);
-                return Err(Fault::new(reason, ""));
+                return Err(ArrayFault::new(reason, ""));
             }
             found
         }
@@ -100,7 +100,7 @@ fn read_numbers(reader: &mut dyn Read, header: &Header) -> Result<Numbers, Fault
 }
 
 /// The complaint about an array of something else.
-fn no_numbers(header: &Header) -> Fault {
+fn no_numbers(header: &Header) -> ArrayFault {
     let (hint, found) = match header.descr.get(1..2) {
         Some("f") => ("convert it in NumPy with x.astype(numpy.float64)", header.dtype()),
         Some("O") => (
@@ -109,7 +109,7 @@ fn no_numbers(header: &Header) -> Fault {
         ),
         _ => ("save an array of numbers or of words", header.dtype()),
     };
-    Fault::new(format!("expected numbers or words, found {found}"), hint)
+    ArrayFault::new(format!("expected numbers or words, found {found}"), hint)
 }
 
 /// Brings elements whose first axis varies fastest, if so, to the order in which the last one does.
@@ -142,7 +142,7 @@ fn in_c_order<T: Clone>(values: Vec<T>, header: &Header) -> Vec<T> {
 const MAX_TEXT: usize = 1 << 30;
 
 /// Reads texts: `<U8`, as many code points, or `|S8`, as many bytes, padded with zeros.
-fn read_texts(reader: &mut dyn Read, header: &Header) -> Result<Vec<String>, Fault> {
+fn read_texts(reader: &mut dyn Read, header: &Header) -> Result<Vec<String>, ArrayFault> {
     let width = header.descr.get(2..).and_then(|width| width.parse::<u32>().ok());
     let is_points = header.descr.get(1..2) == Some("U");
     let size = width.and_then(|width| (width as usize).checked_mul(if is_points { 4 } else { 1 }));
@@ -153,7 +153,7 @@ fn read_texts(reader: &mut dyn Read, header: &Header) -> Result<Vec<String>, Fau
     }
     let bytes = header.elements(size as u64)?.checked_mul(size).filter(|bytes| *bytes <= MAX_TEXT);
     let Some(bytes) = bytes else {
-        return Err(Fault::new("it has more text than is read", "shorten the longest words"));
+        return Err(ArrayFault::new("it has more text than is read", "shorten the longest words"));
     };
     let (mut elements, mut texts) = (Elements::new(reader, header.data_bytes), Vec::new());
     let big_endian = header.descr.starts_with('>');

@@ -9,14 +9,14 @@ use std::path::{Path, PathBuf};
 use bytemuck::Pod;
 use zip::{CompressionMethod, ZipArchive};
 
-use super::header::{COPY_AGAIN, Fault, Header, MAGIC};
-use super::numbers::{Content, Numbers, read_content};
+use super::header::{ArrayFault, COPY_AGAIN, Header, MAGIC};
+use super::numbers::{ArrayContent, Numbers, read_content};
 use crate::error::{Error, IoContext, Result};
-use crate::files::{head_of, how_to_get_it, what_it_is};
+use crate::files::{describe_content, first_bytes, replacement_hint};
 
 /// Shape and elements of the `float32` array `name` of the `.npz` file at `path`.
 pub fn read_f32(path: &Path, name: &str) -> Result<(Vec<usize>, Vec<f32>)> {
-    let mut source = Source::open(path)?;
+    let mut source = ArrayFile::open(path)?;
     if !source.is_npz() {
         return Err(Error::file(path, format!("expected a .npz file with an array `{name}`")));
     }
@@ -59,7 +59,7 @@ impl Dtype {
         }
     }
 
-    fn of(header: &Header) -> Result<Self, Fault> {
+    fn of(header: &Header) -> Result<Self, ArrayFault> {
         header.check_order()?;
         let dtype = match header.descr.as_str() {
             "|b1" => Dtype::Bool,
@@ -75,7 +75,7 @@ impl Dtype {
                 };
                 let found = header.dtype();
                 let reason = format!("expected uint8, bool or float32, found dtype {found}");
-                return Err(Fault::new(reason, hint));
+                return Err(ArrayFault::new(reason, hint));
             }
         };
         header.elements(dtype.bytes() as u64)?;
@@ -98,27 +98,27 @@ impl<'a> Elements<'a> {
 
     /// Fills `bytes` with what comes next. With the last bytes the end of the array is checked, and
     /// with it the checksum of a zip member.
-    pub(crate) fn fill(&mut self, bytes: &mut [u8]) -> Result<(), Fault> {
-        self.reader.read_exact(bytes).map_err(|error| Fault::io("the data", &error))?;
+    pub(crate) fn fill(&mut self, bytes: &mut [u8]) -> Result<(), ArrayFault> {
+        self.reader.read_exact(bytes).map_err(|error| ArrayFault::io("the data", &error))?;
         self.left = self.left.saturating_sub(bytes.len() as u64);
         if self.left > 0 {
             return Ok(());
         }
         match self.reader.read(&mut [0]) {
             Ok(0) => Ok(()),
-            Ok(_) => Err(Fault::new("there is more data than announced", COPY_AGAIN)),
-            Err(error) => Err(Fault::io("the data", &error)),
+            Ok(_) => Err(ArrayFault::new("there is more data than announced", COPY_AGAIN)),
+            Err(error) => Err(ArrayFault::io("the data", &error)),
         }
     }
 
     /// Reads all elements, piece by piece, so that an array that is shorter than announced uses no
     /// more memory than it needs.
-    fn read_all<T: Pod>(&mut self, values: &mut Vec<T>) -> Result<(), Fault> {
+    fn read_all<T: Pod>(&mut self, values: &mut Vec<T>) -> Result<(), ArrayFault> {
         let count = usize::try_from(self.left).unwrap_or(usize::MAX) / size_of::<T>();
         if values.try_reserve_exact(count).is_err() {
             let reason =
                 format!("{count} elements of {} bytes do not fit in memory", size_of::<T>());
-            return Err(Fault::new(reason, ""));
+            return Err(ArrayFault::new(reason, ""));
         }
         loop {
             let start = values.len();
@@ -132,11 +132,11 @@ impl<'a> Elements<'a> {
 }
 
 /// An opened `.npy` or `.npz` file; its content tells which.
-pub(crate) struct Source {
+pub(crate) struct ArrayFile {
     path: PathBuf,
     container: Container,
     /// The arrays in the file; a `.npy` file is one without a name.
-    pub(crate) members: Vec<Member>,
+    pub(crate) members: Vec<ArrayMember>,
 }
 
 enum Container {
@@ -144,17 +144,17 @@ enum Container {
     Npz(ZipArchive<BufReader<File>>),
 }
 
-/// One array of a [`Source`].
-pub(crate) struct Member {
+/// One array of a [`ArrayFile`].
+pub(crate) struct ArrayMember {
     /// Its key in the `.npz` file.
     pub(crate) name: String,
     /// Its header, or why it cannot be read.
-    pub(crate) header: Result<Header, Fault>,
+    pub(crate) header: Result<Header, ArrayFault>,
     /// Its position in the zip directory.
     index: usize,
 }
 
-impl Source {
+impl ArrayFile {
     /// Opens `path` and reads the headers of all arrays.
     pub(crate) fn open(path: &Path) -> Result<Self> {
         let mut file = File::open(path).context("open", path)?;
@@ -164,16 +164,16 @@ impl Source {
         if start == MAGIC {
             let available = file.metadata().context("read", path)?.len();
             let header = Header::read(&mut file, available);
-            let members = vec![Member { name: String::new(), header, index: 0 }];
+            let members = vec![ArrayMember { name: String::new(), header, index: 0 }];
             return Ok(Self { path: path.to_owned(), container: Container::Npy(file), members });
         }
         if !start.starts_with(b"PK") {
-            let head = head_of(path)?;
-            let found = match what_it_is(&head) {
+            let head = first_bytes(path)?;
+            let found = match describe_content(&head) {
                 Some(what) => what.to_owned(),
                 None => format!("a file that starts with \"{}\"", start.escape_ascii()),
             };
-            let hint = how_to_get_it(&head)
+            let hint = replacement_hint(&head)
                 .unwrap_or("save arrays with numpy.savez_compressed(\"x.npz\", images=x)");
             let reason = format!("expected a NumPy .npy or .npz file, found {found}");
             return Err(Error::file_hint(path, reason, hint));
@@ -189,7 +189,7 @@ impl Source {
             let header = in_archive(&mut archive, index, |mut reader, available| {
                 Header::read(&mut reader, available)
             });
-            members.push(Member { name: name.to_owned(), header, index });
+            members.push(ArrayMember { name: name.to_owned(), header, index });
         }
         Ok(Self { path: path.to_owned(), container: Container::Npz(archive), members })
     }
@@ -201,7 +201,7 @@ impl Source {
 
     /// Names, shapes and types of all arrays, for messages.
     pub(crate) fn listing(&self) -> String {
-        let describe = |member: &Member| match &member.header {
+        let describe = |member: &ArrayMember| match &member.header {
             Ok(header) => format!("`{}` {:?} {}", member.name, header.shape, header.dtype()),
             Err(fault) => format!("`{}` ({})", member.name, fault.reason),
         };
@@ -211,7 +211,7 @@ impl Source {
         }
     }
 
-    /// The position in [`Source::members`] of the array called `name`.
+    /// The position in [`ArrayFile::members`] of the array called `name`.
     pub(crate) fn find(&self, name: &str) -> Result<usize> {
         self.members.iter().position(|member| member.name == name).ok_or_else(|| {
             let reason = format!("no array is called `{name}`: the file has {}", self.listing());
@@ -219,7 +219,7 @@ impl Source {
         })
     }
 
-    /// The shape of an array, by its position in [`Source::members`].
+    /// The shape of an array, by its position in [`ArrayFile::members`].
     pub(crate) fn shape(&self, member: usize) -> Result<&[usize]> {
         match &self.members[member].header {
             Ok(header) => Ok(&header.shape),
@@ -233,7 +233,7 @@ impl Source {
     /// If it has another type, is not in C order, or is cut off.
     pub(crate) fn dtype(&self, member: usize) -> Result<Dtype> {
         let header = self.members[member].header.as_ref();
-        let dtype = header.map_err(Fault::clone).and_then(Dtype::of);
+        let dtype = header.map_err(ArrayFault::clone).and_then(Dtype::of);
         dtype.map_err(|fault| self.blame(member)(fault))
     }
 
@@ -257,7 +257,7 @@ impl Source {
     }
 
     /// Hands the elements of an array to `read`.
-    pub(crate) fn stream<T, E: Into<Trouble>>(
+    pub(crate) fn stream<T, E: Into<ReadError>>(
         &mut self,
         member: usize,
         read: impl FnOnce(&mut Elements<'_>) -> Result<T, E>,
@@ -268,7 +268,7 @@ impl Source {
         })
     }
 
-    /// Whether an array holds numbers that [`Source::dtype`] does not know, or in another order, so that it
+    /// Whether an array holds numbers that [`ArrayFile::dtype`] does not know, or in another order, so that it
     /// has to be read as a whole and converted.
     pub(crate) fn needs_conversion(&self, member: usize) -> bool {
         let Ok(header) = &self.members[member].header else { return false };
@@ -278,22 +278,22 @@ impl Source {
     }
 
     /// The elements of an array of numbers of any type, or of texts.
-    pub(crate) fn read_content(&mut self, member: usize) -> Result<Content> {
+    pub(crate) fn read_content(&mut self, member: usize) -> Result<ArrayContent> {
         self.read_by(member, |reader, available| Ok(read_content(reader, available)?.1))
     }
 
     /// The elements of an array of numbers of any type.
     pub(crate) fn read_numbers(&mut self, member: usize) -> Result<Numbers> {
         match self.read_content(member)? {
-            Content::Numbers(numbers) => Ok(numbers),
-            Content::Texts(_) => Err(self.error(member, "expected numbers, found texts", "")),
+            ArrayContent::Numbers(numbers) => Ok(numbers),
+            ArrayContent::Texts(_) => Err(self.error(member, "expected numbers, found texts", "")),
         }
     }
 
     fn read_by<T>(
         &mut self,
         member: usize,
-        read: impl FnOnce(&mut dyn Read, u64) -> Result<T, Trouble>,
+        read: impl FnOnce(&mut dyn Read, u64) -> Result<T, ReadError>,
     ) -> Result<T> {
         let result = match &mut self.container {
             Container::Npz(archive) => in_archive(archive, self.members[member].index, read),
@@ -304,13 +304,13 @@ impl Source {
             }
         };
         result.map_err(|trouble| match trouble {
-            Trouble::Fault(fault) => self.blame(member)(fault),
-            Trouble::Error(error) => error,
+            ReadError::Fault(fault) => self.blame(member)(fault),
+            ReadError::Error(error) => error,
         })
     }
 
     /// Makes an error of what is wrong with one array.
-    pub(crate) fn blame(&self, member: usize) -> impl Fn(Fault) -> Error + use<> {
+    pub(crate) fn blame(&self, member: usize) -> impl Fn(ArrayFault) -> Error + use<> {
         let path = self.path.clone();
         let prefix = match &self.container {
             Container::Npy(_) => String::new(),
@@ -321,30 +321,30 @@ impl Source {
 
     /// An error about one array.
     pub(crate) fn error(&self, member: usize, reason: &str, hint: &'static str) -> Error {
-        self.blame(member)(Fault::new(reason, hint))
+        self.blame(member)(ArrayFault::new(reason, hint))
     }
 }
 
-/// What can go wrong while an array is read: a fault of the array, or anything else.
-pub(crate) enum Trouble {
-    Fault(Fault),
+/// Why reading an array failed: a fault of the array, or an error of the file around it.
+pub(crate) enum ReadError {
+    Fault(ArrayFault),
     Error(Error),
 }
 
-impl From<Fault> for Trouble {
-    fn from(fault: Fault) -> Self {
-        Trouble::Fault(fault)
+impl From<ArrayFault> for ReadError {
+    fn from(fault: ArrayFault) -> Self {
+        ReadError::Fault(fault)
     }
 }
 
-impl From<Error> for Trouble {
+impl From<Error> for ReadError {
     fn from(error: Error) -> Self {
-        Trouble::Error(error)
+        ReadError::Error(error)
     }
 }
 
 /// Applies `read` to a zip member and its unpacked size.
-fn in_archive<T, E: From<Fault>>(
+fn in_archive<T, E: From<ArrayFault>>(
     archive: &mut ZipArchive<BufReader<File>>,
     index: usize,
     read: impl FnOnce(&mut dyn Read, u64) -> Result<T, E>,
@@ -354,6 +354,6 @@ fn in_archive<T, E: From<Fault>>(
             let size = entry.size();
             read(&mut entry, size)
         }
-        Err(error) => Err(Fault::io("its entry", &error.into()).into()),
+        Err(error) => Err(ArrayFault::io("its entry", &error.into()).into()),
     }
 }

@@ -13,7 +13,7 @@ use zip::{CompressionMethod, DateTime, ZipWriter};
 
 use super::{elements, header};
 use crate::error::{Error, IoContext, Result};
-use crate::files::Atomic;
+use crate::files::AtomicFile;
 
 /// An element type that [`NpzWriter`] can write.
 pub trait Element: Pod {
@@ -58,7 +58,7 @@ impl Element for f64 {
 /// ```
 pub struct NpzWriter {
     path: PathBuf,
-    zip: ZipWriter<Atomic>,
+    zip: ZipWriter<AtomicFile>,
     /// The array that is being written and the number of elements it still lacks.
     current: (String, usize),
 }
@@ -67,7 +67,7 @@ impl NpzWriter {
     /// Starts a file that will replace `path`.
     pub fn create(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
-        let file = Atomic::create(path)?;
+        let file = AtomicFile::create(path)?;
         let current = (String::new(), 0);
         Ok(Self { path: path.to_owned(), zip: ZipWriter::new(file), current })
     }
@@ -94,7 +94,7 @@ impl NpzWriter {
 
     /// Adds an array `[N]` of texts that come one by one, of which none has more than `longest`
     /// characters.
-    pub fn add_texts(
+    pub(crate) fn add_texts(
         &mut self,
         name: &str,
         longest: usize,

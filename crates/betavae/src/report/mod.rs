@@ -15,12 +15,12 @@ use crate::Device;
 use crate::checkpoint::Trained;
 use crate::data::Dataset;
 use crate::error::Result;
-use crate::figures::{FigureName, Subject};
+use crate::figures::{FigureInput, FigureName};
 use crate::files::write_atomically;
 use crate::runs::Record;
 
 /// A run with what of it can be opened.
-pub struct Entry {
+pub struct ReportedRun {
     /// The run folder's files.
     pub run: Record,
     /// Its newest model, if there is a complete checkpoint.
@@ -29,7 +29,7 @@ pub struct Entry {
     pub data: Option<Arc<dyn Dataset>>,
 }
 
-impl Entry {
+impl ReportedRun {
     /// Reads a run folder and its newest model.
     ///
     /// # Errors
@@ -75,7 +75,7 @@ fn caption(name: FigureName) -> &'static str {
 }
 
 /// A figure of a report, or why it is not there.
-fn figure(subject: &mut Subject<'_>, name: FigureName) -> Markup {
+fn figure(subject: &mut FigureInput<'_>, name: FigureName) -> Markup {
     match subject.draw(name) {
         Ok(Some(drawing)) => page::figure(&drawing, caption(name)),
         Ok(None) => Markup::default(),
@@ -84,11 +84,11 @@ fn figure(subject: &mut Subject<'_>, name: FigureName) -> Markup {
 }
 
 /// The page. A figure that cannot be drawn is replaced by the reason.
-pub fn page(entries: &[Entry]) -> String {
+pub fn page(entries: &[ReportedRun]) -> String {
     let mut body = Vec::new();
     if entries.len() > 1 {
         let runs: Vec<&Record> = entries.iter().map(|entry| &entry.run).collect();
-        let mut subject = Subject::runs(runs.clone());
+        let mut subject = FigureInput::runs(runs.clone());
         body.push(compare::table(&runs));
         for name in FigureName::ALL.into_iter().filter(|name| name.compares()) {
             body.push(figure(&mut subject, name));
@@ -105,6 +105,6 @@ pub fn page(entries: &[Entry]) -> String {
 ///
 /// # Errors
 /// If the disk fails.
-pub fn write(path: &Path, entries: &[Entry]) -> Result<()> {
+pub fn write(path: &Path, entries: &[ReportedRun]) -> Result<()> {
     write_atomically(path, page(entries).as_bytes())
 }

@@ -7,10 +7,10 @@ use base64::prelude::BASE64_STANDARD;
 use image::{ImageFormat, RgbImage};
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
-use super::{Entry, figure as drawn};
+use super::{ReportedRun, figure as drawn};
 use crate::evaluate::Evaluation;
 use crate::figures::plot::{GRID, INK};
-use crate::figures::{Drawing, FigureName, Subject};
+use crate::figures::{Drawing, FigureInput, FigureName};
 use crate::runs::Record;
 use crate::scores::ScoreName;
 use crate::words;
@@ -61,11 +61,11 @@ fn document(title: &str, content: &Markup, script: Option<&str>) -> String {
 }
 
 /// A run, from what was trained to how to train it again.
-pub(super) fn run(entry: &Entry, titled: bool) -> Markup {
-    let Entry { run, trained, data } = entry;
+pub(super) fn run(entry: &ReportedRun, titled: bool) -> Markup {
+    let ReportedRun { run, trained, data } = entry;
     let mut subject = match trained {
-        Some(trained) => Subject::model(trained, data.as_deref(), Some(run)),
-        None => Subject::runs(vec![run]),
+        Some(trained) => FigureInput::model(trained, data.as_deref(), Some(run)),
+        None => FigureInput::runs(vec![run]),
     };
     let mut figures = |names: &[FigureName]| -> Vec<Markup> {
         names.iter().map(|name| drawn(&mut subject, *name)).collect()

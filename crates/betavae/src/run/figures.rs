@@ -15,7 +15,7 @@ use crate::error::{IoContext, Result};
 use crate::evaluate::{load, subset};
 use crate::figures::{self, Traversal, TraversalOptions};
 use crate::objective::Terms;
-use crate::report::{self, Entry};
+use crate::report::{self, ReportedRun};
 use crate::train::Trainer;
 
 /// Pictures per figure of reconstructions.
@@ -32,7 +32,7 @@ pub(super) fn report(
     data: &Arc<dyn Dataset>,
     device: &Device,
 ) -> Result<Option<PathBuf>> {
-    let mut entry = Entry::read(folder, device)?;
+    let mut entry = ReportedRun::read(folder, device)?;
     entry.data = Some(data.clone());
     let path = folder.join("report.html");
     report::write(&path, &[entry])?;

@@ -11,7 +11,7 @@ use crate::checkpoint::Trained;
 use crate::error::{Error, Result};
 use crate::evaluate::{Evaluation, encode, evaluate, subset};
 use crate::files::write_atomically;
-use crate::scores::{self, CodesFile, ScoreName, Scores, SuiteSettings};
+use crate::scores::{self, Representation, ScoreName, Scores, SuiteSettings};
 
 /// Images of the evaluation.
 const EVALUATED_IMAGES: usize = 2048;
@@ -84,7 +84,7 @@ impl Run {
                 observer.scoring(score, share);
             }
         };
-        Ok(Some(CodesFile::try_from(&codes).and_then(|codes| {
+        Ok(Some(Representation::try_from(&codes).and_then(|codes| {
             scores::score(codes, &[], &factors, &names, QUICK, settings, &progress)
         })))
     }

@@ -12,7 +12,7 @@ use rayon::prelude::*;
 use crate::data::{self, Dataset};
 use crate::error::{Error, Result};
 use crate::evaluate;
-pub use read::{Files, read_codes};
+pub use read::{CodesAndFactors, read_codes};
 
 /// The factors of images of a data set.
 ///
@@ -45,7 +45,7 @@ pub fn factor_names(data: &dyn Dataset) -> Vec<String> {
 /// The factors that Higgins et al. 2017 ask for: all but the shape, which is no matter of degree. Of
 /// these the ones that can be scored; all that can be if there are none.
 pub fn higgins_factors(names: &[String], factors: &Factors) -> Vec<usize> {
-    let named = telling(factors).into_iter();
+    let named = scored_factors(factors).into_iter();
     named.filter(|k| names.get(*k).is_none_or(|name| name != "shape")).collect()
 }
 
@@ -63,8 +63,8 @@ pub const FEW: usize = 1000;
 /// If codes, factors and names do not belong together, there are too few rows for a score, or the
 /// factors of `beta_vae_higgins` are unknown, named twice, or all left out.
 pub fn score(
-    codes: CodesFile,
-    others: &[CodesFile],
+    codes: Representation,
+    others: &[Representation],
     factors: &Factors,
     names: &[String],
     wanted: &[ScoreName],
@@ -82,8 +82,8 @@ pub fn score(
     let left_out = left_out(factors);
     let reasons: Vec<String> =
         left_out.iter().map(|(k, reason)| format!("{} ({reason})", names[*k])).collect();
-    let varying = telling(factors);
-    let higgins = chosen(&settings.higgins_factors, &varying, names, &left_out)?;
+    let varying = scored_factors(factors);
+    let higgins = higgins_choice(&settings.higgins_factors, &varying, names, &left_out)?;
     let fixed: Vec<&str> = higgins.iter().map(|place| &*names[varying[*place]]).collect();
     let fixed = fixed.join(", ");
     settings.higgins_factors = higgins;
@@ -113,7 +113,7 @@ pub fn score(
 }
 
 /// The places among `varying` of the factors that were chosen for `beta_vae_higgins`.
-fn chosen(
+fn higgins_choice(
     given: &[usize],
     varying: &[usize],
     names: &[String],
@@ -177,13 +177,13 @@ pub fn missing(
 }
 
 /// The factors that change, and whose classes recur.
-pub(crate) fn telling(factors: &Factors) -> Vec<usize> {
+pub(crate) fn scored_factors(factors: &Factors) -> Vec<usize> {
     let left_out = left_out(factors);
     let is_left_out = |factor: &usize| left_out.iter().any(|(other, _)| other == factor);
     (0..factors.count()).filter(|factor| !is_left_out(factor)).collect()
 }
 
-/// The factors that tell nothing, and why.
+/// The factors that are not scored because they carry no information, and why.
 pub(crate) fn left_out(factors: &Factors) -> Vec<(usize, String)> {
     let reason = |factor: usize| {
         let classes: HashSet<u32> = factors.factor(factor).into_iter().collect();
@@ -198,7 +198,7 @@ pub(crate) fn left_out(factors: &Factors) -> Vec<(usize, String)> {
     (0..factors.count()).filter_map(reason).collect()
 }
 
-fn udr_model(codes: &CodesFile) -> Result<UdrModel> {
+fn udr_model(codes: &Representation) -> Result<UdrModel> {
     let log_var = codes.log_var.as_ref().ok_or_else(|| Error::Mismatch {
         what: "codes of another model".into(),
         expected: "`log_var` beside `mean`, for udr".into(),
@@ -227,14 +227,14 @@ fn as_written(values: &[f64]) -> Vec<f64> {
 
 /// Codes of one representation.
 #[derive(Clone, Debug, PartialEq)]
-pub struct CodesFile {
+pub struct Representation {
     /// Posterior means, or whatever the representation is, [N, D].
     pub mean: Codes,
     /// Posterior log-variances [N, D], where the file has them.
     pub log_var: Option<Codes>,
 }
 
-impl TryFrom<&evaluate::Codes> for CodesFile {
+impl TryFrom<&evaluate::Codes> for Representation {
     type Error = Error;
 
     /// Fails if a code is not finite.
@@ -255,7 +255,7 @@ mod tests {
     fn factors_that_number_the_images_are_left_out() {
         let rows = (0..20_i64).flat_map(|i| [i / 10, i, 7]).collect::<Vec<_>>();
         let factors = Factors::new(&rows, 3).unwrap();
-        assert_eq!(telling(&factors), [0]);
+        assert_eq!(scored_factors(&factors), [0]);
         assert_eq!(left_out(&factors)[0], (1, "20 classes of 20 rows".into()));
         assert_eq!(left_out(&factors)[1], (2, "constant".into()));
     }
@@ -269,7 +269,7 @@ mod tests {
         let rows = (0..60_i64).flat_map(|i| [i % 3, i, 7]).collect::<Vec<_>>();
         let factors = Factors::new(&rows, 3).unwrap();
         let mean: Vec<f64> = (0..60).map(|i| f64::from(i % 3)).collect();
-        let codes = CodesFile { mean: Codes::new(&mean, 1).unwrap(), log_var: None };
+        let codes = Representation { mean: Codes::new(&mean, 1).unwrap(), log_var: None };
         let settings = SuiteSettings { higgins_factors, samples: 50, ..SuiteSettings::default() };
         score(codes, &[], &factors, &names(3), wanted, settings, &|_, _| ())
     }

@@ -4,11 +4,11 @@ use std::path::{Path, PathBuf};
 
 use disentanglement::{Codes, Factors};
 
-use super::{CodesFile, numbered};
-use crate::data::{self, Gaps};
+use super::{Representation, numbered};
+use crate::data::{self, GapPolicy};
 use crate::error::{Error, Result};
-use crate::table::join::{Join, Side, join};
-use crate::table::{Cells, Column, Role, Table};
+use crate::table::join::{JoinSide, JoinedRows, join};
+use crate::table::{ColumnData, Table, TableColumn, TableRole};
 use crate::words::counted;
 
 /// What to do about a code that is missing.
@@ -16,11 +16,11 @@ const INCOMPLETE: &str = "complete the table, or remove the row";
 
 /// Codes, and the factors of the same rows.
 #[derive(Debug)]
-pub struct Files {
+pub struct CodesAndFactors {
     /// The codes to be scored.
-    pub codes: CodesFile,
+    pub codes: Representation,
     /// Codes of the same rows by other models.
-    pub others: Vec<CodesFile>,
+    pub others: Vec<Representation>,
     /// The factors, [N, K].
     pub factors: Factors,
     /// Their names, `[K]`.
@@ -29,7 +29,7 @@ pub struct Files {
     pub notes: Vec<String>,
 }
 
-impl Files {
+impl CodesAndFactors {
     /// Reads codes and factors from tables of any kind: text with a separator, JSON lines, NumPy, Parquet.
     ///
     /// Rows that have names (a column `file` or the like) or an index are joined by them, whatever their
@@ -39,13 +39,14 @@ impl Files {
     /// # Errors
     /// If a file is no such table, a code is no finite number, a factor is missing, or rows cannot be joined.
     pub fn read(codes: &Path, others: &[PathBuf], factors: &Path) -> Result<Self> {
-        let mut code_table = Table::read(codes, Role::Codes)?;
-        let mut factor_table = Table::read(factors, Role::Factors)?;
+        let mut code_table = Table::read(codes, TableRole::Codes)?;
+        let mut factor_table = Table::read(factors, TableRole::Factors)?;
         code_table.expect_rows(factor_table.rows);
         factor_table.expect_rows(code_table.rows);
-        let side = Side::of_table(&code_table);
-        let Join { mut pairs, mut notes, .. } = join(&side, &Side::of_table(&factor_table))
-            .map_err(|error| transposed(&code_table, factor_table.rows).unwrap_or(error))?;
+        let side = JoinSide::of_table(&code_table);
+        let JoinedRows { mut pairs, mut notes, .. } =
+            join(&side, &JoinSide::of_table(&factor_table))
+                .map_err(|error| transposed(&code_table, factor_table.rows).unwrap_or(error))?;
         // An index tells the order in which the rows were made: sorting a table changes no score.
         if code_table.file_column().is_none()
             && let Some(indices) = code_table.indices()
@@ -53,15 +54,19 @@ impl Files {
             pairs.sort_by_key(|(row, _)| indices[*row]);
         }
         let (rows, factor_rows): (Vec<usize>, Vec<usize>) = pairs.into_iter().unzip();
-        let known =
-            data::factors_of(&factor_table, &factor_rows, Gaps::Refused(INCOMPLETE), &mut notes)?
-                .ok_or_else(|| Error::file(factors, "no column is a factor"))?;
+        let known = data::factors_of(
+            &factor_table,
+            &factor_rows,
+            GapPolicy::Refused(INCOMPLETE),
+            &mut notes,
+        )?
+        .ok_or_else(|| Error::file(factors, "no column is a factor"))?;
         let own = codes_of(&code_table, &rows)?;
         let mut read = Vec::new();
         for path in others {
-            let mut table = Table::read(path, Role::Codes)?;
+            let mut table = Table::read(path, TableRole::Codes)?;
             table.expect_rows(code_table.rows);
-            let Join { pairs, notes: more, .. } = join(&side, &Side::of_table(&table))?;
+            let JoinedRows { pairs, notes: more, .. } = join(&side, &JoinSide::of_table(&table))?;
             let partners: std::collections::HashMap<usize, usize> = pairs.into_iter().collect();
             let rows: Option<Vec<usize>> =
                 rows.iter().map(|row| partners.get(row).copied()).collect();
@@ -71,13 +76,13 @@ impl Files {
                 found: "fewer".into(),
                 hint: "encode the same images with every model".into(),
             })?;
-            notes.push(said(&table, &code_columns(&table)?.0));
+            notes.push(describe_columns(&table, &code_columns(&table)?.0));
             notes.extend(more);
-            notes.extend(told(&table));
+            notes.extend(table_notes(&table));
             read.push(codes_of(&table, &rows)?);
         }
-        notes.extend([&code_table, &factor_table].into_iter().flat_map(told));
-        notes.insert(0, said(&code_table, &code_columns(&code_table)?.0));
+        notes.extend([&code_table, &factor_table].into_iter().flat_map(table_notes));
+        notes.insert(0, describe_columns(&code_table, &code_columns(&code_table)?.0));
         let factor_names: Vec<String> =
             known.factors().iter().map(|factor| factor.name.clone()).collect();
         notes.insert(1, format!("{}: factors {}", factors.display(), factor_names.join(", ")));
@@ -87,14 +92,14 @@ impl Files {
 }
 
 /// What was noticed while a table was read, with its name.
-fn told(table: &Table) -> Vec<String> {
+fn table_notes(table: &Table) -> Vec<String> {
     let name = table.path.display();
     let notes = table.notes.iter().cloned().chain(table.first_line());
     notes.map(|note| format!("{name}: {note}")).collect()
 }
 
 /// Which columns are the codes, for notes.
-fn said(table: &Table, columns: &[&Column]) -> String {
+fn describe_columns(table: &Table, columns: &[&TableColumn]) -> String {
     let (rows, count) = (table.rows, columns.len());
     let left_out: Vec<String> = table
         .content()
@@ -145,22 +150,24 @@ fn transposed(codes: &Table, rows: usize) -> Option<Error> {
 ///
 /// # Errors
 /// If the file is no such table, or a code is no finite number.
-pub fn read_codes(path: &Path) -> Result<(CodesFile, Vec<String>)> {
-    let table = Table::read(path, Role::Codes)?;
+pub fn read_codes(path: &Path) -> Result<(Representation, Vec<String>)> {
+    let table = Table::read(path, TableRole::Codes)?;
     let rows: Vec<usize> = (0..table.rows).collect();
     let codes = codes_of(&table, &rows)?;
-    let mut notes = vec![said(&table, &code_columns(&table)?.0)];
+    let mut notes = vec![describe_columns(&table, &code_columns(&table)?.0)];
     notes.extend(table.notes.iter().cloned());
     notes.extend(table.first_line());
     Ok((codes, notes))
 }
 
 /// The columns of means and of log-variances.
-fn code_columns(table: &Table) -> Result<(Vec<&Column>, Vec<&Column>)> {
-    let content: Vec<&Column> = table.content().into_iter().map(|at| &table.columns[at]).collect();
+fn code_columns(table: &Table) -> Result<(Vec<&TableColumn>, Vec<&TableColumn>)> {
+    let content: Vec<&TableColumn> =
+        table.content().into_iter().map(|at| &table.columns[at]).collect();
     let called = |prefix: &str| {
-        let number = |column: &&Column| column.name.strip_prefix(prefix)?.parse::<usize>().ok();
-        let mut found: Vec<(usize, &Column)> =
+        let number =
+            |column: &&TableColumn| column.name.strip_prefix(prefix)?.parse::<usize>().ok();
+        let mut found: Vec<(usize, &TableColumn)> =
             content.iter().filter_map(|column| Some((number(column)?, *column))).collect();
         // Tools that sort columns by name put 10 before 2.
         found.sort_by_key(|(number, _)| *number);
@@ -182,10 +189,10 @@ fn code_columns(table: &Table) -> Result<(Vec<&Column>, Vec<&Column>)> {
 
 /// Leaves out columns that number the rows under some other name: whole numbers that rise from row to row beside
 /// columns of fractions. In ten rows and more no latent does that.
-fn without_numbering(columns: Vec<&Column>) -> Vec<&Column> {
-    let has_fractions = |column: &Column| match &column.cells {
-        Cells::Numbers(numbers) => numbers.iter().any(|x| x.fract() != 0.0),
-        Cells::Words(_) => false,
+fn without_numbering(columns: Vec<&TableColumn>) -> Vec<&TableColumn> {
+    let has_fractions = |column: &TableColumn| match &column.cells {
+        ColumnData::Numbers(numbers) => numbers.iter().any(|x| x.fract() != 0.0),
+        ColumnData::Words(_) => false,
     };
     if !columns.iter().any(|column| has_fractions(column)) {
         return columns;
@@ -193,29 +200,29 @@ fn without_numbering(columns: Vec<&Column>) -> Vec<&Column> {
     columns.into_iter().filter(|column| !numbers_rows(column)).collect()
 }
 
-fn numbers_rows(column: &Column) -> bool {
+fn numbers_rows(column: &TableColumn) -> bool {
     match &column.cells {
-        Cells::Numbers(numbers) => {
+        ColumnData::Numbers(numbers) => {
             numbers.len() >= 10
                 && numbers.iter().all(|x| x.fract() == 0.0 && *x >= 0.0)
                 && numbers.windows(2).all(|pair| pair[0] < pair[1])
         }
-        Cells::Words(_) => false,
+        ColumnData::Words(_) => false,
     }
 }
 
 /// The codes in some rows of a table.
-fn codes_of(table: &Table, rows: &[usize]) -> Result<CodesFile> {
+fn codes_of(table: &Table, rows: &[usize]) -> Result<Representation> {
     let (mean, log_var) = code_columns(table)?;
-    let read = |columns: &[&Column]| -> Result<Codes> {
+    let read = |columns: &[&TableColumn]| -> Result<Codes> {
         let mut values = Vec::with_capacity(columns.len());
         for column in columns {
             match &column.cells {
-                Cells::Numbers(numbers) => {
+                ColumnData::Numbers(numbers) => {
                     table.check_complete(column, INCOMPLETE)?;
                     values.push(numbers);
                 }
-                Cells::Words(words) => {
+                ColumnData::Words(words) => {
                     let is_word = |word: &String| word.parse::<f64>().is_err() && !word.is_empty();
                     let row = words.iter().position(is_word).unwrap_or(0);
                     let (name, place, word) = (&column.name, table.place(row), &words[row]);
@@ -233,7 +240,7 @@ fn codes_of(table: &Table, rows: &[usize]) -> Result<CodesFile> {
             .map_err(|error| Error::file(&table.path, error.to_string()))
     };
     let log_var = if log_var.is_empty() { None } else { Some(read(&log_var)?) };
-    Ok(CodesFile { mean: read(&mean)?, log_var })
+    Ok(Representation { mean: read(&mean)?, log_var })
 }
 
 #[cfg(test)]

@@ -20,12 +20,12 @@ use super::{Progress, go_on};
 use crate::Device;
 use crate::config::Recipe;
 use crate::data::dsprites::DSprites;
-use crate::data::order::Kind as Order;
+use crate::data::order::Sampling;
 use crate::data::{Dataset, Factors};
 use crate::error::Result;
 use crate::evaluate::{load, subset};
 use crate::figures::plot::{Axis, Figure, Lines, Panel, Series, short};
-use crate::figures::{Grid, pictures};
+use crate::figures::{PictureGrid, pictures};
 use crate::model::{BetaVae, Forward, Pass, Posterior};
 use crate::objective::{LossB, ObjectiveKind};
 use crate::optimizer::{NamedGradients, Optimizer, OptimizerConfig};
@@ -146,7 +146,7 @@ pub fn bottleneck(
     let loss = LossB { gamma: GAMMA, c_min, c_max, c_steps: steps };
     let mut recipe = Recipe { objective: ObjectiveKind::B(loss).into(), ..Recipe::default() };
     recipe.model.latents = count;
-    recipe.data.order = Order::Replacement;
+    recipe.data.order = Sampling::Replacement;
     let mut trainer = Trainer::new(recipe.resolve(data.shape())?, data.clone(), device)?;
     let plain = device.clone().inner();
     let mut encoder = FactorEncoder::new(count, &plain).train();
@@ -189,7 +189,7 @@ pub fn bottleneck(
         progress.stepped("bottleneck", step, steps);
     }
     let originals = load(&*data, &subset(data.len(), IMAGES), &plain)?;
-    let mut grid = Grid::new();
+    let mut grid = PictureGrid::new();
     grid.row("data", pictures(originals));
     drawn.into_iter().for_each(|(label, pictures)| grid.row(label, pictures));
     Ok(BottleneckStudy { factors: sprites.factors, rows, pictures: grid.render() })

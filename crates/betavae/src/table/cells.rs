@@ -1,8 +1,8 @@
-//! What a cell is: a number, a word, or nothing; and what that makes of a column.
+//! Types of cells (a number, a word or a gap), and the types of columns that follow from them.
 
 use std::cmp::Ordering;
 
-use super::{Cells, Column};
+use super::{ColumnData, TableColumn};
 
 /// What stands for a missing value: what pandas takes for it, and the question mark of UCI's tables.
 const GAPS: [&str; 17] = [
@@ -10,7 +10,7 @@ const GAPS: [&str; 17] = [
     "None", "<NA>", "#N/A", "NaT",
 ];
 
-/// Whether a cell holds nothing.
+/// Whether a cell is a gap.
 pub(super) fn is_gap(cell: &str) -> bool {
     GAPS.contains(&cell)
 }
@@ -24,9 +24,9 @@ pub(super) fn number(cell: &str, decimal_commas: bool) -> Option<f64> {
     }
 }
 
-/// What the cells of a column have in common; told cell by cell.
+/// Counts of the cells of a column by their type, from which the type of the column follows.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Kind {
+pub(super) struct CellCounts {
     /// Cells that are numbers.
     pub(super) numbers: usize,
     /// Cells that are words.
@@ -39,7 +39,7 @@ pub(super) struct Kind {
     pub(super) commas: bool,
 }
 
-impl Kind {
+impl CellCounts {
     pub(super) fn take(&mut self, row: usize, cell: &str, decimal_commas: bool) {
         if is_gap(cell) {
             return;
@@ -63,29 +63,32 @@ impl Kind {
     }
 }
 
-/// A column in the making.
-pub(super) struct Builder {
-    pub(super) column: Column,
+/// A column that is being filled.
+pub(super) struct ColumnBuilder {
+    pub(super) column: TableColumn,
     decimal_commas: bool,
 }
 
-impl Builder {
+impl ColumnBuilder {
     pub(super) fn new(
         name: Option<String>,
         position: usize,
         is_words: bool,
         decimal_commas: bool,
     ) -> Self {
-        let cells = if is_words { Cells::Words(Vec::new()) } else { Cells::Numbers(Vec::new()) };
-        Self { column: Column::new(name, position, cells), decimal_commas }
+        let cells =
+            if is_words { ColumnData::Words(Vec::new()) } else { ColumnData::Numbers(Vec::new()) };
+        Self { column: TableColumn::new(name, position, cells), decimal_commas }
     }
 
     /// Appends a cell.
     pub(super) fn push(&mut self, row: usize, cell: &str) {
         let gap = is_gap(cell);
         match &mut self.column.cells {
-            Cells::Words(words) => words.push(if gap { String::new() } else { cell.to_owned() }),
-            Cells::Numbers(numbers) => {
+            ColumnData::Words(words) => {
+                words.push(if gap { String::new() } else { cell.to_owned() })
+            }
+            ColumnData::Numbers(numbers) => {
                 numbers.push(number(cell, self.decimal_commas).unwrap_or(f64::NAN));
             }
         }

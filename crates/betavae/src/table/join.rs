@@ -7,11 +7,11 @@ use std::collections::HashMap;
 use std::path::Path;
 
 use super::Table;
-use super::names::{Found, Names};
+use super::names::{NameIndex, NameMatch};
 use crate::error::{Error, Result};
 
 /// What is known of the rows of one side.
-pub(crate) struct Side {
+pub(crate) struct JoinSide {
     /// For messages: a file, or a data set.
     name: String,
     rows: usize,
@@ -19,13 +19,13 @@ pub(crate) struct Side {
     files: Option<Vec<String>>,
     /// The number each row has in its table.
     indices: Option<Vec<u64>>,
-    /// Whether row i has the number i by nature, as image i of a data set does.
+    /// Whether the position of a row is its index, as for the images of a data set.
     is_numbered: bool,
     /// What rows are called in messages: the line of a text.
     places: Vec<String>,
 }
 
-impl Side {
+impl JoinSide {
     /// The images of a data set, with the names of their files, if they have some.
     pub(crate) fn of_images(path: &Path, files: Option<Vec<String>>, rows: usize) -> Self {
         let name = path.display().to_string();
@@ -64,7 +64,7 @@ impl Side {
 
 /// Rows that belong together.
 #[derive(Debug, Default)]
-pub(crate) struct Join {
+pub(crate) struct JoinedRows {
     /// Row of the left side and of the right one, in the order of the left.
     pub(crate) pairs: Vec<(usize, usize)>,
     /// What was done, and which rows have no partner.
@@ -76,22 +76,22 @@ pub(crate) struct Join {
 /// Joins the rows of both sides.
 ///
 /// # Errors
-/// If two rows of the right side are about the same row of the left, nothing belongs together, or there is
-/// neither a name nor an index to tell and the numbers of rows differ.
-pub(crate) fn join(left: &Side, right: &Side) -> Result<Join> {
+/// If two rows of the right side match the same row of the left, no rows match, or there is
+/// neither a name nor an index and the numbers of rows differ.
+pub(crate) fn join(left: &JoinSide, right: &JoinSide) -> Result<JoinedRows> {
     if let (Some(known), Some(names)) = (&left.files, &right.files) {
-        let known = Names::new(known);
+        let known = NameIndex::new(known);
         let mut several = None;
         let partners: Vec<Option<usize>> = names
             .iter()
             .enumerate()
             .map(|(row, name)| match known.find(name) {
-                Found::One(partner) => Some(partner),
-                Found::Several => {
+                NameMatch::One(partner) => Some(partner),
+                NameMatch::Several => {
                     several.get_or_insert(row);
                     None
                 }
-                Found::None => None,
+                NameMatch::None => None,
             })
             .collect();
         if let Some(row) = several {
@@ -128,17 +128,17 @@ pub(crate) fn join(left: &Side, right: &Side) -> Result<Join> {
         (None, Some(indices)) => by_number(left, right, indices),
         (Some(indices), None) => {
             let turned = by_number(right, left, indices)?;
-            let Join { mut pairs, notes, .. } = turned;
+            let JoinedRows { mut pairs, notes, .. } = turned;
             pairs.iter_mut().for_each(|pair| *pair = (pair.1, pair.0));
             pairs.sort_unstable();
-            Ok(Join { pairs, notes, alone: Vec::new() })
+            Ok(JoinedRows { pairs, notes, alone: Vec::new() })
         }
         (None, None) => by_order(left, right),
     }
 }
 
 /// Joins the rows of `with`, which have an index, to those of `without`.
-fn by_number(without: &Side, with: &Side, indices: &[u64]) -> Result<Join> {
+fn by_number(without: &JoinSide, with: &JoinSide, indices: &[u64]) -> Result<JoinedRows> {
     let in_order = indices.iter().copied().eq(0..indices.len() as u64);
     if in_order && with.rows == without.rows {
         return by_order(without, with);
@@ -163,7 +163,7 @@ fn by_number(without: &Side, with: &Side, indices: &[u64]) -> Result<Join> {
     pair(without, with, &partners, "index")
 }
 
-fn by_order(left: &Side, right: &Side) -> Result<Join> {
+fn by_order(left: &JoinSide, right: &JoinSide) -> Result<JoinedRows> {
     if left.rows != right.rows {
         return Err(Error::Mismatch {
             what: format!("rows of {} and {}", left.name, right.name),
@@ -172,8 +172,10 @@ fn by_order(left: &Side, right: &Side) -> Result<Join> {
             hint: "add a column `file` or `index` to both, or give tables of the same rows".into(),
         });
     }
-    let mut join =
-        Join { pairs: (0..left.rows).map(|row| (row, row)).collect(), ..Join::default() };
+    let mut join = JoinedRows {
+        pairs: (0..left.rows).map(|row| (row, row)).collect(),
+        ..JoinedRows::default()
+    };
     if left.files.is_some() != right.files.is_some() && !left.is_numbered {
         let (named, other) = if left.files.is_some() { (left, right) } else { (right, left) };
         join.notes.push(format!(
@@ -185,7 +187,12 @@ fn by_order(left: &Side, right: &Side) -> Result<Join> {
 }
 
 /// The pairs of rows, given the partner on the left of each row on the right.
-fn pair(left: &Side, right: &Side, partners: &[Option<usize>], by: &str) -> Result<Join> {
+fn pair(
+    left: &JoinSide,
+    right: &JoinSide,
+    partners: &[Option<usize>],
+    by: &str,
+) -> Result<JoinedRows> {
     let mut of_left: Vec<Option<usize>> = vec![None; left.rows];
     let mut unknown = Vec::new();
     for (row, partner) in partners.iter().enumerate() {
@@ -203,7 +210,7 @@ fn pair(left: &Side, right: &Side, partners: &[Option<usize>], by: &str) -> Resu
             return Err(Error::file_hint(&right.name, reason, "remove one of them"));
         }
     }
-    let mut join = Join::default();
+    let mut join = JoinedRows::default();
     for (row, partner) in of_left.into_iter().enumerate() {
         match partner {
             Some(partner) => join.pairs.push((row, partner)),

@@ -8,29 +8,29 @@ use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::Value;
 
 use super::cells::is_gap;
-use super::{Cells, Column, FILE_COLUMNS, MAX_VALUES, Table, is_called};
+use super::{ColumnData, FILE_COLUMNS, MAX_VALUES, Table, TableColumn, is_called};
 use crate::error::{Error, Result};
 
 /// The fields of an object in their order, which tells the order of columns.
-pub(crate) struct Object(pub(crate) Vec<(String, Value)>);
+pub(crate) struct JsonObject(pub(crate) Vec<(String, Value)>);
 
-impl<'de> Deserialize<'de> for Object {
+impl<'de> Deserialize<'de> for JsonObject {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
         struct Fields;
         impl<'de> Visitor<'de> for Fields {
-            type Value = Object;
+            type Value = JsonObject;
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("an object such as {\"file\": \"000.png\", \"size\": 1}")
             }
             fn visit_map<M: MapAccess<'de>>(
                 self,
                 mut map: M,
-            ) -> std::result::Result<Object, M::Error> {
+            ) -> std::result::Result<JsonObject, M::Error> {
                 let mut fields = Vec::new();
                 while let Some(field) = map.next_entry()? {
                     fields.push(field);
                 }
-                Ok(Object(fields))
+                Ok(JsonObject(fields))
             }
         }
         deserializer.deserialize_map(Fields)
@@ -46,7 +46,7 @@ pub(super) fn read(path: &Path, text: &str) -> Result<Table> {
 }
 
 /// A row for each object, a column for each field.
-pub(crate) fn of_objects(path: &Path, objects: Vec<Object>) -> Result<Table> {
+pub(crate) fn of_objects(path: &Path, objects: Vec<JsonObject>) -> Result<Table> {
     let mut names: Vec<String> = Vec::new();
     let mut places: HashMap<String, usize> = HashMap::new();
     for (name, _) in objects.iter().flat_map(|object| &object.0) {
@@ -85,13 +85,13 @@ pub(crate) fn of_objects(path: &Path, objects: Vec<Object>) -> Result<Table> {
 }
 
 /// The objects, and the lines they are in.
-fn objects(path: &Path, text: &str) -> Result<(Vec<Object>, Vec<u32>)> {
+fn objects(path: &Path, text: &str) -> Result<(Vec<JsonObject>, Vec<u32>)> {
     if text.trim_start().starts_with('[') {
         let objects = serde_json::from_str(text)
             .map_err(|error| Error::file(path, format!("not an array of objects: {error}")))?;
         return Ok((objects, Vec::new()));
     }
-    if let Ok(Object(fields)) = serde_json::from_str(text)
+    if let Ok(JsonObject(fields)) = serde_json::from_str(text)
         && !fields.is_empty()
         && fields.iter().all(|(_, value)| value.is_object() || value.is_array())
     {
@@ -116,7 +116,7 @@ fn objects(path: &Path, text: &str) -> Result<(Vec<Object>, Vec<u32>)> {
 }
 
 /// A column of numbers and truth values, or else of words.
-fn column(name: String, position: usize, values: Vec<Value>) -> Column {
+fn column(name: String, position: usize, values: Vec<Value>) -> TableColumn {
     let is_missing = |value: &Value| match value {
         Value::Null => true,
         Value::String(text) => is_gap(text.trim()),
@@ -130,14 +130,14 @@ fn column(name: String, position: usize, values: Vec<Value>) -> Column {
             Value::Bool(truth) => f64::from(u8::from(truth)),
             other => other.as_f64().unwrap_or(f64::NAN),
         };
-        Cells::Numbers(values.into_iter().map(number).collect())
+        ColumnData::Numbers(values.into_iter().map(number).collect())
     } else {
         let word = |value: Value| match value {
             value if is_missing(&value) => String::new(),
             Value::String(text) => text.trim().to_owned(),
             other => other.to_string(),
         };
-        Cells::Words(values.into_iter().map(word).collect())
+        ColumnData::Words(values.into_iter().map(word).collect())
     };
-    Column { gaps, ..Column::new(Some(name), position, cells) }
+    TableColumn { gaps, ..TableColumn::new(Some(name), position, cells) }
 }

@@ -6,19 +6,19 @@
 //! | `cells` | what a cell is: a number, a word, or nothing |
 //! | `lines` | JSON lines |
 //! | `arrays` | NumPy files |
-//! | `parquet` | Parquet (cargo feature `parquet`) |
+//! | `parquet` | Parquet (cargo feature `formats`) |
 //! | `names` | names of files, however they are written |
 //! | `join` | which rows of two tables, or of a table and images, belong together |
 //!
-//! A table says what was noticed while it was read ([`Table::notes`]); what its columns mean is its user's
-//! business.
+//! [`Table::notes`] has what was noticed while a table was read. This module does not know what columns mean; its
+//! callers do.
 
 mod arrays;
 mod cells;
 pub(crate) mod join;
 mod lines;
 pub(crate) mod names;
-#[cfg(feature = "parquet")]
+#[cfg(feature = "formats")]
 pub(crate) mod parquet;
 #[cfg(test)]
 mod tests;
@@ -30,11 +30,12 @@ use std::path::{Path, PathBuf};
 
 pub(crate) use arrays::{array_of, is_array_of_labels};
 pub(crate) use cells::natural_order;
-pub(crate) use lines::{Object, of_objects};
+pub(crate) use lines::{JsonObject, of_objects};
+#[cfg(feature = "model")]
 pub(crate) use text::decode;
 
 use crate::error::{Error, IoContext, Result};
-use crate::files::{ending, head_of, how_to_get_it, what_it_is};
+use crate::files::{describe_content, extension_of, first_bytes, replacement_hint};
 
 /// Largest number of values of a table: 512 MiB of them.
 pub(crate) const MAX_VALUES: usize = 1 << 26;
@@ -60,14 +61,14 @@ const INDEX_COLUMNS: [&str; 3] = ["index", "indices", "idx"];
 
 /// What a table is read for: which arrays of a NumPy file are meant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Role {
+pub(crate) enum TableRole {
     /// Codes [N, D].
     Codes,
     /// Factors [N, K], or labels [N].
     Factors,
 }
 
-impl Role {
+impl TableRole {
     /// Arrays that hold it, the most telling first.
     pub(crate) fn arrays(self) -> &'static [&'static str] {
         match self {
@@ -85,7 +86,7 @@ pub(crate) struct Table {
     /// Where it is, for messages.
     pub(crate) path: PathBuf,
     /// In the order of the file.
-    pub(crate) columns: Vec<Column>,
+    pub(crate) columns: Vec<TableColumn>,
     /// Number of rows N.
     pub(crate) rows: usize,
     /// The line of each row in a text; empty where rows are counted from 0.
@@ -110,28 +111,28 @@ struct Doubtful {
 
 /// A column.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Column {
+pub(crate) struct TableColumn {
     /// Its name; a number if it has none.
     pub(crate) name: String,
     /// Whether the table has a name for it.
     pub(crate) named: bool,
     /// One per row.
-    pub(crate) cells: Cells,
+    pub(crate) cells: ColumnData,
     /// The rows that have nothing in it.
     pub(crate) gaps: Vec<usize>,
 }
 
 /// What is in a column.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) enum Cells {
+pub(crate) enum ColumnData {
     /// Numbers; gaps are NaN.
     Numbers(Vec<f64>),
     /// Texts; gaps are empty.
     Words(Vec<String>),
 }
 
-impl Column {
-    fn new(name: Option<String>, position: usize, cells: Cells) -> Self {
+impl TableColumn {
+    fn new(name: Option<String>, position: usize, cells: ColumnData) -> Self {
         let named = name.as_ref().is_some_and(|name| !is_unnamed(name));
         let name = name.filter(|_| named).unwrap_or_else(|| position.to_string());
         Self { name, named, cells, gaps: Vec::new() }
@@ -140,8 +141,8 @@ impl Column {
     /// The cell of a row as text.
     pub(crate) fn text(&self, row: usize) -> Cow<'_, str> {
         match &self.cells {
-            Cells::Numbers(numbers) => numbers[row].to_string().into(),
-            Cells::Words(words) => words[row].as_str().into(),
+            ColumnData::Numbers(numbers) => numbers[row].to_string().into(),
+            ColumnData::Words(words) => words[row].as_str().into(),
         }
     }
 
@@ -156,8 +157,8 @@ impl Column {
             (value.fract() == 0.0 && (0.0..9e15).contains(&value)).then_some(value as u64)
         };
         let indices: Option<Vec<u64>> = match &self.cells {
-            Cells::Numbers(numbers) => numbers.iter().map(|value| index(*value)).collect(),
-            Cells::Words(words) => words.iter().map(|word| word.parse().ok()).collect(),
+            ColumnData::Numbers(numbers) => numbers.iter().map(|value| index(*value)).collect(),
+            ColumnData::Words(words) => words.iter().map(|word| word.parse().ok()).collect(),
         };
         indices.filter(|indices| all_different(indices))
     }
@@ -184,24 +185,24 @@ impl Table {
     ///
     /// # Errors
     /// If the file is damaged, or is no table.
-    pub(crate) fn read(path: &Path, role: Role) -> Result<Self> {
-        let start = head_of(path)?;
+    pub(crate) fn read(path: &Path, role: TableRole) -> Result<Self> {
+        let start = first_bytes(path)?;
         if start.starts_with(b"\x93NUMPY") || start.starts_with(b"PK\x03\x04") {
             return arrays::read(path, role);
         }
         if start.starts_with(b"PAR1") {
-            #[cfg(feature = "parquet")]
+            #[cfg(feature = "formats")]
             return parquet::read(path);
-            #[cfg(not(feature = "parquet"))]
-            return Err(Error::file(path, "it is a Parquet file, which this build cannot read"));
+            #[cfg(not(feature = "formats"))]
+            return Err(Error::needs_formats(path, "Parquet files"));
         }
         // Text is a table; what is none is named.
-        match what_it_is(&start) {
+        match describe_content(&start) {
             None | Some("text") => Self::parse(path, &fs::read(path).context("read", path)?),
             Some(what) => {
                 let reason = format!("expected a table, found {what}");
                 let hint = "tables are .csv, .tsv, .jsonl, .parquet, .npz and .npy files";
-                Err(Error::file_hint(path, reason, how_to_get_it(&start).unwrap_or(hint)))
+                Err(Error::file_hint(path, reason, replacement_hint(&start).unwrap_or(hint)))
             }
         }
     }
@@ -212,13 +213,13 @@ impl Table {
     /// If it is no table.
     pub(crate) fn parse(path: &Path, content: &[u8]) -> Result<Self> {
         let text = text::decode(path, content)?;
-        match ending(path).as_str() {
+        match extension_of(path).as_str() {
             "jsonl" | "ndjson" | "json" => lines::read(path, &text),
             _ => text::read(path, &text),
         }
     }
 
-    fn new(path: &Path, columns: Vec<Column>, rows: usize) -> Self {
+    fn new(path: &Path, columns: Vec<TableColumn>, rows: usize) -> Self {
         let path = path.to_owned();
         let (lines, doubtful, files, notes) = (Vec::new(), None, None, Vec::new());
         let mut table = Self { path, columns, rows, lines, doubtful, files, ordered: false, notes };
@@ -254,8 +255,10 @@ impl Table {
             for (column, other) in all.columns.iter_mut().zip(table.columns) {
                 column.gaps.extend(other.gaps.iter().map(|row| row + all.rows));
                 match (&mut column.cells, other.cells) {
-                    (Cells::Numbers(numbers), Cells::Numbers(others)) => numbers.extend(others),
-                    (Cells::Words(words), Cells::Words(others)) => words.extend(others),
+                    (ColumnData::Numbers(numbers), ColumnData::Numbers(others)) => {
+                        numbers.extend(others)
+                    }
+                    (ColumnData::Words(words), ColumnData::Words(others)) => words.extend(others),
                     _ => {
                         let name = &column.name;
                         let reason =
@@ -296,10 +299,10 @@ impl Table {
         let number = |cell: &String| cell.parse().unwrap_or(f64::NAN);
         for (position, (column, cell)) in self.columns.iter_mut().zip(&doubtful.cells).enumerate() {
             match (&mut column.cells, doubtful.is_names) {
-                (Cells::Numbers(numbers), true) => numbers.insert(0, number(cell)),
-                (Cells::Words(words), true) => words.insert(0, cell.clone()),
-                (Cells::Numbers(numbers), false) => drop(numbers.remove(0)),
-                (Cells::Words(words), false) => drop(words.remove(0)),
+                (ColumnData::Numbers(numbers), true) => numbers.insert(0, number(cell)),
+                (ColumnData::Words(words), true) => words.insert(0, cell.clone()),
+                (ColumnData::Numbers(numbers), false) => drop(numbers.remove(0)),
+                (ColumnData::Words(words), false) => drop(words.remove(0)),
             }
             column.named = !doubtful.is_names;
             column.name = if column.named { cell.clone() } else { position.to_string() };
@@ -324,9 +327,9 @@ impl Table {
         if self.files.is_some() {
             return self.files;
         }
-        let is_key = |column: &&Column| match &column.cells {
-            Cells::Words(words) => column.gaps.is_empty() && all_different(words),
-            Cells::Numbers(_) => false,
+        let is_key = |column: &&TableColumn| match &column.cells {
+            ColumnData::Words(words) => column.gaps.is_empty() && all_different(words),
+            ColumnData::Numbers(_) => false,
         };
         let called = |name: &&str| {
             self.columns.iter().position(|column| column.is_called(&[*name]) && is_key(&column))
@@ -348,8 +351,8 @@ impl Table {
     pub(crate) fn index_column(&self) -> Option<usize> {
         let any_named = self.columns.iter().any(|column| column.named);
         let is_index =
-            |column: &Column| column.is_called(&INDEX_COLUMNS) || (!column.named && any_named);
-        let known = |(position, column): &(usize, &Column)| {
+            |column: &TableColumn| column.is_called(&INDEX_COLUMNS) || (!column.named && any_named);
+        let known = |(position, column): &(usize, &TableColumn)| {
             Some(*position) != self.files && is_index(column) && column.indices().is_some()
         };
         self.columns.iter().enumerate().find(known).map(|(position, _)| position)
@@ -380,7 +383,7 @@ impl Table {
     ///
     /// # Errors
     /// Names the row and the column.
-    pub(crate) fn check_complete(&self, column: &Column, hint: &str) -> Result<()> {
+    pub(crate) fn check_complete(&self, column: &TableColumn, hint: &str) -> Result<()> {
         let name = &column.name;
         if let Some(row) = column.gaps.first() {
             let others = match column.gaps.len() {
@@ -391,7 +394,7 @@ impl Table {
             let reason = format!("{row}, column `{name}` is empty or NA{others}");
             return Err(Error::file_hint(&self.path, reason, hint));
         }
-        if let Cells::Numbers(numbers) = &column.cells
+        if let ColumnData::Numbers(numbers) = &column.cells
             && let Some(row) = numbers.iter().position(|number| !number.is_finite())
         {
             let (number, row) = (numbers[row], self.named_place(row));

@@ -41,9 +41,9 @@ pub(crate) fn slashes(file: &Path) -> String {
     parts.join("/")
 }
 
-/// What a name means.
+/// Which known name another one matches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Found {
+pub(crate) enum NameMatch {
     /// One of the known names, by its position.
     One(usize),
     /// Several of them.
@@ -52,30 +52,30 @@ pub(crate) enum Found {
     None,
 }
 
-/// Known names, to look others up in.
-pub(crate) struct Names {
-    exact: Level,
-    stems: Level,
+/// An index of known names, in which other spellings are looked up.
+pub(crate) struct NameIndex {
+    exact: NameForms,
+    stems: NameForms,
     /// Stems without regard to case, which some file systems do not tell apart.
-    folded: Level,
+    folded: NameForms,
     /// Positions by the number that a name without its ending is.
-    numbers: HashMap<u64, Found>,
+    numbers: HashMap<u64, NameMatch>,
 }
 
 /// The names at one level of detail.
 #[derive(Default)]
-struct Level {
-    whole: HashMap<String, Found>,
+struct NameForms {
+    whole: HashMap<String, NameMatch>,
     /// By whatever follows a slash in them, and themselves.
-    ends: HashMap<String, Found>,
+    ends: HashMap<String, NameMatch>,
 }
 
-impl Level {
+impl NameForms {
     fn insert(&mut self, name: &str, position: usize) {
-        let put = |map: &mut HashMap<String, Found>, key: &str| {
-            let place = map.entry(key.to_owned()).or_insert(Found::One(position));
-            if *place != Found::One(position) {
-                *place = Found::Several;
+        let put = |map: &mut HashMap<String, NameMatch>, key: &str| {
+            let place = map.entry(key.to_owned()).or_insert(NameMatch::One(position));
+            if *place != NameMatch::One(position) {
+                *place = NameMatch::Several;
             }
         };
         put(&mut self.whole, name);
@@ -83,14 +83,14 @@ impl Level {
     }
 
     /// A name that is the end of a known one, or that a known one is the end of.
-    fn find(&self, name: &str) -> Found {
-        if let Some(found @ Found::One(_)) = self.whole.get(name) {
+    fn find(&self, name: &str) -> NameMatch {
+        if let Some(found @ NameMatch::One(_)) = self.whole.get(name) {
             return *found;
         }
         if let Some(found) = self.ends.get(name) {
             return *found;
         }
-        ends(name).find_map(|end| self.whole.get(end)).copied().unwrap_or(Found::None)
+        ends(name).find_map(|end| self.whole.get(end)).copied().unwrap_or(NameMatch::None)
     }
 }
 
@@ -99,9 +99,9 @@ fn ends(name: &str) -> impl Iterator<Item = &str> {
     std::iter::once(name).chain(name.match_indices('/').map(|(at, _)| &name[at + 1..]))
 }
 
-impl Names {
+impl NameIndex {
     pub(crate) fn new<S: AsRef<str>>(names: &[S]) -> Self {
-        let [mut exact, mut stems, mut folded] = [(); 3].map(|()| Level::default());
+        let [mut exact, mut stems, mut folded] = [(); 3].map(|()| NameForms::default());
         let mut numbers = HashMap::new();
         for (position, name) in names.iter().enumerate() {
             let name = clean(name.as_ref());
@@ -110,9 +110,9 @@ impl Names {
             stems.insert(stem, position);
             folded.insert(&stem.to_lowercase(), position);
             if let Some(number) = number(stem) {
-                let place = numbers.entry(number).or_insert(Found::One(position));
-                if *place != Found::One(position) {
-                    *place = Found::Several;
+                let place = numbers.entry(number).or_insert(NameMatch::One(position));
+                if *place != NameMatch::One(position) {
+                    *place = NameMatch::Several;
                 }
             }
         }
@@ -121,10 +121,10 @@ impl Names {
 
     /// The known name that `name` means: the same, or one that differs in leading folders, in the ending, in
     /// case, or in leading zeros only.
-    pub(crate) fn find(&self, name: &str) -> Found {
+    pub(crate) fn find(&self, name: &str) -> NameMatch {
         let name = clean(name);
         if name.is_empty() {
-            return Found::None;
+            return NameMatch::None;
         }
         let stem = without_ending(&name);
         let lower = stem.to_lowercase();
@@ -132,7 +132,7 @@ impl Names {
             [(&self.exact, name.as_str()), (&self.stems, stem), (&self.folded, lower.as_str())]
         {
             match level.find(name) {
-                Found::None => {}
+                NameMatch::None => {}
                 found => return found,
             }
         }
@@ -140,7 +140,7 @@ impl Names {
         let by_number = number(stem)
             .filter(|_| !stem.contains('/'))
             .and_then(|number| self.numbers.get(&number));
-        by_number.copied().unwrap_or(Found::None)
+        by_number.copied().unwrap_or(NameMatch::None)
     }
 }
 
@@ -156,25 +156,25 @@ mod tests {
 
     #[test]
     fn a_name_is_found_however_it_is_written() {
-        let names = Names::new(&["000.png", "a/001.png", "b/001.png", "caf\u{e9}.jpg", "x.1"]);
+        let names = NameIndex::new(&["000.png", "a/001.png", "b/001.png", "caf\u{e9}.jpg", "x.1"]);
         for (name, found) in [
-            ("000.png", Found::One(0)),
-            ("000", Found::One(0)),
-            ("0", Found::One(0)),
-            ("000.jpg", Found::One(0)),
-            ("/home/me/photos/000.png", Found::One(0)),
-            ("C:\\photos\\000.PNG", Found::One(0)),
-            ("./a/001.png", Found::One(1)),
-            ("A/001.PNG", Found::One(1)),
-            ("photos/b/001", Found::One(2)),
-            ("001.png", Found::Several),
-            ("1", Found::Several),
-            ("c/001.png", Found::None),
-            ("cafe\u{301}.jpg", Found::One(3)),
-            ("x", Found::None),
-            ("x.1", Found::One(4)),
-            ("", Found::None),
-            ("100.png", Found::None),
+            ("000.png", NameMatch::One(0)),
+            ("000", NameMatch::One(0)),
+            ("0", NameMatch::One(0)),
+            ("000.jpg", NameMatch::One(0)),
+            ("/home/me/photos/000.png", NameMatch::One(0)),
+            ("C:\\photos\\000.PNG", NameMatch::One(0)),
+            ("./a/001.png", NameMatch::One(1)),
+            ("A/001.PNG", NameMatch::One(1)),
+            ("photos/b/001", NameMatch::One(2)),
+            ("001.png", NameMatch::Several),
+            ("1", NameMatch::Several),
+            ("c/001.png", NameMatch::None),
+            ("cafe\u{301}.jpg", NameMatch::One(3)),
+            ("x", NameMatch::None),
+            ("x.1", NameMatch::One(4)),
+            ("", NameMatch::None),
+            ("100.png", NameMatch::None),
         ] {
             assert_eq!(names.find(name), found, "{name}");
         }
@@ -182,8 +182,8 @@ mod tests {
 
     #[test]
     fn names_that_differ_in_their_endings_are_told_apart() {
-        let names = Names::new(&["a.png", "a.jpg"]);
-        assert_eq!(names.find("a.jpg"), Found::One(1));
-        assert_eq!(names.find("a"), Found::Several);
+        let names = NameIndex::new(&["a.png", "a.jpg"]);
+        assert_eq!(names.find("a.jpg"), NameMatch::One(1));
+        assert_eq!(names.find("a"), NameMatch::Several);
     }
 }

@@ -14,7 +14,7 @@ use parquet::file::reader::{ChunkReader, FileReader, Length, SerializedFileReade
 use parquet::schema::types::ColumnDescriptor;
 
 use super::cells::is_gap;
-use super::{Cells, Column, MAX_VALUES, Table};
+use super::{ColumnData, MAX_VALUES, Table, TableColumn};
 use crate::error::{Error, IoContext, Result};
 
 const COPY_AGAIN: &str = "the file is damaged: copy or download it again";
@@ -48,7 +48,7 @@ pub(crate) fn table(path: &Path, files: &[ParquetFile], skipped: &[String]) -> R
             let reason = format!("it has more than {MAX_VALUES} values, which are not read");
             return Err(Error::file(path, reason));
         }
-        let parts: Option<Vec<Part>> =
+        let parts: Option<Vec<ColumnPart>> =
             files.iter().map(|file| file.part(&name)).collect::<Result<_>>()?;
         match parts {
             Some(parts) => columns.push(joined(name, columns.len(), parts)),
@@ -63,18 +63,18 @@ pub(crate) fn table(path: &Path, files: &[ParquetFile], skipped: &[String]) -> R
     Ok(table)
 }
 
-/// A column of one file; nothing where a row has none.
-enum Part {
+/// A column of one file; `None` where a row has no value.
+enum ColumnPart {
     Numbers(Vec<Option<f64>>),
     Words(Vec<Option<String>>),
 }
 
-fn joined(name: String, position: usize, parts: Vec<Part>) -> Column {
-    let numbers = parts.iter().all(|part| matches!(part, Part::Numbers(_)));
+fn joined(name: String, position: usize, parts: Vec<ColumnPart>) -> TableColumn {
+    let numbers = parts.iter().all(|part| matches!(part, ColumnPart::Numbers(_)));
     let (mut gaps, mut values, mut words) = (Vec::new(), Vec::new(), Vec::new());
     for part in parts {
         let texts: Vec<Option<String>> = match part {
-            Part::Numbers(part) if numbers => {
+            ColumnPart::Numbers(part) if numbers => {
                 for value in part {
                     if value.is_none_or(f64::is_nan) {
                         gaps.push(values.len());
@@ -83,10 +83,10 @@ fn joined(name: String, position: usize, parts: Vec<Part>) -> Column {
                 }
                 continue;
             }
-            Part::Numbers(part) => {
+            ColumnPart::Numbers(part) => {
                 part.into_iter().map(|value| value.map(|value| value.to_string())).collect()
             }
-            Part::Words(part) => part,
+            ColumnPart::Words(part) => part,
         };
         for text in texts {
             let text = text.map(|text| text.trim().to_owned()).filter(|text| !is_gap(text));
@@ -96,8 +96,8 @@ fn joined(name: String, position: usize, parts: Vec<Part>) -> Column {
             words.push(text.unwrap_or_default());
         }
     }
-    let cells = if numbers { Cells::Numbers(values) } else { Cells::Words(words) };
-    Column { gaps, ..Column::new(Some(name), position, cells) }
+    let cells = if numbers { ColumnData::Numbers(values) } else { ColumnData::Words(words) };
+    TableColumn { gaps, ..TableColumn::new(Some(name), position, cells) }
 }
 
 /// An opened file.
@@ -107,7 +107,7 @@ pub(crate) struct ParquetFile {
 }
 
 impl ParquetFile {
-    /// Opens a file and checks what it says of its size.
+    /// Opens a file and checks the sizes it claims.
     pub(crate) fn open(path: &Path) -> Result<Self> {
         let file = File::open(path).context("open", path)?;
         let bytes = file.metadata().context("read", path)?.len();
@@ -180,7 +180,7 @@ impl ParquetFile {
     }
 
     /// The values of the column called `name`, if it is one of numbers or words.
-    fn part(&self, name: &str) -> Result<Option<Part>> {
+    fn part(&self, name: &str) -> Result<Option<ColumnPart>> {
         let found = self.columns().find(|(_, column)| column.path().string() == name);
         let Some((position, column)) = found.filter(|(_, column)| column.max_rep_level() == 0)
         else {
@@ -222,8 +222,8 @@ impl ParquetFile {
             }
         }
         Ok(Some(match column.physical_type() {
-            Type::BYTE_ARRAY => Part::Words(words),
-            _ => Part::Numbers(numbers),
+            Type::BYTE_ARRAY => ColumnPart::Words(words),
+            _ => ColumnPart::Numbers(numbers),
         }))
     }
 

@@ -1,6 +1,8 @@
+//! The rules of tables in every format, and how rows are joined.
+
 use std::fs;
 
-use super::join::{Side, join};
+use super::join::{JoinSide, join};
 use super::*;
 use crate::npz::NpzWriter;
 
@@ -18,15 +20,15 @@ fn names(table: &Table) -> Vec<&str> {
 
 fn numbers(table: &Table, column: usize) -> &[f64] {
     match &table.columns[column].cells {
-        Cells::Numbers(numbers) => numbers,
-        Cells::Words(words) => panic!("{words:?}"),
+        ColumnData::Numbers(numbers) => numbers,
+        ColumnData::Words(words) => panic!("{words:?}"),
     }
 }
 
 fn words(table: &Table, column: usize) -> &[String] {
     match &table.columns[column].cells {
-        Cells::Words(words) => words,
-        Cells::Numbers(numbers) => panic!("{numbers:?}"),
+        ColumnData::Words(words) => words,
+        ColumnData::Numbers(numbers) => panic!("{numbers:?}"),
     }
 }
 
@@ -73,7 +75,7 @@ fn tables_of_numpy_and_r() {
     assert_eq!((names(&table)[1], numbers(&table, 1)), ("Smiling", &[-1.0, 1.0][..]));
     let partition = parse("p.txt", "000001.jpg 0\n000002.jpg 2\n").unwrap();
     assert_eq!((partition.file_column(), numbers(&partition, 1)), (Some(0), &[0.0, 2.0][..]));
-    // Decimal commas, where they separate nothing.
+    // Decimal commas, where they are not the separator.
     let table = csv("a;b\n0,5;1\n1,25;2\n");
     assert_eq!(numbers(&table, 0), [0.5, 1.25]);
     assert_eq!(table.notes, ["column `a` is read with decimal commas"]);
@@ -134,7 +136,7 @@ fn gaps_are_named_and_change_no_type() {
     for gap in ["", "NA", "NaN", "nan", "None", "NULL", "<NA>", "#N/A"] {
         let table = csv(&format!("file,size\na.png,10\nb.png,{gap}\nc.png,9\n"));
         let column = &table.columns[1];
-        assert!(matches!(column.cells, Cells::Numbers(_)), "{gap}");
+        assert!(matches!(column.cells, ColumnData::Numbers(_)), "{gap}");
         let error = table.check_complete(column, "").unwrap_err().to_string();
         assert_eq!(error, "x.csv: line 3 (`b.png`), column `size` is empty or NA");
     }
@@ -191,11 +193,11 @@ fn arrays_are_tables_too() {
     npz.add_text("files", &["a.png", "b.png"]).unwrap();
     npz.add_text("labels", &["cat", "dog"]).unwrap();
     npz.finish().unwrap();
-    let codes = Table::read(&path, Role::Codes).unwrap();
+    let codes = Table::read(&path, TableRole::Codes).unwrap();
     assert_eq!(names(&codes), ["file", "index", "mean_0", "mean_1", "log_var_0", "log_var_1"]);
     assert_eq!((numbers(&codes, 3), codes.indices()), (&[2.0, 4.0][..], Some(vec![7, 3])));
     assert_eq!((codes.file_column(), codes.content()), (Some(0), vec![2, 3, 4, 5]));
-    let labels = Table::read(&path, Role::Factors).unwrap();
+    let labels = Table::read(&path, TableRole::Factors).unwrap();
     assert_eq!(
         (names(&labels)[2], words(&labels, 2)),
         ("label", &["cat".to_owned(), "dog".into()][..])
@@ -205,7 +207,7 @@ fn arrays_are_tables_too() {
 #[test]
 fn rows_are_joined_by_name_then_by_index_then_by_order() {
     let joined = |left: &str, right: &str| {
-        join(&Side::of_table(&csv(left)), &Side::of_table(&csv(right)))
+        join(&JoinSide::of_table(&csv(left)), &JoinSide::of_table(&csv(right)))
             .map(|join| (join.pairs, join.notes))
     };
     let (pairs, notes) =
@@ -254,7 +256,7 @@ fn what_is_no_table_is_explained() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("x.csv");
     fs::write(&path, b"PAR1 damaged").unwrap();
-    assert!(Table::read(&path, Role::Codes).unwrap_err().to_string().contains("Parquet"));
+    assert!(Table::read(&path, TableRole::Codes).unwrap_err().to_string().contains("Parquet"));
 }
 
 #[test]

@@ -3,12 +3,12 @@
 use std::borrow::Cow;
 use std::path::Path;
 
-use super::cells::{Builder, Kind, is_gap};
+use super::cells::{CellCounts, ColumnBuilder, is_gap};
 use super::{Doubtful, FILE_COLUMNS, INDEX_COLUMNS, MAX_VALUES, Table, is_called, is_unnamed};
 use crate::error::{Error, Result};
-use crate::files::ending;
+use crate::files::extension_of;
 
-/// Lines that are looked at to find the separator.
+/// Number of lines from which the separator is guessed.
 const SAMPLE: usize = 50;
 
 /// The text of a file in UTF-8 or UTF-16, with or without a mark of the byte order.
@@ -54,7 +54,7 @@ enum Separator {
 impl Separator {
     /// The separator that divides the first lines of `text` alike.
     fn of(path: &Path, text: &str) -> Self {
-        let ending = ending(path);
+        let ending = extension_of(path);
         let widths = |separator: Self| {
             let mut widths = Vec::new();
             let mut numbers = true;
@@ -134,14 +134,14 @@ pub(super) fn read(path: &Path, text: &str) -> Result<Table> {
     let (text, comments) = without_comments(&text);
     let text = without_count(&text);
     let separator = Separator::of(path, text);
-    // Cells with decimal commas are numbers only where commas separate nothing.
+    // Cells with decimal commas are numbers only where commas are not the separator.
     let commas = separator != Separator::Byte(b',');
-    let first = First::read(path, text, separator, commas)?;
-    let Some(First { cells, line, kinds, width, rows }) = first else {
+    let first = FirstLine::read(path, text, separator, commas)?;
+    let Some(FirstLine { cells, line, kinds, width, rows }) = first else {
         return Err(Error::file(path, "not a table: it is empty"));
     };
     let header = header(&cells, &kinds);
-    if header == Header::Names {
+    if header == FirstLineKind::Names {
         check_names(path, &cells)?;
     }
     let named = header.is_names();
@@ -152,11 +152,11 @@ pub(super) fn read(path: &Path, text: &str) -> Result<Table> {
         let cells = whole.iter_mut().zip(&cells);
         cells.for_each(|(kind, cell)| kind.take(0, cell, commas));
     }
-    let mut columns: Vec<Builder> = (0..width)
+    let mut columns: Vec<ColumnBuilder> = (0..width)
         .map(|column| {
             let name = named.then(|| cells[column].clone());
             let words = is_key(column) || whole[column].words > 0;
-            Builder::new(name, column, words, commas)
+            ColumnBuilder::new(name, column, words, commas)
         })
         .collect();
     let mut lines = Vec::with_capacity(rows + 1);
@@ -202,7 +202,7 @@ pub(super) fn read(path: &Path, text: &str) -> Result<Table> {
             table.notes.push(format!("column `{name}` is read with decimal commas"));
         }
     }
-    if let Header::Doubtful { is_names } = header {
+    if let FirstLineKind::Doubtful { is_names } = header {
         table.doubtful = Some(Doubtful { cells, line, is_names });
     }
     Ok(table)
@@ -272,21 +272,21 @@ fn without_count(text: &str) -> &str {
 }
 
 /// The first line, and the kinds of the columns below it.
-struct First {
+struct FirstLine {
     cells: Vec<String>,
     line: u32,
-    kinds: Vec<Kind>,
+    kinds: Vec<CellCounts>,
     width: usize,
     /// Rows below it.
     rows: usize,
 }
 
-impl First {
+impl FirstLine {
     fn read(path: &Path, text: &str, separator: Separator, commas: bool) -> Result<Option<Self>> {
         let mut first: Option<Self> = None;
         separator.each(text, &mut |line, cells| {
             let Some(first) = &mut first else {
-                let kinds = vec![Kind::default(); cells.len()];
+                let kinds = vec![CellCounts::default(); cells.len()];
                 let own = cells.iter().map(|cell| (*cell).to_owned()).collect();
                 first = Some(Self { cells: own, line, kinds, width: cells.len(), rows: 0 });
                 return Ok(());
@@ -300,7 +300,7 @@ impl First {
             {
                 // R leaves out the name of the first column, which has names of rows.
                 first.cells.insert(0, String::new());
-                first.kinds.push(Kind::default());
+                first.kinds.push(CellCounts::default());
                 first.width += 1;
             }
             let extra = cells.get(first.width..).unwrap_or_default();
@@ -329,23 +329,23 @@ impl First {
 
 /// What the first line is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Header {
+enum FirstLineKind {
     Names,
     Row,
-    /// Either; the number of rows may tell.
+    /// Either; the number of rows may decide.
     Doubtful {
         is_names: bool,
     },
 }
 
-impl Header {
+impl FirstLineKind {
     fn is_names(self) -> bool {
         matches!(self, Self::Names | Self::Doubtful { is_names: true })
     }
 }
 
 /// Whether the first line, `cells`, has the names of the columns below it.
-fn header(cells: &[String], below: &[Kind]) -> Header {
+fn header(cells: &[String], below: &[CellCounts]) -> FirstLineKind {
     let is_number = |cell: &String| cell.parse::<f64>().is_ok();
     let is_word = |cell: &String| !is_gap(cell) && !is_number(cell);
     let is_key = |cell: &String| {
@@ -355,15 +355,15 @@ fn header(cells: &[String], below: &[Kind]) -> Header {
     if cells.len() > 1 && is_unnamed(&cells[0])
         || cells.iter().any(|cell| is_key(cell) && !is_gap(cell))
     {
-        return Header::Names;
+        return FirstLineKind::Names;
     }
     // A word above numbers names them.
     if columns().any(|(cell, kind)| is_word(cell) && kind.is_numbers()) {
-        return Header::Names;
+        return FirstLineKind::Names;
     }
     if cells.iter().all(is_word) {
         let of_images = cells.iter().any(|cell| super::names::has_image_ending(cell));
-        return if of_images { Header::Row } else { Header::Names };
+        return if of_images { FirstLineKind::Row } else { FirstLineKind::Names };
     }
     let integers: Option<Vec<u64>> = cells.iter().map(|cell| cell.parse().ok()).collect();
     if let Some(integers) = integers
@@ -373,17 +373,17 @@ fn header(cells: &[String], below: &[Kind]) -> Header {
             // Fractions everywhere else would be a strange chance.
             let all = columns().all(|(_, kind)| kind.fractions > 0 || kind.words > 0);
             return if all && below[0].numbers + below[0].words > 0 {
-                Header::Names
+                FirstLineKind::Names
             } else {
-                Header::Doubtful { is_names: false }
+                FirstLineKind::Doubtful { is_names: false }
             };
         }
         let counts = integers.len() > 1 && integers.iter().copied().eq(0..integers.len() as u64);
-        return Header::Doubtful { is_names: counts };
+        return FirstLineKind::Doubtful { is_names: counts };
     }
     // Words above words, and numbers above numbers.
     match cells.iter().any(is_word) {
-        true => Header::Doubtful { is_names: false },
-        false => Header::Row,
+        true => FirstLineKind::Doubtful { is_names: false },
+        false => FirstLineKind::Row,
     }
 }

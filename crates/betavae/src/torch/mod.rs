@@ -24,7 +24,7 @@ use crate::checkpoint::{Description, Trained};
 use crate::config::{Config, Recipe};
 use crate::error::{Error, Result};
 
-/// A model of another program as one of ours.
+/// A model of another program, converted to a betavae model.
 #[derive(Debug)]
 pub struct Imported {
     /// The model.
@@ -88,7 +88,7 @@ pub fn import(path: &Path, options: &ImportOptions, device: &Device) -> Result<I
 ///
 /// # Errors
 /// If the peer has no such network.
-pub fn state_dict(trained: &Trained, layout: PeerLayout) -> Result<Vec<u8>> {
+pub(crate) fn state_dict(trained: &Trained, layout: PeerLayout) -> Result<Vec<u8>> {
     let network = trained.model.network();
     layout.check(network)?;
     let tensors = layout.to_theirs(trained.model.to_named_tensors(), network)?;

@@ -12,7 +12,7 @@ use pytorch_reader::{DType, PickleValue, PytorchReader, Tensor};
 
 use super::PeerLayout;
 use crate::error::{Error, IoContext, Result};
-use crate::files::{head_of, how_to_get_it, what_it_is};
+use crate::files::{describe_content, first_bytes, replacement_hint};
 use crate::model::NamedTensor;
 use crate::model::floats::Float;
 use crate::model::peers::name_within;
@@ -20,12 +20,12 @@ use crate::model::safetensors::{Parsed, too_large};
 use crate::words::quoted;
 
 /// A file whose structure was read and whose tensors were not yet.
-pub(super) struct File {
+pub(super) struct CheckpointFile {
     path: PathBuf,
-    content: Content,
+    content: CheckpointContent,
 }
 
-enum Content {
+enum CheckpointContent {
     /// Of `torch.save`.
     Pickle { bytes: u64, tensors: BTreeMap<String, Tensor>, root: PickleValue },
     /// The whole file.
@@ -33,7 +33,7 @@ enum Content {
 }
 
 /// One copy of a network in a file.
-pub(super) struct Copy {
+pub(super) struct NetworkCopy {
     pub(super) layout: PeerLayout,
     prefix: String,
     /// The prefixes of all copies.
@@ -41,14 +41,14 @@ pub(super) struct Copy {
 }
 
 /// Reads the structure of a file: zip, legacy or tar format of `torch.save`, or safetensors.
-pub(super) fn open(path: &Path) -> Result<File> {
+pub(super) fn open(path: &Path) -> Result<CheckpointFile> {
     let file = fs::metadata(path).context("read", path)?;
     if !file.is_file() {
         let hint = "name the checkpoint in it, such as model.pt or last.ckpt";
         return Err(Error::file_hint(path, "this is a folder, not a checkpoint", hint));
     }
-    let head = head_of(path)?;
-    let kind = what_it_is(&head);
+    let head = first_bytes(path)?;
+    let kind = describe_content(&head);
     let content = match kind {
         Some("a safetensors file") => {
             let content = fs::read(path).context("read", path)?;
@@ -60,7 +60,7 @@ pub(super) fn open(path: &Path) -> Result<File> {
                     format!("use it wherever MODEL is asked for: `{evaluate}`"),
                 ));
             }
-            Content::Safetensors(content)
+            CheckpointContent::Safetensors(content)
         }
         None
         | Some("a PyTorch checkpoint" | "a zip archive" | "a tar archive" | "a pickle of Python") =>
@@ -70,23 +70,27 @@ pub(super) fn open(path: &Path) -> Result<File> {
                 Ok((reader, PytorchReader::read_pickle_data(path, None)?))
             })?;
             let tensors = reader.into_tensors().into_iter().collect();
-            Content::Pickle { bytes: file.len(), tensors, root }
+            CheckpointContent::Pickle { bytes: file.len(), tensors, root }
         }
         Some(kind) => {
             return Err(Error::file_hint(
                 path,
                 format!("this is {kind}, not a checkpoint"),
-                how_to_get_it(&head).unwrap_or(EXPECTED),
+                replacement_hint(&head).unwrap_or(EXPECTED),
             ));
         }
     };
-    Ok(File { path: path.to_owned(), content })
+    Ok(CheckpointFile { path: path.to_owned(), content })
 }
 
-impl File {
+impl CheckpointFile {
     /// The copy of a network of `layout`, or of the one whose tensors are in the file; where there are
     /// several, the one below `prefix`.
-    pub(super) fn find(&self, layout: Option<PeerLayout>, prefix: Option<&str>) -> Result<Copy> {
+    pub(super) fn find(
+        &self,
+        layout: Option<PeerLayout>,
+        prefix: Option<&str>,
+    ) -> Result<NetworkCopy> {
         let names = self.names();
         let each = || names.iter().map(String::as_str);
         let (layout, copies) = match layout {
@@ -100,7 +104,7 @@ impl File {
             ));
         }
         let prefix = self.choose(layout, &copies, prefix)?;
-        Ok(Copy { layout, prefix, copies })
+        Ok(NetworkCopy { layout, prefix, copies })
     }
 
     fn unknown(&self, names: &[String]) -> Error {
@@ -170,7 +174,7 @@ impl File {
     /// Whether all copies have the same values, as where one of them is a compiled one.
     fn are_equal(&self, layout: PeerLayout, copies: &[String]) -> Result<bool> {
         let tensors = |prefix: &String| {
-            let copy = Copy { layout, prefix: prefix.clone(), copies: copies.to_vec() };
+            let copy = NetworkCopy { layout, prefix: prefix.clone(), copies: copies.to_vec() };
             self.tensors(&copy)
         };
         let first = tensors(&copies[0])?;
@@ -185,21 +189,23 @@ impl File {
     /// The names of all tensors, sorted.
     fn names(&self) -> Vec<String> {
         match &self.content {
-            Content::Pickle { tensors, .. } => tensors.keys().cloned().collect(),
-            Content::Safetensors(content) => Parsed::new(&self.path, content)
+            CheckpointContent::Pickle { tensors, .. } => tensors.keys().cloned().collect(),
+            CheckpointContent::Safetensors(content) => Parsed::new(&self.path, content)
                 .map(|parsed| parsed.names().map(str::to_owned).collect())
                 .unwrap_or_default(),
         }
     }
 
     /// All tensors of a copy by their names in the network. Counters (single integers) are left out.
-    pub(super) fn tensors(&self, copy: &Copy) -> Result<BTreeMap<String, NamedTensor>> {
-        let Copy { prefix, copies, .. } = copy;
+    pub(super) fn tensors(&self, copy: &NetworkCopy) -> Result<BTreeMap<String, NamedTensor>> {
+        let NetworkCopy { prefix, copies, .. } = copy;
         let mut names = self.names();
         names.retain(|name| name_within(name, prefix, copies).is_some());
         let tensors = match &self.content {
-            Content::Safetensors(content) => Parsed::new(&self.path, content)?.chosen(&names)?,
-            Content::Pickle { bytes, tensors, .. } => {
+            CheckpointContent::Safetensors(content) => {
+                Parsed::new(&self.path, content)?.chosen(&names)?
+            }
+            CheckpointContent::Pickle { bytes, tensors, .. } => {
                 self.refuse_objects(prefix)?;
                 let chosen = names.iter().filter_map(|name| Some((name, tensors.get(name)?)));
                 self.read(chosen.collect(), *bytes)?
@@ -275,7 +281,7 @@ impl File {
             }
         }
         let mut found = Vec::new();
-        if let Content::Pickle { root, .. } = &self.content {
+        if let CheckpointContent::Pickle { root, .. } = &self.content {
             walk(root, "", &mut found);
         }
         found.retain(|(name, _)| name.starts_with(prefix));

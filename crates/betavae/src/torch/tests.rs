@@ -1,3 +1,5 @@
+//! Checkpoints of PyTorch programs against what PyTorch makes of them, written files, and damaged copies.
+
 use std::fs;
 use std::io::Read;
 use std::path::{Path, PathBuf};

@@ -48,7 +48,7 @@ fn archive(pickle: &[u8], storages: &[Vec<u8>]) -> zip::result::ZipResult<Vec<u8
     Ok(zip.finish()?.into_inner())
 }
 
-/// An ordered dictionary of tensors in the making. Nothing is put into the memo, so nothing is shared.
+/// An ordered dictionary of tensors that is being written. Nothing is put into the memo, so nothing is shared.
 struct Pickle(Vec<u8>);
 
 impl Pickle {

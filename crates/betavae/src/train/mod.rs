@@ -13,7 +13,7 @@ use burn::tensor::{Device, Tensor, TensorData};
 use crate::checkpoint::{Checkpoint, Trained};
 use crate::config::Config;
 use crate::data::Dataset;
-use crate::data::order::Order;
+use crate::data::order::BatchOrder;
 use crate::error::{Error, IoContext, Result};
 use crate::evaluate::load_epoch;
 use crate::files;
@@ -61,7 +61,7 @@ use crate::random::Stream;
 pub struct Trainer {
     config: Config,
     data: Arc<dyn Dataset>,
-    order: Order,
+    order: BatchOrder,
     objective: Objective,
     /// Absent only while a step replaces it.
     model: Option<BetaVae>,
@@ -142,7 +142,7 @@ impl Trainer {
             seed: config.seed(),
         };
         Ok(Self {
-            order: Order::new(
+            order: BatchOrder::new(
                 config.data().order,
                 config.seed(),
                 data.len(),
@@ -188,7 +188,7 @@ impl Trainer {
         Ok(Batch { second, ..first })
     }
 
-    fn draw(&self, order: &Order, noise: &str, step: u64) -> Result<Batch> {
+    fn draw(&self, order: &BatchOrder, noise: &str, step: u64) -> Result<Batch> {
         let (epoch, indices) = order.batch(step);
         let images = load_epoch(&*self.data, &indices, epoch, &self.device)?;
         let shape = [indices.len(), self.model().latents()];

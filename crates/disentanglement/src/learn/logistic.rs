@@ -49,7 +49,7 @@ impl Logistic {
     }
 
     /// The same minimum from another start, such as that of a similar penalty.
-    pub fn fit_from(
+    pub(crate) fn fit_from(
         start: Option<&Self>,
         features: &Matrix,
         classes: &[u32],

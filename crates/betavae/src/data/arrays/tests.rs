@@ -1,3 +1,5 @@
+//! Images in NumPy files of every layout and element type, and parts, labels and damage of such files.
+
 use std::fs;
 use std::path::PathBuf;
 
@@ -57,20 +59,20 @@ impl Files {
 }
 
 /// Opens a file; at most `memory` bytes of pixels are kept in memory, others in a folder beside it.
-fn open_limited(path: &Path, config: &DataConfig, memory: u64) -> Result<Stored> {
+fn open_limited(path: &Path, config: &DataConfig, memory: u64) -> Result<StoredDataset> {
     let cache = Cache::at(&path.with_file_name("cache"), memory);
-    super::open(path, &mut Opening::new(config, &cache, &mut |_, _| ()))
+    super::open(path, &mut OpenContext::new(config, &cache, &mut |_, _| ()))
 }
 
-fn open_with(path: &Path, config: &DataConfig) -> Result<Stored> {
+fn open_with(path: &Path, config: &DataConfig) -> Result<StoredDataset> {
     open_limited(path, config, 1 << 20)
 }
 
-fn open(path: &Path) -> Stored {
+fn open(path: &Path) -> StoredDataset {
     open_with(path, &DataConfig::default()).unwrap()
 }
 
-fn images(data: &Stored) -> Vec<Vec<f32>> {
+fn images(data: &StoredDataset) -> Vec<Vec<f32>> {
     let mut pixels = vec![0.0; data.shape().values()];
     let read = |i| data.read(i, 0, &mut pixels).map(|()| pixels.clone()).unwrap();
     (0..data.len()).map(read).collect()
@@ -243,14 +245,14 @@ fn large_files_are_looked_through_once() {
         matches!(records.as_slice(), [one] if one.extension().unwrap() == "toml"),
         "{records:?}"
     );
-    // What the record says is believed, so nothing was looked at.
+    // The record is trusted, so the file was not opened.
     let record = fs::read_to_string(&records[0]).unwrap();
     let hash = first.fingerprint().unwrap();
     fs::write(&records[0], record.replace(&hash, "found")).unwrap();
     let second = open_limited(&path, &config, 0).unwrap();
     assert_eq!(second.fingerprint().unwrap(), "found");
     assert_eq!(images(&second), images(&first));
-    // Another file in its place is looked at.
+    // Another file in its place is scanned again.
     let path = files.zip("x.npz", &[("imgs.npy", &npy("|u1", "(5, 6, 6)", &pixels))]);
     let third = open_limited(&path, &config, 0).unwrap();
     assert_eq!((third.shape(), third.fingerprint().unwrap().len()), (ImageShape::new(6, 6, 1), 64));

@@ -357,7 +357,7 @@ fn silence_and_refusal_end() {
 #[test]
 fn two_downloads_of_a_file_do_not_mix() {
     let client = Client::new();
-    let part = Part::open(&client.target()).unwrap();
+    let part = PartialDownload::open(&client.target()).unwrap();
     let message = client.failure("http://127.0.0.1:1", None);
     assert_eq!(message, "FOLDER/set.h5: another process downloads it now");
     drop(part);

@@ -1,3 +1,5 @@
+//! How tables and arrays of factors are joined to images, and what is said of those that are not.
+
 use std::fs;
 
 use super::*;
@@ -18,39 +20,39 @@ impl Files {
     }
 
     /// The labels of three images in a table beside them.
-    fn of_files(&self, text: &[u8]) -> Result<Labels> {
-        let table = Table::read(&self.csv(text), Role::Factors)?;
+    fn of_files(&self, text: &[u8]) -> Result<FoundLabels> {
+        let table = Table::read(&self.csv(text), TableRole::Factors)?;
         let files = ["a.png", "b/c.png", "d.png"].map(PathBuf::from);
-        let images = Labelled { path: self.0.path(), len: 3, files: Some(&files) };
-        of_table(table, &images, Gaps::Refused(COMPLETE))
+        let images = ImagesToLabel { path: self.0.path(), len: 3, files: Some(&files) };
+        of_table(table, &images, GapPolicy::Refused(COMPLETE))
     }
 
     /// The labels of `len` images without names.
-    fn of_rows(&self, text: &[u8], len: usize) -> Result<Labels> {
-        let table = Table::read(&self.csv(text), Role::Factors)?;
+    fn of_rows(&self, text: &[u8], len: usize) -> Result<FoundLabels> {
+        let table = Table::read(&self.csv(text), TableRole::Factors)?;
         of_table(
             table,
-            &Labelled { path: self.0.path(), len, files: None },
-            Gaps::Refused(COMPLETE),
+            &ImagesToLabel { path: self.0.path(), len, files: None },
+            GapPolicy::Refused(COMPLETE),
         )
     }
 
-    fn npz(&self, write: impl FnOnce(&mut NpzWriter) -> Result<()>) -> Source {
+    fn npz(&self, write: impl FnOnce(&mut NpzWriter) -> Result<()>) -> ArrayFile {
         let path = self.0.path().join("x.npz");
         let mut npz = NpzWriter::create(&path).unwrap();
         npz.add("imgs", &[4, 1, 1], &[0_u8; 4]).unwrap();
         write(&mut npz).unwrap();
         npz.finish().unwrap();
-        Source::open(&path).unwrap()
+        ArrayFile::open(&path).unwrap()
     }
 }
 
-fn rows(labels: &Labels) -> Vec<Vec<usize>> {
+fn rows(labels: &FoundLabels) -> Vec<Vec<usize>> {
     let factors = labels.factors.as_ref().unwrap();
     (0..factors.len()).map(|i| factors.classes(i)).collect()
 }
 
-fn names(labels: &Labels) -> Vec<&str> {
+fn names(labels: &FoundLabels) -> Vec<&str> {
     let factors = labels.factors.as_ref().unwrap().factors();
     factors.iter().map(|factor| factor.name.as_str()).collect()
 }
@@ -122,9 +124,10 @@ fn tables_that_do_not_fit_are_explained() {
 fn a_table_that_lies_there_is_used_or_said_to_be_not() {
     let files = Files::new();
     let names = ["a.png", "d.png"].map(PathBuf::from);
-    let images = Labelled { path: files.0.path(), len: 2, files: Some(&names) };
-    let lying =
-        |text: &[u8]| found(Table::read(&files.csv(text), Role::Factors), "factors.csv", &images);
+    let images = ImagesToLabel { path: files.0.path(), len: 2, files: Some(&names) };
+    let lying = |text: &[u8]| {
+        labels_beside(Table::read(&files.csv(text), TableRole::Factors), "factors.csv", &images)
+    };
     let labels = lying(b"file,x,y\na.png,1,2\nd.png,1,3\n").unwrap();
     assert_eq!(labels.notes, ["factors from factors.csv: x, y"]);
     for (text, expected) in [

@@ -7,9 +7,9 @@
 use std::path::Path;
 
 use super::super::bundle::Bundle;
-use super::super::reader::Images;
+use super::super::reader::ImageReader;
 use super::matlab;
-use super::raw::{MAX_VALUES, Raw, image_shape};
+use super::raw::{MAX_VALUES, RawImages, image_shape};
 use crate::error::{Error, Result};
 
 /// The usual size of the images, half of what is stored.
@@ -22,7 +22,7 @@ pub(super) fn is_car(name: &Path) -> bool {
 }
 
 /// Opens the cars in `bundle`, of which there is at least one.
-pub(super) fn open(path: &Path, bundle: Bundle) -> Result<Raw> {
+pub(super) fn open(path: &Path, bundle: Bundle) -> Result<RawImages> {
     let cars = bundle.len();
     let first = Car::read(&bundle, 0)?;
     let [height, width, channels, azimuths, elevations] = first.axes;
@@ -37,9 +37,9 @@ pub(super) fn open(path: &Path, bundle: Bundle) -> Result<Raw> {
         values.extend([car, view / elevations, view % elevations].map(|class| class as f64));
     }
     let names = ["object", "azimuth", "elevation"].map(str::to_owned).to_vec();
-    let images = Cars { bundle, axes: first.axes, car: first, next: 0 };
+    let images = CarImages { bundle, axes: first.axes, car: first, next: 0 };
     let about = "Cars3D".to_owned();
-    Ok(Raw { about, len, shape, white: 255, names, values, images: Box::new(images) })
+    Ok(RawImages { about, len, shape, white: 255, names, values, images: Box::new(images) })
 }
 
 /// The images of one file.
@@ -81,14 +81,14 @@ fn wrong_axes(place: &Path, axes: &[usize]) -> Error {
     Error::file(place, reason)
 }
 
-struct Cars {
+struct CarImages {
     bundle: Bundle,
     axes: [usize; 5],
     car: Car,
     next: usize,
 }
 
-impl Images for Cars {
+impl ImageReader for CarImages {
     fn next(&mut self, bytes: &mut [u8]) -> Result<()> {
         let [height, width, channels, azimuths, elevations] = self.axes;
         let views = azimuths * elevations;

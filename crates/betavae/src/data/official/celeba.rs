@@ -8,11 +8,11 @@ use std::path::{Path, PathBuf};
 
 use super::super::Factors;
 use super::super::bundle::Bundle;
-use super::super::labels::{self, Labelled, Labels};
-use super::super::stored::{Opening, Stored};
-use super::{Split, faces, not_empty, pictures};
+use super::super::labels::{self, FoundLabels, ImagesToLabel};
+use super::super::stored::{OpenContext, StoredDataset};
+use super::{Split, celeba_images, not_empty, pictures};
 use crate::error::{Error, Result};
-use crate::table::{Role, Table};
+use crate::table::{Table, TableRole};
 
 const ATTRIBUTES: &str = "list_attr_celeba";
 const PARTITION: &str = "list_eval_partition";
@@ -25,8 +25,8 @@ pub(super) fn is_face(name: &Path) -> bool {
 }
 
 /// Opens the images, 64x64 in RGB unless configured otherwise.
-pub(super) fn open(path: &Path, opening: &mut Opening<'_>) -> Result<Stored> {
-    let place = faces(path).unwrap_or_else(|| path.to_owned());
+pub(super) fn open(path: &Path, opening: &mut OpenContext<'_>) -> Result<StoredDataset> {
+    let place = celeba_images(path).unwrap_or_else(|| path.to_owned());
     let mut bundle = not_empty(path, Bundle::sorted(&place, is_face)?, "000001.jpg")?;
     let beside = place.parent().map(Path::to_owned).unwrap_or_default();
     let list = |name: &str| {
@@ -52,8 +52,8 @@ pub(super) fn open(path: &Path, opening: &mut Opening<'_>) -> Result<Stored> {
             _ => 2.0,
         };
         let parts = with_files(&bundle, path, |images| {
-            let gaps = labels::Gaps::Refused("download the list again");
-            labels::of_table(Table::read(&partition, Role::Factors)?, images, gaps)
+            let gaps = labels::GapPolicy::Refused("download the list again");
+            labels::of_table(Table::read(&partition, TableRole::Factors)?, images, gaps)
         })?;
         let parts = parts.factors.ok_or_else(|| Error::file(&partition, "it has no parts"))?;
         let part = |index: usize| parts.factors()[0].values[parts.classes(index)[0]];
@@ -71,9 +71,9 @@ pub(super) fn open(path: &Path, opening: &mut Opening<'_>) -> Result<Stored> {
         }
         Some(list) => {
             let name = list.file_name().unwrap_or_default().to_string_lossy().into_owned();
-            let table = Table::read(&list, Role::Factors);
-            let Labels { factors, notes } =
-                with_files(&bundle, path, |images| labels::found(table, &name, images))?;
+            let table = Table::read(&list, TableRole::Factors);
+            let FoundLabels { factors, notes } =
+                with_files(&bundle, path, |images| labels::labels_beside(table, &name, images))?;
             opening.notes.extend(notes);
             factors.map(zero_or_one)
         }
@@ -85,10 +85,10 @@ pub(super) fn open(path: &Path, opening: &mut Opening<'_>) -> Result<Stored> {
 fn with_files<T>(
     bundle: &Bundle,
     path: &Path,
-    with: impl FnOnce(&Labelled<'_>) -> Result<T>,
+    with: impl FnOnce(&ImagesToLabel<'_>) -> Result<T>,
 ) -> Result<T> {
     let files: Vec<PathBuf> = bundle.names().map(Path::to_owned).collect();
-    with(&Labelled { path, len: files.len(), files: Some(&files) })
+    with(&ImagesToLabel { path, len: files.len(), files: Some(&files) })
 }
 
 /// Attributes that are absent are 0 here, and -1 in the list; other lists are taken as they are.

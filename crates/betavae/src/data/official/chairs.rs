@@ -7,23 +7,23 @@ use std::path::Path;
 
 use super::super::Factors;
 use super::super::bundle::Bundle;
-use super::super::stored::{Opening, Stored};
+use super::super::stored::{OpenContext, StoredDataset};
 use super::{chairs_folder, not_empty, pictures};
 use crate::error::{Error, Result};
 
 /// Whether a file is the rendering of a chair.
 pub(super) fn is_chair(name: &Path) -> bool {
-    View::parse(name).is_some()
+    ChairView::parse(name).is_some()
 }
 
-/// What the name of a file says.
-struct View<'a> {
+/// What the name of a file contains.
+struct ChairView<'a> {
     model: &'a Path,
     elevation: f64,
     azimuth: f64,
 }
 
-impl<'a> View<'a> {
+impl<'a> ChairView<'a> {
     fn parse(name: &'a Path) -> Option<Self> {
         let (folder, file) = (name.parent()?, name.file_name()?.to_str()?);
         let model = folder.parent().filter(|_| folder.ends_with("renders"))?;
@@ -34,13 +34,13 @@ impl<'a> View<'a> {
 }
 
 /// Opens the renderings, 64x64 in RGB unless configured otherwise.
-pub(super) fn open(path: &Path, opening: &mut Opening<'_>) -> Result<Stored> {
+pub(super) fn open(path: &Path, opening: &mut OpenContext<'_>) -> Result<StoredDataset> {
     let place = chairs_folder(path).unwrap_or_else(|| path.to_owned());
     let bundle = not_empty(path, Bundle::sorted(&place, is_chair)?, "image_*_p*_t*_*.png")?;
     let mut values = Vec::new();
     let (mut models, mut last) = (0_u32, None);
     for name in bundle.names() {
-        let Some(view) = View::parse(name) else {
+        let Some(view) = ChairView::parse(name) else {
             return Err(Error::file(
                 path,
                 format!("`{}` is not the rendering of a chair", name.display()),

@@ -6,7 +6,7 @@
 use std::path::{Path, PathBuf};
 
 use super::input::Input;
-use super::raw::{MAX_VALUES, Plain, Raw, image_shape};
+use super::raw::{ContiguousImages, MAX_VALUES, RawImages, image_shape};
 use crate::error::{Error, Result};
 
 const IMAGES: [u8; 4] = [0, 0, 8, 3];
@@ -17,8 +17,8 @@ pub(super) fn reads(start: &[u8]) -> bool {
     start.starts_with(&IMAGES) || start.starts_with(&LABELS)
 }
 
-/// Opens a file of images and, if it lies beside it, the file of their labels.
-pub(super) fn open(path: &Path) -> Result<Raw> {
+/// Opens a file of images and, if it is in the same folder, the file of their labels.
+pub(super) fn open(path: &Path) -> Result<RawImages> {
     let mut input = Input::open(path)?;
     let magic = input.take("the header")?;
     if magic == LABELS {
@@ -33,8 +33,8 @@ pub(super) fn open(path: &Path) -> Result<Raw> {
         names.push("class".to_owned());
         values = labels(&path, len)?.into_iter().map(f64::from).collect();
     }
-    let images = Box::new(Plain::new(input, len as u64 * shape.values() as u64));
-    Ok(Raw { about: "idx images".into(), len, shape, white: 255, names, values, images })
+    let images = Box::new(ContiguousImages::new(input, len as u64 * shape.values() as u64));
+    Ok(RawImages { about: "idx images".into(), len, shape, white: 255, names, values, images })
 }
 
 /// The next big-endian sizes.

@@ -1,6 +1,6 @@
 //! A file that is read from its start to its end, unpacked on the way if it is gzipped.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{BufReader, Cursor, ErrorKind, Read};
 use std::path::{Path, PathBuf};
 
@@ -24,8 +24,9 @@ fn plausible(path: &Path, what: &str, axes: &[usize], most: u64) -> Result<()> {
 }
 
 /// Refuses an array that is larger than anything the file can hold if it is packed by deflate.
+#[cfg(feature = "formats")]
 pub(super) fn expect_packed(path: &Path, what: &str, axes: &[usize]) -> Result<()> {
-    let bytes = fs::metadata(path).context("read", path)?.len();
+    let bytes = std::fs::metadata(path).context("read", path)?.len();
     plausible(path, what, axes, bytes.saturating_mul(MOST_PACKED))
 }
 

@@ -25,13 +25,13 @@ const MAX_ARRAY: usize = 1 << 28;
 
 /// An array of bytes as MATLAB stores it, first axis fastest.
 #[derive(Debug, PartialEq)]
-pub(super) struct Bytes {
+pub(super) struct ByteArray {
     pub(super) axes: Vec<usize>,
     pub(super) values: Vec<u8>,
 }
 
 /// The array called `name` in the content of the MATLAB file at `path`.
-pub(super) fn read(path: &Path, content: &[u8], name: &str) -> Result<Bytes> {
+pub(super) fn read(path: &Path, content: &[u8], name: &str) -> Result<ByteArray> {
     let fault = |reason: &str| Error::file_hint(path, reason, COPY_AGAIN);
     // The version, and the byte order of little-endian writers.
     if content.get(124..128) != Some(b"\x00\x01IM") {
@@ -86,7 +86,7 @@ fn unpack(packed: &[u8]) -> Result<Vec<u8>, String> {
 }
 
 /// The content of an array element, if it is the one with that name.
-fn matrix(element: &[u8], wanted: &str) -> Result<Option<Bytes>, String> {
+fn matrix(element: &[u8], wanted: &str) -> Result<Option<ByteArray>, String> {
     let cut = || "an array is cut off".to_owned();
     let (_, flags, rest) = split(element).ok_or_else(cut)?;
     let (kind, axes, rest) = split(rest).ok_or_else(cut)?;
@@ -110,5 +110,5 @@ fn matrix(element: &[u8], wanted: &str) -> Result<Option<Bytes>, String> {
         let found = values.len();
         return Err(format!("array `{wanted}`: axes {axes:?} do not belong to {found} bytes"));
     }
-    Ok(Some(Bytes { axes, values: values.to_vec() }))
+    Ok(Some(ByteArray { axes, values: values.to_vec() }))
 }

@@ -1,6 +1,6 @@
 //! The official files of the field's data sets, as their authors publish them.
 //!
-//! [`Kind::of`] tells from a file's content, or from the files in a folder, which set it is; the other modules
+//! [`OfficialFormat::of`] tells from a file's content, or from the files in a folder, which set it is; the other modules
 //! read one format each. All images come in the order of the files, in bounded memory.
 
 mod cars;
@@ -17,56 +17,60 @@ mod raw;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-#[cfg(any(test, fuzzing))]
+#[cfg(any(all(test, feature = "formats"), fuzzing))]
 use super::DataConfig;
 use super::bundle::Bundle;
-use super::labels::{self, Labelled};
-use super::pictures::{Encoded, Files, load};
-use super::stored::{Opening, Stored};
+use super::labels::{self, ImagesToLabel};
+use super::pictures::{EncodedImages, ImageFiles, load};
+use super::stored::{OpenContext, StoredDataset};
 use super::{Factors, ImageShape, Split};
 use crate::error::{Error, Result};
 pub(crate) use grids::known_grid;
-use raw::Raw;
+use raw::RawImages;
 
 /// Opens an official file, a folder of them, or what was unpacked from them.
 ///
 /// # Errors
 /// If it is damaged or incomplete.
-pub(super) fn open(path: &Path, kind: Kind, opening: &mut Opening<'_>) -> Result<Stored> {
+pub(super) fn open(
+    path: &Path,
+    kind: OfficialFormat,
+    opening: &mut OpenContext<'_>,
+) -> Result<StoredDataset> {
     let config = opening.config;
     if kind.has_pictures() {
         return match kind {
-            Kind::Chairs => chairs::open(path, opening),
+            OfficialFormat::Chairs => chairs::open(path, opening),
             _ => celeba::open(path, opening),
         };
     }
-    // All that lies in a folder, since most sets are several files.
+    // All files of a folder, since most sets are several files.
     let parts: Vec<PathBuf> = match path.is_dir() {
         true => Bundle::folder(path, |_| true)?.names().map(Path::to_owned).collect(),
         false => Vec::new(),
     };
     let raw = read(path, kind, opening)?;
-    let images = Labelled { path, len: raw.len, files: None };
-    let labels = labels::asked_for(config, &images)?;
+    let images = ImagesToLabel { path, len: raw.len, files: None };
+    let labels = labels::configured_labels(config, &images)?;
     let mut opened = raw.finish(path, config, kind.usual_size())?;
     if let Some(labels) = labels {
         opened.factors = labels.factors;
         opening.notes.extend(labels.notes);
     }
-    Stored::from_reader(opening, path, &parts, |_| Ok(opened))
+    StoredDataset::from_reader(opening, path, &parts, |_| Ok(opened))
 }
 
 /// Reads the first images of an official file, as the fuzz targets need it; how many there are.
 #[cfg(fuzzing)]
 pub fn read_all(path: &Path, config: &DataConfig) -> Result<usize> {
-    let Some(kind) = Kind::of(path)? else { return Ok(0) };
+    let Some(kind) = OfficialFormat::of(path)? else { return Ok(0) };
     if kind.has_pictures() {
         return super::open(&DataConfig { path: Some(path.into()), ..config.clone() }, 1)
             .map(|data| data.len());
     }
     let cache = super::cache::Cache::standard();
     let mut progress = |_, _| ();
-    let mut opening = Opening::new(config, &cache, &mut progress);
+    let mut opening = OpenContext::new(config, &cache, &mut progress);
     let mut opened = read(path, kind, &mut opening)?.finish(path, config, kind.usual_size())?;
     let values = opened.shape.values();
     let mut bytes = vec![0; opened.len.min((1 << 22) / values + 1) * values];
@@ -78,7 +82,7 @@ pub fn read_all(path: &Path, config: &DataConfig) -> Result<usize> {
 
 /// Which reader a file or folder is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(super) enum OfficialFormat {
     Hdf5,
     Idx,
     IdxFolder,
@@ -89,7 +93,7 @@ pub(super) enum Kind {
     CelebA,
 }
 
-impl Kind {
+impl OfficialFormat {
     /// In words, after the path.
     pub(super) fn name(self) -> &'static str {
         match self {
@@ -169,7 +173,7 @@ impl Kind {
             Some(Self::Cars)
         } else if chairs_folder(folder).is_some() {
             Some(Self::Chairs)
-        } else if faces(folder).is_some() {
+        } else if celeba_images(folder).is_some() {
             Some(Self::CelebA)
         } else {
             None
@@ -177,30 +181,32 @@ impl Kind {
     }
 }
 
-fn read(path: &Path, kind: Kind, opening: &mut Opening<'_>) -> Result<Raw> {
+fn read(path: &Path, kind: OfficialFormat, opening: &mut OpenContext<'_>) -> Result<RawImages> {
     let config = opening.config;
     match kind {
-        Kind::Hdf5 => hdf5::open(path, config, &mut opening.notes),
-        Kind::Idx => idx::open(path),
-        Kind::IdxFolder => parts(path, idx::in_folder(path), opening, idx::open),
-        Kind::Norb => norb::open(path),
-        Kind::NorbFolder => parts(path, norb::in_folder(path), opening, norb::open),
-        Kind::Cars => {
+        OfficialFormat::Hdf5 => hdf5::open(path, config, &mut opening.notes),
+        OfficialFormat::Idx => idx::open(path),
+        OfficialFormat::IdxFolder => read_parts(path, idx::in_folder(path), opening, idx::open),
+        OfficialFormat::Norb => norb::open(path),
+        OfficialFormat::NorbFolder => read_parts(path, norb::in_folder(path), opening, norb::open),
+        OfficialFormat::Cars => {
             let place = cars_folder(path).unwrap_or_else(|| path.to_owned());
             let bundle = not_empty(path, Bundle::sorted(&place, cars::is_car)?, "car_*_mesh.mat")?;
             cars::open(path, bundle)
         }
-        Kind::Chairs | Kind::CelebA => Err(Error::file(path, "its images are files of their own")),
+        OfficialFormat::Chairs | OfficialFormat::CelebA => {
+            Err(Error::file(path, "its images are files of their own"))
+        }
     }
 }
 
 /// The files of the training and the test set, as far as they are wanted.
-fn parts(
+fn read_parts(
     folder: &Path,
     [train, test]: [Option<PathBuf>; 2],
-    opening: &mut Opening<'_>,
-    open: impl Fn(&Path) -> Result<Raw>,
-) -> Result<Raw> {
+    opening: &mut OpenContext<'_>,
+    open: impl Fn(&Path) -> Result<RawImages>,
+) -> Result<RawImages> {
     let split = opening.config.split;
     let wanted = |part: Split| split.is_none_or(|split| split.takes(part));
     let both = [(Split::Train, train), (Split::Test, test)];
@@ -224,29 +230,29 @@ fn parts(
         ));
     }
     let parts = files.iter().map(|(_, file)| open(file)).collect::<Result<Vec<_>>>()?;
-    Raw::concat(folder, parts)
+    RawImages::concat(folder, parts)
 }
 
 /// Image files of a set whose factors are known: 64x64 in RGB unless configured otherwise.
 fn pictures(
     path: &Path,
     bundle: Bundle,
-    opening: &mut Opening<'_>,
+    opening: &mut OpenContext<'_>,
     about: &str,
     factors: Option<Factors>,
-) -> Result<Stored> {
+) -> Result<StoredDataset> {
     let files: Vec<PathBuf> = bundle.names().map(Path::to_owned).collect();
-    let images = Labelled { path, len: files.len(), files: Some(&files) };
-    let (factors, notes) = match labels::asked_for(opening.config, &images)? {
+    let images = ImagesToLabel { path, len: files.len(), files: Some(&files) };
+    let (factors, notes) = match labels::configured_labels(opening.config, &images)? {
         Some(labels) => (labels.factors, labels.notes),
         None => (factors, Vec::new()),
     };
     opening.notes.extend(notes);
     let place = bundle.path().to_owned();
     let parts = if place.is_dir() { bundle.parts() } else { Vec::new() };
-    let make = || Ok(Box::new(Files(bundle.clone())) as Box<dyn Encoded>);
+    let make = || Ok(Box::new(ImageFiles(bundle.clone())) as Box<dyn EncodedImages>);
     let (stored, kept) = load(&place, &parts, &make, Some(ImageShape::new(64, 64, 3)), opening)?;
-    Ok(Stored {
+    Ok(StoredDataset {
         name: path.display().to_string(),
         about: format!("({about})"),
         factors: factors.map(|factors| kept.select_factors(factors)),
@@ -282,7 +288,7 @@ fn chairs_folder(folder: &Path) -> Option<PathBuf> {
 }
 
 /// The aligned images of CelebA: their archive or their folder, in a folder or itself.
-fn faces(folder: &Path) -> Option<PathBuf> {
+fn celeba_images(folder: &Path) -> Option<PathBuf> {
     let inner = folder.join("img_align_celeba");
     let archive = folder.join("img_align_celeba.zip");
     if inner.is_dir() {
@@ -294,5 +300,5 @@ fn faces(folder: &Path) -> Option<PathBuf> {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "formats"))]
 mod tests;

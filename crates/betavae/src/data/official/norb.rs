@@ -1,6 +1,6 @@
 //! SmallNORB: stereo pairs of 50 toys in a matrix format of their own (LeCun, Huang & Bottou 2004).
 //!
-//! A file is an int32 that says the type, the number of axes, at least three axes, and the elements,
+//! A file is an int32 for the type, the number of axes, at least three axes, and the elements,
 //! all little-endian; the names end with `.mat`, but MATLAB is not meant. `-dat` holds the images,
 //! `-cat` the category, `-info` instance, elevation, azimuth (in steps of 10 degrees, only even) and
 //! lighting. As everywhere in the field, the first image of each pair is used, and the instance is
@@ -8,9 +8,9 @@
 
 use std::path::{Path, PathBuf};
 
-use super::super::reader::Images;
+use super::super::reader::ImageReader;
 use super::input::Input;
-use super::raw::{MAX_VALUES, Raw, image_shape};
+use super::raw::{MAX_VALUES, RawImages, image_shape};
 use crate::error::{Error, Result};
 
 const BYTES: [u8; 4] = 0x1E3D_4C55_u32.to_le_bytes();
@@ -24,8 +24,8 @@ pub(super) fn reads(start: &[u8]) -> bool {
     start.starts_with(&BYTES) || start.starts_with(&INTEGERS)
 }
 
-/// Opens a `-dat` file and, if they lie beside it, its `-cat` and `-info` files.
-pub(super) fn open(path: &Path) -> Result<Raw> {
+/// Opens a `-dat` file and, if they are in the same folder, its `-cat` and `-info` files.
+pub(super) fn open(path: &Path) -> Result<RawImages> {
     let mut input = Input::open(path)?;
     let magic: [u8; 4] = input.take("the header")?;
     if magic == INTEGERS {
@@ -40,7 +40,7 @@ pub(super) fn open(path: &Path) -> Result<Raw> {
     input.expect("images", &[len, pair, height, width])?;
     let shape = image_shape(path, [height, width, 1])?;
     let (mut names, mut values) = (Vec::new(), Vec::new());
-    if let (Some(categories), Some(info)) = (beside(path, "cat"), beside(path, "info")) {
+    if let (Some(categories), Some(info)) = (companion(path, "cat"), companion(path, "info")) {
         names = ["category", "elevation", "azimuth", "lighting"].map(str::to_owned).to_vec();
         let categories = integers(&categories, len, 1)?;
         let info = integers(&info, len, 4)?;
@@ -49,18 +49,18 @@ pub(super) fn open(path: &Path) -> Result<Raw> {
             values.extend([*category, elevation, azimuth, lighting].map(f64::from));
         }
     }
-    let images = Box::new(Pairs { input, skipped: vec![0; shape.values()], left: len });
-    Ok(Raw { about: "SmallNORB".into(), len, shape, white: 255, names, values, images })
+    let images = Box::new(FirstOfPairs { input, skipped: vec![0; shape.values()], left: len });
+    Ok(RawImages { about: "SmallNORB".into(), len, shape, white: 255, names, values, images })
 }
 
 /// The first image of every pair.
-struct Pairs {
+struct FirstOfPairs {
     input: Input,
     skipped: Vec<u8>,
     left: usize,
 }
 
-impl Images for Pairs {
+impl ImageReader for FirstOfPairs {
     fn next(&mut self, bytes: &mut [u8]) -> Result<()> {
         for image in bytes.chunks_exact_mut(self.skipped.len()) {
             self.input.fill(image, "the pixels")?;
@@ -86,7 +86,7 @@ fn axes(input: &mut Input) -> Result<Vec<usize>> {
 }
 
 /// The file of the same part of the set that holds something else.
-fn beside(path: &Path, what: &str) -> Option<PathBuf> {
+fn companion(path: &Path, what: &str) -> Option<PathBuf> {
     let name = path.file_name()?.to_str()?;
     let name = name.strip_suffix(".gz").unwrap_or(name).strip_suffix("-dat.mat")?;
     ["", ".gz"]

@@ -1,4 +1,4 @@
-//! What a reader of one format hands to [`super::open`]: images as they are stored, and a row of
+//! What the reader of an official format returns to [`super::open`]: images as they are stored, and a row of
 //! factor values for each.
 
 use std::path::{Path, PathBuf};
@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use rayon::prelude::*;
 
 use super::super::geometry::Geometry;
-use super::super::reader::{Ending, Images, Opened};
+use super::super::reader::{ImageReader, OpenedImages, ReaderSummary};
 use super::super::{DataConfig, Factors, ImageShape};
 use super::input::Input;
 use crate::error::{Error, Result};
@@ -19,7 +19,7 @@ pub(super) const MAX_VALUES: usize = 1 << 26;
 const MAX_IMAGE: usize = 1 << 28;
 
 /// Images as stored.
-pub(super) struct Raw {
+pub(super) struct RawImages {
     pub(super) about: String,
     pub(super) len: usize,
     pub(super) shape: ImageShape,
@@ -28,17 +28,18 @@ pub(super) struct Raw {
     pub(super) names: Vec<String>,
     /// [N, K]
     pub(super) values: Vec<f64>,
-    pub(super) images: Box<dyn Images + Send>,
+    pub(super) images: Box<dyn ImageReader + Send>,
 }
 
-impl Raw {
+impl RawImages {
     /// The images of several files one after the other.
-    pub(super) fn concat(path: &Path, parts: Vec<Raw>) -> Result<Raw> {
+    pub(super) fn concat(path: &Path, parts: Vec<RawImages>) -> Result<RawImages> {
         let mut parts = parts.into_iter();
         let Some(mut all) = parts.next() else {
             return Err(Error::file(path, "no images"));
         };
-        let mut chain = Chain { parts: vec![(all.len, all.images)], values: all.shape.values() };
+        let mut chain =
+            ConcatenatedImages { parts: vec![(all.len, all.images)], values: all.shape.values() };
         for part in parts {
             if part.shape != all.shape || part.names != all.names {
                 let sides = |raw: ImageShape, names: &[String]| format!("{raw} and {names:?}");
@@ -63,7 +64,7 @@ impl Raw {
         path: &Path,
         config: &DataConfig,
         size: Option<[usize; 2]>,
-    ) -> Result<Opened> {
+    ) -> Result<OpenedImages> {
         let shape = self.shape;
         if self.len == 0 || shape.values() == 0 {
             return Err(Error::file(path, format!("{} images of {shape} hold nothing", self.len)));
@@ -74,16 +75,17 @@ impl Raw {
         };
         let geometry = Geometry::new(config)?.or_size(size);
         let target = geometry.target(path, shape)?;
-        let (images, white): (Box<dyn Images + Send>, u8) = match geometry.words(shape, target) {
+        let (images, white): (Box<dyn ImageReader + Send>, u8) = match geometry.words(shape, target)
+        {
             None => (self.images, self.white),
             Some(words) => {
                 let (path, white) = (path.to_owned(), self.white);
                 let note = format!("images are {words}");
-                let fit = Fit { path, from: shape, white, target, geometry };
-                (Box::new(Fitted { images: self.images, fit, note }), 255)
+                let fit = Resizing { path, from: shape, white, target, geometry };
+                (Box::new(ResizedImages { images: self.images, fit, note }), 255)
             }
         };
-        Ok(Opened { about: self.about, len: self.len, shape: target, white, factors, images })
+        Ok(OpenedImages { about: self.about, len: self.len, shape: target, white, factors, images })
     }
 }
 
@@ -100,19 +102,19 @@ pub(super) fn image_shape(path: &Path, [h, w, c]: [usize; 3]) -> Result<ImageSha
 }
 
 /// Pixels that follow each other in a file as they are.
-pub(super) struct Plain {
+pub(super) struct ContiguousImages {
     input: Input,
     left: u64,
 }
 
-impl Plain {
+impl ContiguousImages {
     /// `bytes` of pixels come next in `input`, and then its end.
     pub(super) fn new(input: Input, bytes: u64) -> Self {
         Self { input, left: bytes }
     }
 }
 
-impl Images for Plain {
+impl ImageReader for ContiguousImages {
     fn next(&mut self, bytes: &mut [u8]) -> Result<()> {
         self.input.fill(bytes, "the pixels")?;
         self.left = self.left.saturating_sub(bytes.len() as u64);
@@ -121,13 +123,13 @@ impl Images for Plain {
 }
 
 /// Images of several readers: how many each has left.
-struct Chain {
-    parts: Vec<(usize, Box<dyn Images + Send>)>,
+struct ConcatenatedImages {
+    parts: Vec<(usize, Box<dyn ImageReader + Send>)>,
     /// Bytes of an image.
     values: usize,
 }
 
-impl Images for Chain {
+impl ImageReader for ConcatenatedImages {
     fn next(&mut self, mut bytes: &mut [u8]) -> Result<()> {
         for (left, images) in &mut self.parts {
             let now = (*left).min(bytes.len() / self.values);
@@ -143,13 +145,13 @@ impl Images for Chain {
 }
 
 /// Images cut, resized or with other channels.
-struct Fitted {
-    images: Box<dyn Images + Send>,
-    fit: Fit,
+struct ResizedImages {
+    images: Box<dyn ImageReader + Send>,
+    fit: Resizing,
     note: String,
 }
 
-struct Fit {
+struct Resizing {
     path: PathBuf,
     from: ImageShape,
     white: u8,
@@ -157,7 +159,7 @@ struct Fit {
     geometry: Geometry,
 }
 
-impl Images for Fitted {
+impl ImageReader for ResizedImages {
     fn next(&mut self, bytes: &mut [u8]) -> Result<()> {
         let fit = &self.fit;
         let (values, target) = (fit.from.values(), fit.target.values());
@@ -176,14 +178,14 @@ impl Images for Fitted {
         Ok(())
     }
 
-    fn finish(&mut self) -> Result<Ending> {
+    fn finish(&mut self) -> Result<ReaderSummary> {
         let mut ending = self.images.finish()?;
         ending.notes.push(self.note.clone());
         Ok(ending)
     }
 }
 
-impl Fit {
+impl Resizing {
     fn apply(&self, stored: &[u8]) -> Result<Vec<u8>> {
         let scale = 255 / self.white.max(1);
         let stored: Vec<u8> = stored.iter().map(|byte| byte.saturating_mul(scale)).collect();

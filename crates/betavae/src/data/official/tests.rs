@@ -11,7 +11,7 @@ use flate2::read::GzDecoder;
 
 use super::*;
 use crate::data::cache::Cache;
-use crate::data::reader::{self, Images};
+use crate::data::reader::{self, ImageReader};
 use crate::data::source::Source;
 use crate::data::{Dataset, Factors, ImageShape};
 
@@ -40,7 +40,7 @@ fn folder(files: &[(&str, &str)]) -> tempfile::TempDir {
 }
 
 /// What a reader gives.
-struct Opened {
+struct ReadFile {
     len: usize,
     shape: ImageShape,
     white: u8,
@@ -49,30 +49,36 @@ struct Opened {
 }
 
 enum Pixels {
-    Unread(Box<dyn Images + Send>),
-    Stored(Box<Stored>),
+    Unread(Box<dyn ImageReader + Send>),
+    Stored(Box<StoredDataset>),
 }
 
-fn opened(path: &Path, toml: &str) -> Result<Opened> {
-    let kind = Kind::of(path)?.expect("an official file");
+fn opened(path: &Path, toml: &str) -> Result<ReadFile> {
+    let kind = OfficialFormat::of(path)?.expect("an official file");
     let config = DataConfig { path: Some(path.to_owned()), ..config(toml) };
     Source::Official(kind).check(&config)?;
     let cache = Cache::at(Path::new("none"), 1 << 30);
     let mut progress = |_, _| ();
-    let mut opening = Opening::new(&config, &cache, &mut progress);
+    let mut opening = OpenContext::new(&config, &cache, &mut progress);
     if kind.has_pictures() {
         let stored = open(path, kind, &mut opening)?;
         let (len, shape, white) = (stored.len(), stored.shape(), stored.white());
         let factors = stored.factors().cloned();
-        return Ok(Opened { len, shape, white, factors, pixels: Pixels::Stored(Box::new(stored)) });
+        return Ok(ReadFile {
+            len,
+            shape,
+            white,
+            factors,
+            pixels: Pixels::Stored(Box::new(stored)),
+        });
     }
     let found = read(path, kind, &mut opening)?.finish(path, &config, kind.usual_size())?;
-    let reader::Opened { len, shape, white, factors, images, .. } = found;
-    Ok(Opened { len, shape, white, factors, pixels: Pixels::Unread(images) })
+    let reader::OpenedImages { len, shape, white, factors, images, .. } = found;
+    Ok(ReadFile { len, shape, white, factors, pixels: Pixels::Unread(images) })
 }
 
 /// All pixels, asked for in uneven pieces where they are not read yet.
-fn pixels(opened: &mut Opened) -> Result<Vec<u8>> {
+fn pixels(opened: &mut ReadFile) -> Result<Vec<u8>> {
     let values = opened.shape.values();
     let mut pixels = vec![0; opened.len * values];
     match &mut opened.pixels {
@@ -110,17 +116,17 @@ fn formula(images: impl IntoIterator<Item = usize>, shape: ImageShape) -> Vec<u8
 }
 
 /// Names and numbers of classes of the factors.
-fn sizes(opened: &Opened) -> Vec<(&str, usize)> {
+fn sizes(opened: &ReadFile) -> Vec<(&str, usize)> {
     let factors = opened.factors.as_ref().map_or(&[][..], Factors::factors);
     factors.iter().map(|factor| (factor.name.as_str(), factor.values.len())).collect()
 }
 
-fn classes(opened: &Opened, index: usize) -> Vec<usize> {
+fn classes(opened: &ReadFile, index: usize) -> Vec<usize> {
     opened.factors.as_ref().unwrap().classes(index)
 }
 
 /// The values of factor `k` of all images.
-fn values(opened: &Opened, k: usize) -> Vec<f64> {
+fn values(opened: &ReadFile, k: usize) -> Vec<f64> {
     let factors = opened.factors.as_ref().unwrap();
     (0..opened.len).map(|i| factors.factors()[k].values[factors.classes(i)[k]]).collect()
 }
@@ -177,7 +183,7 @@ fn small_norb_uses_the_first_image_of_each_pair() {
     let other = "smallnorb-5x01235x9x18x6x2x96x96-testing";
     let stored = ImageShape::new(96, 96, 1);
     let names = ["category", "elevation", "azimuth", "lighting"];
-    let check = |data: &mut Opened| {
+    let check = |data: &mut ReadFile| {
         assert_eq!(pixels(data).unwrap()[..10 * 96 * 96], formula(0..10, stored));
         assert_eq!(sizes(data).iter().map(|(name, _)| *name).collect::<Vec<_>>(), names);
         assert_eq!(values(data, 0)[..6], [0.0, 1.0, 2.0, 3.0, 4.0, 0.0]);
@@ -456,6 +462,6 @@ fn mpi3d_is_known_by_name_and_number() {
 fn other_files_and_folders_are_left_to_other_readers() {
     let place = folder(&[("generate.py", "a.txt"), ("img_align_celeba.zip", "photos.zip")]);
     for name in ["a.txt", "photos.zip", "missing", ""] {
-        assert_eq!(Kind::of(&place.path().join(name)).unwrap(), None);
+        assert_eq!(OfficialFormat::of(&place.path().join(name)).unwrap(), None);
     }
 }

@@ -6,14 +6,14 @@ use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
 use super::super::bundle::Bundle;
-use super::super::labels::{self, Labelled, Labels};
+use super::super::labels::{self, FoundLabels, ImagesToLabel};
 use super::super::split;
-use super::super::stored::Opening;
+use super::super::stored::OpenContext;
 use super::super::{DataConfig, Factors};
 use super::{is_image, is_tar, samples};
 use crate::error::{Error, Result};
-use crate::files::ending;
-use crate::table::{Cells, Role, Table};
+use crate::files::extension_of;
+use crate::table::{ColumnData, Table, TableRole};
 use crate::words::{counted, quoted};
 
 /// Files that systems leave in folders.
@@ -22,11 +22,11 @@ const CLUTTER: [&str; 3] = ["thumbs.db", "desktop.ini", "ehthumbs.db"];
 /// Image files and what is known about them.
 pub(super) struct Pictures {
     pub(super) bundle: Bundle,
-    pub(super) labels: Labels,
+    pub(super) labels: FoundLabels,
 }
 
 /// The images at `path`.
-pub(super) fn find(path: &Path, opening: &mut Opening<'_>) -> Result<Pictures> {
+pub(super) fn find(path: &Path, opening: &mut OpenContext<'_>) -> Result<Pictures> {
     let config = opening.config;
     let shown = |name: &Path| !name.iter().any(is_hidden);
     let mut bundle = if path.is_dir() {
@@ -41,7 +41,7 @@ pub(super) fn find(path: &Path, opening: &mut Opening<'_>) -> Result<Pictures> {
         let mut shards: Vec<PathBuf> =
             bundle.names().filter(|name| is_tar(name)).map(Path::to_owned).collect();
         if shards.is_empty() {
-            return Err(nothing(path, &bundle));
+            return Err(no_image_found(path, &bundle));
         }
         if let Some((total, kinds)) = kinds(bundle.names().filter(|name| !is_tar(name))) {
             opening
@@ -56,7 +56,7 @@ pub(super) fn find(path: &Path, opening: &mut Opening<'_>) -> Result<Pictures> {
         split::refuse(path, config)?;
         return in_samples(bundle, config);
     }
-    let others = others(&bundle);
+    let files_left_out = files_left_out(&bundle);
     let tables = tables(&bundle)?;
     let images: Vec<bool> = bundle.names().map(is_image).collect();
     bundle.keep(|position| images[position]);
@@ -65,12 +65,12 @@ pub(super) fn find(path: &Path, opening: &mut Opening<'_>) -> Result<Pictures> {
     let wanted = split::choose(path, &names, config.split, "image", &mut opening.notes)?;
     bundle.keep(|position| wanted.binary_search(&position).is_ok());
     let names: Vec<PathBuf> = bundle.names().map(Path::to_owned).collect();
-    let images = Labelled { path, len: names.len(), files: Some(&names) };
-    let labels = match labels::asked_for(config, &images)? {
+    let images = ImagesToLabel { path, len: names.len(), files: Some(&names) };
+    let labels = match labels::configured_labels(config, &images)? {
         Some(labels) => labels,
-        None => lying_there(&tables, &images)?,
+        None => labels_inside(&tables, &images)?,
     };
-    if let Some(note) = others {
+    if let Some(note) = files_left_out {
         opening.notes.push(note);
     }
     Ok(Pictures { bundle, labels })
@@ -79,13 +79,13 @@ pub(super) fn find(path: &Path, opening: &mut Opening<'_>) -> Result<Pictures> {
 fn in_samples(bundle: Bundle, config: &DataConfig) -> Result<Pictures> {
     let (bundle, found) = samples::open(bundle)?;
     let names: Vec<PathBuf> = bundle.names().map(Path::to_owned).collect();
-    let images = Labelled { path: bundle.path(), len: names.len(), files: Some(&names) };
-    let labels = labels::asked_for(config, &images)?.unwrap_or(found);
+    let images = ImagesToLabel { path: bundle.path(), len: names.len(), files: Some(&names) };
+    let labels = labels::configured_labels(config, &images)?.unwrap_or(found);
     Ok(Pictures { bundle, labels })
 }
 
-/// Takes out what a run of this program has written: its pictures are no data.
-fn leave_out_runs(bundle: &mut Bundle, opening: &mut Opening<'_>) -> Result<()> {
+/// Leaves out the folders of runs, because the pictures in them are results, not data.
+fn leave_out_runs(bundle: &mut Bundle, opening: &mut OpenContext<'_>) -> Result<()> {
     let folder =
         |name: &Path, end: &str| name.ends_with(end).then(|| name.parent().map(Path::to_owned))?;
     let configs: BTreeSet<PathBuf> =
@@ -118,7 +118,7 @@ fn leave_out_runs(bundle: &mut Bundle, opening: &mut Opening<'_>) -> Result<()> 
 }
 
 /// How many files are neither images nor tables, by their endings.
-fn others(bundle: &Bundle) -> Option<String> {
+fn files_left_out(bundle: &Bundle) -> Option<String> {
     let is_other = |name: &&Path| {
         let file = name.file_name().unwrap_or_default().to_string_lossy().to_lowercase();
         !is_image(name) && !labels::is_table(name) && !CLUTTER.contains(&&*file)
@@ -132,7 +132,7 @@ fn kinds<'a>(names: impl Iterator<Item = &'a Path>) -> Option<(usize, String)> {
     let mut endings: BTreeMap<String, usize> = BTreeMap::new();
     for name in names {
         let ending = match name.extension() {
-            Some(_) => format!(".{}", ending(name)),
+            Some(_) => format!(".{}", extension_of(name)),
             None => "without ending".to_owned(),
         };
         *endings.entry(ending).or_default() += 1;
@@ -148,14 +148,14 @@ fn kinds<'a>(names: impl Iterator<Item = &'a Path>) -> Option<(usize, String)> {
     (total > 0).then(|| (total, words.join(", ")))
 }
 
-/// The error where there is no image, with what there is.
-fn nothing(path: &Path, bundle: &Bundle) -> Error {
+/// The error for a source without images, which says what is there instead.
+fn no_image_found(path: &Path, bundle: &Bundle) -> Error {
     let place = if path.is_dir() { "it or its subfolders" } else { "it" };
     let found = match kinds(bundle.names()) {
         None => "no file".to_owned(),
         Some((total, kinds)) => format!("{} ({kinds})", counted(total, "file")),
     };
-    let has = |wanted: &str| bundle.names().any(|name| ending(name) == wanted);
+    let has = |wanted: &str| bundle.names().any(|name| extension_of(name) == wanted);
     let hint = if has("npy") || has("npz") {
         "give one array file in place of the folder"
     } else if path.is_file() {
@@ -169,7 +169,7 @@ fn nothing(path: &Path, bundle: &Bundle) -> Error {
 }
 
 /// A table in the folder or archive.
-struct Lying {
+struct TableInside {
     /// Relative to it.
     name: PathBuf,
     /// What is in it, if it may hold labels.
@@ -177,40 +177,40 @@ struct Lying {
 }
 
 /// The tables of a bundle; those that are found by themselves are read.
-fn tables(bundle: &Bundle) -> Result<Vec<Lying>> {
+fn tables(bundle: &Bundle) -> Result<Vec<TableInside>> {
     let best = bundle.names().filter_map(labels::rank).min();
     let mut found = Vec::new();
     for (index, name) in bundle.names().enumerate().filter(|(_, name)| labels::is_table(name)) {
         let is_meant = best.is_some() && labels::rank(name) == best;
         let place = bundle.place(index);
         let table = is_meant.then(|| match place.is_file() {
-            true => Table::read(&place, Role::Factors),
+            true => Table::read(&place, TableRole::Factors),
             false => bundle.read(index).and_then(|content| Table::parse(&place, &content)),
         });
-        found.push(Lying { name: name.to_owned(), table });
+        found.push(TableInside { name: name.to_owned(), table });
     }
     Ok(found)
 }
 
-/// The labels that nobody asked for: of tables with a telling name, or else of folders that are classes.
-fn lying_there(tables: &[Lying], images: &Labelled<'_>) -> Result<Labels> {
+/// Labels that were not configured: of tables with a known name, or else of folders that are classes.
+fn labels_inside(tables: &[TableInside], images: &ImagesToLabel<'_>) -> Result<FoundLabels> {
     let files = images.files.unwrap_or_default();
-    let is_beside = |lying: &&Lying| {
+    let is_beside = |lying: &&TableInside| {
         let folder = lying.name.parent().unwrap_or(Path::new(""));
         files.iter().any(|file| file.starts_with(folder))
     };
-    let readable = |lying: &&Lying| lying.table.is_some() && is_beside(lying);
-    let meant: Vec<&Lying> = tables.iter().filter(readable).collect();
+    let readable = |lying: &&TableInside| lying.table.is_some() && is_beside(lying);
+    let meant: Vec<&TableInside> = tables.iter().filter(readable).collect();
     let mut labels = match meant.as_slice() {
-        [] => Labels::default(),
+        [] => FoundLabels::default(),
         [one] => {
             let name = one.name.display().to_string();
-            labels::found(take(one), &name, images)?
+            labels::labels_beside(take(one), &name, images)?
         }
         several => {
             let names: Vec<String> =
                 several.iter().map(|one| one.name.display().to_string()).collect();
-            labels::found(together(several), &names.join(" and "), images)?
+            labels::labels_beside(together(several), &names.join(" and "), images)?
         }
     };
     let unread = tables.iter().filter(|lying| !readable(lying) && lying.name.iter().count() == 1);
@@ -228,7 +228,7 @@ fn lying_there(tables: &[Lying], images: &Labelled<'_>) -> Result<Labels> {
 }
 
 /// A copy of what was read.
-fn take(lying: &Lying) -> Result<Table> {
+fn take(lying: &TableInside) -> Result<Table> {
     match &lying.table {
         Some(Ok(table)) => Ok(table.clone()),
         Some(Err(Error::File { path, reason, hint })) => {
@@ -240,13 +240,13 @@ fn take(lying: &Lying) -> Result<Table> {
 }
 
 /// Tables in several folders as one; names in them are relative to their own folder.
-fn together(several: &[&Lying]) -> Result<Table> {
+fn together(several: &[&TableInside]) -> Result<Table> {
     let mut tables = Vec::new();
     for lying in several {
         let mut table = take(lying)?;
         if let Some(column) = table.file_column() {
             let folder = lying.name.parent().unwrap_or(Path::new(""));
-            if let Cells::Words(words) = &mut table.columns[column].cells {
+            if let ColumnData::Words(words) = &mut table.columns[column].cells {
                 let below = |word: &String| folder.join(word).to_string_lossy().into_owned();
                 words.iter_mut().for_each(|word| *word = below(word));
             }

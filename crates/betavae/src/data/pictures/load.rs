@@ -7,12 +7,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use rayon::prelude::*;
 
 use super::super::bundle::Bundle;
-use super::super::cache::Entry;
+use super::super::cache::CacheEntry;
 use super::super::geometry::{Geometry, sides};
-use super::super::reader::{Ending, Images, Opened};
-use super::super::stored::{Opening, Stored};
+use super::super::reader::{ImageReader, OpenedImages, ReaderSummary};
+use super::super::stored::{OpenContext, StoredDataset};
 use super::super::{Background, Factors, ImageShape};
-use super::decode::{Header, decode, read_header};
+use super::decode::{ImageHeader, decode, read_header};
 use crate::error::{Error, Result};
 use crate::words::{counted, thousands};
 
@@ -20,12 +20,12 @@ use crate::words::{counted, thousands};
 const NAMED: usize = 10;
 
 /// Encoded images in their order.
-pub(in crate::data) trait Encoded: Send {
+pub(in crate::data) trait EncodedImages: Send {
     /// Number of images.
     fn len(&self) -> usize;
 
     /// Reads the headers of all of them.
-    fn headers(&mut self) -> Result<Vec<Result<Header>>>;
+    fn headers(&mut self) -> Result<Vec<Result<ImageHeader>>>;
 
     /// Calls `decode` with the content of the images at `positions`, which rise and come after those of the
     /// last call, one for each of `pixels`, from any number of threads.
@@ -42,14 +42,14 @@ pub(in crate::data) type Decode<'a> =
     dyn Fn(usize, &Path, Result<&[u8]>, &mut [u8]) -> Result<()> + Sync + 'a;
 
 /// The files of a bundle.
-pub(in crate::data) struct Files(pub(in crate::data) Bundle);
+pub(in crate::data) struct ImageFiles(pub(in crate::data) Bundle);
 
-impl Encoded for Files {
+impl EncodedImages for ImageFiles {
     fn len(&self) -> usize {
         self.0.len()
     }
 
-    fn headers(&mut self) -> Result<Vec<Result<Header>>> {
+    fn headers(&mut self) -> Result<Vec<Result<ImageHeader>>> {
         let bundle = &self.0;
         let header = |index| read_header(bundle.place(index), bundle.open(index)?);
         Ok((0..bundle.len()).into_par_iter().map(header).collect())
@@ -64,21 +64,26 @@ impl Encoded for Files {
         let bundle = &self.0;
         positions.par_iter().zip(pixels).try_for_each(|(position, pixels)| {
             let content = bundle.read(*position);
-            decode(*position, &bundle.place(*position), content.as_deref().map_err(again), pixels)
+            decode(
+                *position,
+                &bundle.place(*position),
+                content.as_deref().map_err(copy_of_error),
+                pixels,
+            )
         })
     }
 }
 
-/// An error of which somebody else keeps the original.
-fn again(error: &Error) -> Error {
+/// A copy of an error, because the caller keeps the original to report it.
+fn copy_of_error(error: &Error) -> Error {
     let reason = error.to_string();
     Error::file_hint("", reason, error.hint().unwrap_or_default())
 }
 
-/// Which images of a source are in a data set.
-pub(in crate::data) struct Kept(Vec<usize>);
+/// Which images of a source are in a data set, by the positions of those that are not.
+pub(in crate::data) struct KeptImages(Vec<usize>);
 
-impl Kept {
+impl KeptImages {
     /// What belongs to the images that are kept.
     pub(in crate::data) fn select<T>(&self, of_all: Vec<T>) -> Vec<T> {
         let mut position = 0..;
@@ -101,28 +106,28 @@ impl Kept {
 /// them. Images get the size and the channels of `usual` where the configuration leaves them open.
 ///
 /// # Errors
-/// If images are damaged, unless they are to be left out, or cannot get one shape.
+/// If images are damaged and `data.skip_damaged` is not set, or their shapes differ.
 pub(in crate::data) fn load(
     path: &Path,
     parts: &[PathBuf],
-    make: &dyn Fn() -> Result<Box<dyn Encoded>>,
+    make: &dyn Fn() -> Result<Box<dyn EncodedImages>>,
     usual: Option<ImageShape>,
-    opening: &mut Opening<'_>,
-) -> Result<(Stored, Kept)> {
+    opening: &mut OpenContext<'_>,
+) -> Result<(StoredDataset, KeptImages)> {
     let config = opening.config;
     let geometry = Geometry::new(config)?;
     let geometry = geometry.or_size(usual.map(|shape| [shape.height, shape.width]));
     let background = config.background.unwrap_or_default();
     let mut left_out = Vec::new();
-    // Once, and again without what turned out to be damaged.
+    // A second pass leaves out the images that the first one found damaged.
     loop {
-        let damage = Damage::default();
+        let damage = DamagedImages::default();
         let mut encoded = make()?;
         let images = encoded.len();
-        let stored = Stored::from_reader(opening, path, parts, |known| {
-            let mut report = Report::default();
+        let stored = StoredDataset::from_reader(opening, path, parts, |known| {
+            let mut report = HeaderSummary::default();
             let shape = match (known, usual) {
-                (Some(Entry { form, facts, .. }), _) => {
+                (Some(CacheEntry { form, facts, .. }), _) => {
                     left_out.clone_from(&facts.ending.left_out);
                     form.shape
                 }
@@ -132,7 +137,7 @@ pub(in crate::data) fn load(
                 }
                 (None, None) => {
                     let headers = encoded.headers()?;
-                    let headers: Vec<Header> = headers
+                    let headers: Vec<ImageHeader> = headers
                         .into_iter()
                         .enumerate()
                         .filter(|(position, _)| !left_out.contains(position))
@@ -147,11 +152,11 @@ pub(in crate::data) fn load(
                     if headers.is_empty() {
                         damage.check(path, encoded.len())?;
                     }
-                    report = Report::of(&headers);
+                    report = HeaderSummary::of(&headers);
                     report.shape(path, &headers, &geometry)?
                 }
             };
-            // Those without a header are reported at the end, with what else turns out to be damaged.
+            // Images without a header are reported at the end, together with those that fail to decode.
             let damaged = damage.positions();
             let is_kept =
                 |position: &usize| !left_out.contains(position) && !damaged.contains(position);
@@ -171,13 +176,13 @@ pub(in crate::data) fn load(
                 done: 0,
                 damage: damage.clone(),
                 report,
-                found: Found::default(),
+                found: DecodeCounts::default(),
             });
-            Ok(Opened { about, len, shape, white: 255, factors: None, images })
+            Ok(OpenedImages { about, len, shape, white: 255, factors: None, images })
         });
         match stored {
             Ok(stored) => {
-                let kept = Kept(stored.left_out.clone());
+                let kept = KeptImages(stored.left_out.clone());
                 return Ok((stored, kept));
             }
             Err(error) => {
@@ -194,9 +199,9 @@ pub(in crate::data) fn load(
 
 /// Images that cannot be decoded, by their positions.
 #[derive(Clone, Default)]
-struct Damage(Arc<Mutex<Vec<(usize, Error)>>>);
+struct DamagedImages(Arc<Mutex<Vec<(usize, Error)>>>);
 
-impl Damage {
+impl DamagedImages {
     fn add(&self, position: usize, error: Error) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).push((position, error));
     }
@@ -206,7 +211,7 @@ impl Damage {
         damaged.iter().map(|(position, _)| *position).collect()
     }
 
-    /// Names all of them at once.
+    /// One error that names the damaged images.
     fn check(&self, path: &Path, images: usize) -> Result<()> {
         let mut damaged = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         damaged.sort_by_key(|(position, _)| *position);
@@ -256,15 +261,15 @@ fn relative(path: &Path, error: &Error) -> String {
     }
 }
 
-/// What headers tell of the images.
+/// What is known of the images once their headers are read.
 #[derive(Default)]
-struct Report {
+struct HeaderSummary {
     turned: usize,
     notes: Vec<String>,
 }
 
-impl Report {
-    fn of(headers: &[Header]) -> Self {
+impl HeaderSummary {
+    fn of(headers: &[ImageHeader]) -> Self {
         Self { turned: headers.iter().filter(|header| header.turned).count(), notes: Vec::new() }
     }
 
@@ -272,15 +277,15 @@ impl Report {
     fn shape(
         &mut self,
         path: &Path,
-        headers: &[Header],
+        headers: &[ImageHeader],
         geometry: &Geometry,
     ) -> Result<ImageShape> {
-        let mut first: Option<(&Header, [usize; 2])> = None;
+        let mut first: Option<(&ImageHeader, [usize; 2])> = None;
         for header in headers {
             let size = geometry.target_size(&header.place, header.size)?;
             let (other, expected) = *first.get_or_insert((header, size));
             if size != expected {
-                let name = |header: &Header| {
+                let name = |header: &ImageHeader| {
                     let place = header.place.strip_prefix(path).unwrap_or(&header.place);
                     place.display().to_string()
                 };
@@ -318,7 +323,7 @@ impl Report {
 }
 
 /// The smallest and the largest size by area.
-fn extent(headers: &[Header]) -> ([usize; 2], [usize; 2]) {
+fn extent(headers: &[ImageHeader]) -> ([usize; 2], [usize; 2]) {
     let sizes = || headers.iter().map(|header| header.size);
     let area = |size: &[usize; 2]| (size[0] * size[1], size[0]);
     let least = sizes().min_by_key(area).unwrap_or_default();
@@ -328,7 +333,7 @@ fn extent(headers: &[Header]) -> ([usize; 2], [usize; 2]) {
 /// Images that are decoded when they are asked for.
 struct Decoder {
     path: PathBuf,
-    encoded: Box<dyn Encoded>,
+    encoded: Box<dyn EncodedImages>,
     geometry: Geometry,
     shape: ImageShape,
     background: Background,
@@ -336,21 +341,21 @@ struct Decoder {
     /// Positions of the images that are wanted.
     kept: Vec<usize>,
     done: usize,
-    damage: Damage,
-    report: Report,
-    found: Found,
+    damage: DamagedImages,
+    report: HeaderSummary,
+    found: DecodeCounts,
 }
 
-/// What turns up while images are decoded.
+/// Counts of what was changed while images were decoded, for the notes.
 #[derive(Default)]
-struct Found {
+struct DecodeCounts {
     blended: AtomicUsize,
     deep: AtomicUsize,
     /// The largest value of images of 16 bits.
     brightest: AtomicU16,
 }
 
-impl Images for Decoder {
+impl ImageReader for Decoder {
     fn next(&mut self, bytes: &mut [u8]) -> Result<()> {
         let Self { encoded, geometry, shape, background, damage, found, .. } = self;
         let fill = |position: usize, place: &Path, content: Result<&[u8]>, pixels: &mut [u8]| {
@@ -390,7 +395,7 @@ impl Images for Decoder {
         encoded.next(positions, pixels, &fill)
     }
 
-    fn finish(&mut self) -> Result<Ending> {
+    fn finish(&mut self) -> Result<ReaderSummary> {
         self.damage.check(&self.path, self.encoded.len())?;
         let Self { report, found, left_out, .. } = self;
         let mut notes = std::mem::take(&mut report.notes);
@@ -417,6 +422,6 @@ impl Images for Decoder {
         if !left_out.is_empty() {
             notes.push(format!("{} left out because they are damaged", images(left_out.len())));
         }
-        Ok(Ending { notes, left_out: left_out.clone() })
+        Ok(ReaderSummary { notes, left_out: left_out.clone() })
     }
 }

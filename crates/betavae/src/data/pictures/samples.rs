@@ -9,10 +9,10 @@ use std::path::{Path, PathBuf};
 use serde_json::{Number, Value};
 
 use super::super::bundle::Bundle;
-use super::super::labels::{Gaps, Labelled, Labels, listed, of_table};
+use super::super::labels::{FoundLabels, GapPolicy, ImagesToLabel, factor_list, of_table};
 use super::is_image;
 use crate::error::{Error, Result};
-use crate::table::{Object, of_objects};
+use crate::table::{JsonObject, of_objects};
 
 /// Largest label in bytes.
 const MAX_LABEL: usize = 1 << 20;
@@ -31,7 +31,7 @@ struct Sample {
 }
 
 /// The samples of a bundle, in its order.
-pub(super) fn open(mut bundle: Bundle) -> Result<(Bundle, Labels)> {
+pub(super) fn open(mut bundle: Bundle) -> Result<(Bundle, FoundLabels)> {
     let mut samples: Vec<(PathBuf, Sample)> = Vec::new();
     for (index, name) in bundle.names().enumerate() {
         let (key, kind) = split(name);
@@ -70,7 +70,7 @@ fn split(name: &Path) -> (PathBuf, String) {
 }
 
 /// The labels of all samples; none where some sample has none, with a note.
-fn labels(bundle: &Bundle, samples: &[(PathBuf, Sample)]) -> Result<Labels> {
+fn labels(bundle: &Bundle, samples: &[(PathBuf, Sample)]) -> Result<FoundLabels> {
     let have = |part: fn(&Sample) -> Option<usize>| {
         samples.iter().filter(|(_, sample)| part(sample).is_some()).count()
     };
@@ -94,23 +94,24 @@ fn labels(bundle: &Bundle, samples: &[(PathBuf, Sample)]) -> Result<Labels> {
             fields.push(("cls".to_owned(), number.map_or(Value::String(class), Value::Number)));
         }
         if let Some(index) = sample.fields.filter(|_| with_fields == samples.len()) {
-            let object: Object = serde_json::from_str(&label(bundle, index)?).map_err(|error| {
-                Error::file(bundle.place(index), format!("not a JSON object: {error}"))
-            })?;
+            let object: JsonObject =
+                serde_json::from_str(&label(bundle, index)?).map_err(|error| {
+                    Error::file(bundle.place(index), format!("not a JSON object: {error}"))
+                })?;
             fields.extend(object.0);
         }
-        objects.push(Object(fields));
+        objects.push(JsonObject(fields));
     }
     if objects.iter().all(|object| object.0.is_empty()) {
-        return Ok(Labels { factors: None, notes });
+        return Ok(FoundLabels { factors: None, notes });
     }
-    let images = Labelled { path: bundle.path(), len: samples.len(), files: None };
+    let images = ImagesToLabel { path: bundle.path(), len: samples.len(), files: None };
     let mut table = of_objects(bundle.path(), objects)?;
     // Samples are read in their order, and their labels with them.
     table.in_order();
-    let mut labels = of_table(table, &images, Gaps::LeftOut)?;
+    let mut labels = of_table(table, &images, GapPolicy::LeftOut)?;
     if labels.factors.is_some() {
-        notes.push(format!("factors from the samples{}", listed(&labels)));
+        notes.push(format!("factors from the samples{}", factor_list(&labels)));
     }
     labels.notes.splice(0..0, notes);
     Ok(labels)

@@ -1,3 +1,5 @@
+//! Folders of image files: their order, sizes, channels and damage.
+
 use std::fs;
 
 use image::{DynamicImage, GrayImage, ImageBuffer, Luma, LumaA, Rgb, RgbImage, Rgba};
@@ -9,11 +11,11 @@ use crate::data::{DataConfig, Dataset, ImageShape};
 use crate::random::Stream;
 
 /// Opens a folder or file with its pixels in memory.
-pub(super) fn open_path(path: &Path, config: &DataConfig) -> Result<Stored> {
+pub(super) fn open_path(path: &Path, config: &DataConfig) -> Result<StoredDataset> {
     let cache = Cache::at(&path.join("none"), 1 << 30);
     let source = Source::of(path)?;
     source.check(&DataConfig { path: Some(path.to_owned()), ..config.clone() })?;
-    crate::data::open::read(path, source, &mut Opening::new(config, &cache, &mut |_, _| ()))
+    crate::data::open::read(path, source, &mut OpenContext::new(config, &cache, &mut |_, _| ()))
 }
 
 pub(super) struct Photos(pub(super) tempfile::TempDir);
@@ -39,12 +41,12 @@ impl Photos {
         image.save_with_format(self.path(name), image::ImageFormat::Png).unwrap();
     }
 
-    pub(super) fn open(&self) -> Stored {
+    pub(super) fn open(&self) -> StoredDataset {
         self.open_with("").unwrap()
     }
 
     /// Opens the folder with settings written in TOML.
-    pub(super) fn open_with(&self, config: &str) -> Result<Stored> {
+    pub(super) fn open_with(&self, config: &str) -> Result<StoredDataset> {
         open_path(self.0.path(), &toml::from_str(config).unwrap())
     }
 
@@ -58,7 +60,7 @@ impl Photos {
 }
 
 /// The bytes of image `index`.
-pub(super) fn bytes(data: &Stored, index: usize) -> Vec<u8> {
+pub(super) fn bytes(data: &StoredDataset, index: usize) -> Vec<u8> {
     let mut pixels = vec![-1.0; data.shape().values()];
     data.read(index, 0, &mut pixels).unwrap();
     pixels.iter().map(|pixel| (pixel * 255.0) as u8).collect()

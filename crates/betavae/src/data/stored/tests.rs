@@ -1,7 +1,9 @@
+//! Pixels in memory, in place and in prepared files, and when prepared files are valid.
+
 use std::fs;
 
 use super::*;
-use crate::data::reader::{Ending, Images};
+use crate::data::reader::{ImageReader, ReaderSummary};
 use crate::data::{FactorTable, read_batch};
 
 /// A reader of 5x3x2 images whose bytes are a function of the index.
@@ -18,7 +20,7 @@ fn byte(image: usize, value: usize) -> u8 {
     (7 * image + value) as u8
 }
 
-impl Images for Ramp {
+impl ImageReader for Ramp {
     fn next(&mut self, bytes: &mut [u8]) -> Result<()> {
         for image in bytes.chunks_exact_mut(30) {
             if self.next == self.broken_at {
@@ -41,10 +43,15 @@ impl Place {
         Self(folder)
     }
 
-    fn open_broken_at(&self, broken_at: usize, cache: &Cache, config: &str) -> Result<Stored> {
+    fn open_broken_at(
+        &self,
+        broken_at: usize,
+        cache: &Cache,
+        config: &str,
+    ) -> Result<StoredDataset> {
         let names = ["half"];
         let values: Vec<f64> = (0..LEN).map(|i| (i / 35) as f64).collect();
-        let opened = Opened {
+        let opened = OpenedImages {
             about: "ramp".into(),
             len: LEN,
             shape: SHAPE.into(),
@@ -54,11 +61,11 @@ impl Place {
         };
         let config: DataConfig = toml::from_str(config).unwrap();
         let mut progress = |_, _| ();
-        let mut opening = Opening::new(&config, cache, &mut progress);
-        Stored::from_reader(&mut opening, &self.0.path().join("source"), &[], |_| Ok(opened))
+        let mut opening = OpenContext::new(&config, cache, &mut progress);
+        StoredDataset::from_reader(&mut opening, &self.0.path().join("source"), &[], |_| Ok(opened))
     }
 
-    fn open(&self, cache: &Cache) -> Stored {
+    fn open(&self, cache: &Cache) -> StoredDataset {
         self.open_broken_at(LEN, cache, "").unwrap()
     }
 
@@ -76,7 +83,7 @@ impl Place {
     }
 }
 
-fn check(data: &Stored) {
+fn check(data: &StoredDataset) {
     let indices: Vec<usize> = (0..LEN).rev().chain([3, 3]).collect();
     let batch = read_batch(data, &indices, 0).unwrap();
     for (pixels, image) in batch.chunks_exact(30).zip(&indices) {
@@ -182,20 +189,20 @@ fn who_comes_second_waits_and_reads_nothing() {
     let place = Place::new();
     let cache = place.cache(0);
     let source = place.0.path().join("source");
-    let key = Key::new(&source, &[], &DataConfig::default()).unwrap();
+    let key = CacheKey::new(&source, &[], &DataConfig::default()).unwrap();
     // The first one holds the lock until it is done; the second one could not even begin to read.
-    let mut first = cache.begin(&key, Form::bytes(LEN, SHAPE.into())).unwrap();
+    let mut first = cache.begin(&key, PixelLayout::bytes(LEN, SHAPE.into())).unwrap();
     std::thread::scope(|scope| {
         let second = scope.spawn(|| place.open_broken_at(0, &cache, ""));
         std::thread::sleep(std::time::Duration::from_millis(50));
         first.start().unwrap();
-        let mut scan = Scan::new(Form::bytes(LEN, SHAPE.into()));
+        let mut scan = PixelScan::new(PixelLayout::bytes(LEN, SHAPE.into()));
         for image in 0..LEN {
             let pixels: Vec<u8> = (0..30).map(|i| byte(image, i)).collect();
             first.write(&pixels).unwrap();
             scan.take(&pixels).unwrap();
         }
-        drop(first.finish(&scan.finish(Ending::default())).unwrap());
+        drop(first.finish(&scan.finish(ReaderSummary::default())).unwrap());
         check(&second.join().unwrap().unwrap());
     });
 }
@@ -203,7 +210,7 @@ fn who_comes_second_waits_and_reads_nothing() {
 #[test]
 fn pixels_brighter_than_white_are_refused() {
     let place = Place::new();
-    let opened = Opened {
+    let opened = OpenedImages {
         about: String::new(),
         len: LEN,
         shape: SHAPE.into(),
@@ -213,9 +220,11 @@ fn pixels_brighter_than_white_are_refused() {
     };
     let (config, cache) = (DataConfig::default(), place.cache(1 << 20));
     let mut progress = |_, _| ();
-    let mut opening = Opening::new(&config, &cache, &mut progress);
+    let mut opening = OpenContext::new(&config, &cache, &mut progress);
     let path = place.0.path().join("source");
-    let error =
-        Stored::from_reader(&mut opening, &path, &[], |_| Ok(opened)).err().unwrap().to_string();
+    let error = StoredDataset::from_reader(&mut opening, &path, &[], |_| Ok(opened))
+        .err()
+        .unwrap()
+        .to_string();
     assert!(error.ends_with("source: a pixel is 255, expected at most 1"), "{error}");
 }

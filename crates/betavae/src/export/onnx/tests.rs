@@ -203,20 +203,20 @@ fn graphs_compute_what_models_compute() {
         );
         let nchw = transpose(&nhwc, &[0, 3, 1, 2]);
         let file = |part, layout| onnx(&program, part, layout, &[("a", "b")]).unwrap();
-        let found = run(&file(Part::Reconstruction, Layout::Nchw), ("image", nchw));
+        let found = run(&file(OnnxGraph::Reconstruction, Layout::Nchw), ("image", nchw));
         close(&found["mean"], mean.clone());
         close(&found["log_var"], log_var.clone());
         close(&transpose(&found["reconstruction"], &[0, 2, 3, 1]), values(reconstruction.clone()));
-        let found = run(&file(Part::Reconstruction, Layout::Nhwc), ("image", nhwc.clone()));
+        let found = run(&file(OnnxGraph::Reconstruction, Layout::Nhwc), ("image", nhwc.clone()));
         close(&found["reconstruction"], values(reconstruction));
-        let found = run(&file(Part::Encoder, Layout::Nhwc), ("image", nhwc));
+        let found = run(&file(OnnxGraph::Encoder, Layout::Nhwc), ("image", nhwc));
         close(&found["log_var"], log_var);
 
         let z = Stream::new(1, "z", 0).normals(2 * 3);
         let expected =
             model.decode(BurnTensor::from_data(TensorData::new(z.clone(), [2, 3]), &device));
         let z = (vec![2, 3], z.iter().map(|z| f64::from(*z)).collect());
-        let found = run(&file(Part::Decoder, Layout::Nhwc), ("z", z));
+        let found = run(&file(OnnxGraph::Decoder, Layout::Nhwc), ("z", z));
         close(&found["image"], values(expected));
     }
 }

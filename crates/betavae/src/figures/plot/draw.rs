@@ -49,8 +49,7 @@ pub(super) fn figure(figure: &Figure, area: &Area<'_>) -> Drawn {
     for (area, panel) in rest.split_evenly((rows, columns)).iter().zip(&figure.panels) {
         match panel {
             Panel::Lines(panel) => lines(panel, area)?,
-            Panel::Heat(panel) => heat(panel, area)?,
-            Panel::Empty => {}
+            Panel::Heatmap(panel) => heat(panel, area)?,
         }
     }
     area.present()

@@ -25,7 +25,7 @@ pub(super) fn widest(texts: &[String], size: u32) -> i32 {
 
 /// Which part of a text is kept.
 #[derive(Clone, Copy)]
-enum Keep {
+enum KeptPart {
     Start,
     Ends,
     End,
@@ -33,19 +33,19 @@ enum Keep {
 
 /// A text in `room` pixels, with an ellipsis in its middle if it is longer.
 pub(super) fn shortened(text: &str, size: u32, room: i32) -> String {
-    cut(text, size, room, Keep::Ends)
+    cut(text, size, room, KeptPart::Ends)
 }
 
-fn cut(text: &str, size: u32, room: i32, keep: Keep) -> String {
+fn cut(text: &str, size: u32, room: i32, keep: KeptPart) -> String {
     let letters: Vec<char> = text.chars().collect();
     if letters.len() <= LONGEST && width(text, size) <= room {
         return text.to_owned();
     }
     let of = |count: usize| {
         let head = match keep {
-            Keep::Start => count,
-            Keep::Ends => count.div_ceil(2),
-            Keep::End => 0,
+            KeptPart::Start => count,
+            KeptPart::Ends => count.div_ceil(2),
+            KeptPart::End => 0,
         };
         let tail = &letters[letters.len() - (count - head)..];
         // An accent without its letter is none.
@@ -68,14 +68,14 @@ pub(super) fn distinct(names: &[String], size: u32, room: i32) -> Vec<String> {
     let different = |texts: &[String]| {
         texts.iter().collect::<std::collections::HashSet<_>>().len() == texts.len()
     };
-    let ways = [Keep::Start, Keep::Ends, Keep::End].into_iter();
+    let ways = [KeptPart::Start, KeptPart::Ends, KeptPart::End].into_iter();
     let mut ways =
         ways.map(|keep| names.iter().map(|name| cut(name, size, room, keep)).collect::<Vec<_>>());
     ways.find(|texts| different(texts)).unwrap_or_else(|| {
         let numbered = |(i, name): (usize, &String)| {
             let number = format!("{i}: ");
             let rest = room - width(&number, size);
-            number + &cut(name, size, rest, Keep::Ends)
+            number + &cut(name, size, rest, KeptPart::Ends)
         };
         names.iter().enumerate().map(numbered).collect()
     })

@@ -1,3 +1,5 @@
+//! Codes and factors from files of every format, joined and in order.
+
 use std::fs;
 
 use super::*;
@@ -16,8 +18,8 @@ impl Folder {
         path
     }
 
-    fn read(&self, codes: &str, factors: &str) -> Result<Files> {
-        Files::read(&self.file("z.csv", codes), &[], &self.file("f.csv", factors))
+    fn read(&self, codes: &str, factors: &str) -> Result<CodesAndFactors> {
+        CodesAndFactors::read(&self.file("z.csv", codes), &[], &self.file("f.csv", factors))
     }
 
     /// The error without the folder.
@@ -136,7 +138,7 @@ fn an_index_puts_rows_back_in_order() {
     let factors = folder.file("f.csv", ",size\n0,0\n1,1\n2,2\n3,0\n4,1\n");
     let sorted = folder.file("z.csv", ",a,b\n0,0.5,1\n1,1.5,0\n2,2.5,1\n3,0.1,1\n4,1.1,0\n");
     let shuffled = folder.file("s.csv", ",a,b\n3,0.1,1\n1,1.5,0\n0,0.5,1\n4,1.1,0\n2,2.5,1\n");
-    let read = |codes: &Path| Files::read(codes, &[], &factors).unwrap();
+    let read = |codes: &Path| CodesAndFactors::read(codes, &[], &factors).unwrap();
     let (sorted, shuffled) = (read(&sorted), read(&shuffled));
     assert_eq!(sorted.codes.mean, shuffled.codes.mean);
     assert_eq!(sorted.factors, shuffled.factors);
@@ -148,7 +150,7 @@ fn what_is_noticed_in_codes_of_other_models_is_told() {
     let codes = folder.file("z.csv", "mean_0,mean_1\n0.5,1\n1.5,2\n2.5,1\n");
     let other = folder.file("y.csv", "mean_0,,mean_1\n0.5,7,1\n1.5,7,2\n2.5,8,1\n");
     let factors = folder.file("f.csv", "x\na\nb\na\n");
-    let files = Files::read(&codes, &[other], &factors).unwrap();
+    let files = CodesAndFactors::read(&codes, &[other], &factors).unwrap();
     let of_other: Vec<&String> =
         files.notes.iter().filter(|note| note.contains("y.csv: ")).collect();
     let [first, second] = of_other[..] else { panic!("{:?}", files.notes) };

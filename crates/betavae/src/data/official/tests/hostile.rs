@@ -31,7 +31,7 @@ fn damage(original: &[u8], stream: &mut Stream) -> Vec<u8> {
 
 /// Reads at most 200 images, in small pieces.
 fn read(path: &Path) -> Result<()> {
-    if Kind::of(path)?.is_none() {
+    if OfficialFormat::of(path)?.is_none() {
         return Ok(());
     }
     let mut opened = opened(path, "size = [8, 8]")?;

@@ -30,7 +30,7 @@ const ONES: [u8; 64] = {
 /// Zeros at the end of a file without end that are no data: more than compressed pixels have.
 const FILLING: usize = 8;
 
-/// Decodes an image and tells how it is to be turned, or says why it cannot be.
+/// Decodes an image and returns its orientation as well.
 pub(super) fn decode(bytes: &[u8]) -> Result<(DynamicImage, Orientation), String> {
     let walk = Walk::new(bytes);
     let scans = walk.scans.len();
@@ -87,7 +87,7 @@ fn decode_strictly(data: &[u8]) -> Result<(DynamicImage, Orientation), String> {
     Ok((image, orientation.unwrap_or(Orientation::NoTransforms)))
 }
 
-/// What the segments of a file say, up to the end of its first image.
+/// The contents of a file's segments, up to the end of its first image.
 #[derive(Default)]
 struct Walk {
     /// The segments without what may lie between them, up to the end of the last scan.
@@ -191,7 +191,7 @@ fn scan_data(bytes: &[u8]) -> (usize, usize) {
     (bytes.len(), restarts)
 }
 
-/// What the header of the frame says, and which coefficients the scans brought.
+/// The header of the frame, and which coefficients the scans contained.
 #[derive(Default)]
 struct Frame {
     progressive: bool,

@@ -18,7 +18,7 @@ use image::{
 
 use super::super::ImageShape;
 use crate::error::{Error, IoContext, Result};
-use crate::files::{ending, how_to_get_it, what_it_is};
+use crate::files::{describe_content, extension_of, replacement_hint};
 
 /// Memory one file may use when it is decoded.
 const MAX_DECODED_BYTES: u64 = 512 << 20;
@@ -38,12 +38,12 @@ const FORMATS: [(ImageFormat, &[&str]); 6] = [
 
 /// Whether a file name is that of an image we read.
 pub(in crate::data) fn is_image(path: &Path) -> bool {
-    let ending = ending(path);
+    let ending = extension_of(path);
     FORMATS.iter().flat_map(|(_, endings)| *endings).any(|known| ending == *known)
 }
 
 /// What is known about a file before it is decoded.
-pub(in crate::data) struct Header {
+pub(in crate::data) struct ImageHeader {
     /// The file, for messages.
     pub(in crate::data) place: PathBuf,
     /// [height, width] of the upright image.
@@ -56,7 +56,7 @@ pub(in crate::data) struct Header {
 
 /// A decoded image: upright, without transparency, 8 bits.
 #[derive(Debug)]
-pub(in crate::data) struct Decoded {
+pub(in crate::data) struct DecodedImage {
     /// [H, W, C].
     pub(in crate::data) pixels: Vec<u8>,
     /// One channel if the file is grey, else three: red, green, blue.
@@ -71,7 +71,7 @@ pub(in crate::data) struct Decoded {
 pub(in crate::data) fn read_header(
     place: PathBuf,
     mut content: impl BufRead + Seek,
-) -> Result<Header> {
+) -> Result<ImageHeader> {
     let path = &place;
     let format = format_of(path, &mut content)?;
     let known = known(path, format, &mut content);
@@ -81,7 +81,7 @@ pub(in crate::data) fn read_header(
         }
         (known, _) => known?,
     };
-    Ok(Header {
+    Ok(ImageHeader {
         place,
         size,
         grey: !color.has_color(),
@@ -98,7 +98,7 @@ fn known(
     content.rewind().context("read", path)?;
     let (mut decoder, [width, height]) = opened(path, format, content)?;
     let orientation = orientation_of(&mut decoder);
-    // The tags from 5 on are of images that lie on their side.
+    // The tags from 5 on swap height and width.
     let size = match orientation.to_exif() {
         5.. => [width, height],
         _ => [height, width],
@@ -118,7 +118,11 @@ fn is_cut_jpeg(path: &Path, content: &mut (impl BufRead + Seek)) -> Result<bool>
 ///
 /// Transparent pixels are blended over `background`, red, green and blue; those of grey files over its
 /// brightness, so that they stay grey. Of files with several images the first is taken.
-pub(in crate::data) fn decode(path: &Path, bytes: &[u8], background: [u8; 3]) -> Result<Decoded> {
+pub(in crate::data) fn decode(
+    path: &Path,
+    bytes: &[u8],
+    background: [u8; 3],
+) -> Result<DecodedImage> {
     let format = format_of(path, &mut Cursor::new(bytes))?;
     let (mut image, orientation) = match format {
         ImageFormat::Jpeg => jpeg::decode(bytes).map_err(|reason| undecodable(path, &reason))?,
@@ -155,12 +159,12 @@ fn format_of(path: &Path, content: &mut (impl BufRead + Seek)) -> Result<ImageFo
 
 /// The error about a file that is no image we read, with what it is.
 fn foreign(path: &Path, start: &[u8], format: Option<ImageFormat>) -> Error {
-    let reason = match (what_it_is(start), format) {
+    let reason = match (describe_content(start), format) {
         (Some(what), _) => format!("it is {what}"),
         (None, Some(format)) => format!("it is a file of the format {format:?}"),
         (None, None) => "it is no PNG, JPEG, WebP, BMP, GIF or TIFF file".into(),
     };
-    match how_to_get_it(start) {
+    match replacement_hint(start) {
         Some(hint) => Error::file_hint(path, format!("cannot decode the image: {reason}"), hint),
         None => undecodable(path, &reason),
     }
@@ -200,13 +204,13 @@ fn check_size([width, height]: [u32; 2], bytes: u64) -> Result<(), String> {
     Ok(())
 }
 
-/// How an image is to be turned; not at all where its metadata are damaged.
+/// The orientation that the metadata give; upright where they are damaged.
 fn orientation_of(decoder: &mut impl ImageDecoder) -> Orientation {
     decoder.orientation().unwrap_or(Orientation::NoTransforms)
 }
 
 /// Reduces an image to 8 bits and blends it over a background.
-fn opaque(image: DynamicImage, background: [u8; 3]) -> Decoded {
+fn opaque(image: DynamicImage, background: [u8; 3]) -> DecodedImage {
     let (width, height) = (image.width() as usize, image.height() as usize);
     let brightest16 = match &image {
         DynamicImage::ImageLuma16(image) => brightest(image.as_raw(), 1, 1),
@@ -227,7 +231,7 @@ fn opaque(image: DynamicImage, background: [u8; 3]) -> Decoded {
         (true, true) => over::<3>(image.into_rgba8().as_raw(), background, &mut blended),
     };
     let shape = ImageShape::new(height, width, channels);
-    Decoded { pixels, shape, brightest16, blended }
+    DecodedImage { pixels, shape, brightest16, blended }
 }
 
 /// Largest of the first `used` of every `channels` values.

@@ -1,3 +1,5 @@
+//! Pixels of image files of every format, compared with those of their decoders and of other programs.
+
 use std::fs;
 use std::io::Cursor;
 
@@ -32,11 +34,11 @@ fn noise(side: u32) -> RgbImage {
     RgbImage::from_fn(side, side, |_, _| Rgb([0; 3].map(|_: u8| stream.below(256) as u8)))
 }
 
-fn read(bytes: &[u8]) -> Result<Decoded> {
+fn read(bytes: &[u8]) -> Result<DecodedImage> {
     decode(Path::new("x"), bytes, BLACK)
 }
 
-fn header(bytes: &[u8]) -> Result<Header> {
+fn header(bytes: &[u8]) -> Result<ImageHeader> {
     read_header("x".into(), Cursor::new(bytes))
 }
 

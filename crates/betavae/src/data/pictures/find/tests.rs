@@ -1,3 +1,5 @@
+//! Which files of a folder or archive are images, labels, parts, or left out.
+
 use std::fs::{self, File};
 use std::io::Write;
 

@@ -3,8 +3,8 @@
 use plotters::prelude::*;
 use plotters::style::text_anchor::HPos;
 
-use super::super::{Heat, fit};
-use super::names::Names;
+use super::super::{Heatmap, fit};
+use super::names::AxisNames;
 use super::{Area, Drawn, INK, NAMES, SMALL, below_title, text};
 
 /// Points of the cividis colour map, from nothing to much.
@@ -26,7 +26,7 @@ const AROUND_ZERO: [[f64; 3]; 5] = [
     [94.0, 60.0, 153.0],
 ];
 
-pub(super) fn heat(panel: &Heat, area: &Area<'_>) -> Drawn {
+pub(super) fn heat(panel: &Heatmap, area: &Area<'_>) -> Drawn {
     let area = below_title(&panel.title, area)?;
     let [rows, columns] = panel.shape;
     if rows * columns == 0 || panel.values.len() != rows * columns {
@@ -34,7 +34,7 @@ pub(super) fn heat(panel: &Heat, area: &Area<'_>) -> Drawn {
     }
     let (width, height) = area.dim_in_pixel();
     let (width, height) = (width as i32, height as i32);
-    let rooms = Rooms::new(panel, [width, height]);
+    let rooms = MatrixNames::new(panel, [width, height]);
     let (left, below) = (rooms.left, rooms.below);
     let (wide, tall) = (width - left - 10, height - below - 6);
     if wide < 4 || tall < 4 {
@@ -108,32 +108,32 @@ pub(super) fn heat(panel: &Heat, area: &Area<'_>) -> Drawn {
 }
 
 /// The names around a matrix and the room they take.
-struct Rooms {
+struct MatrixNames {
     rows: Vec<String>,
-    columns: Option<Names>,
+    columns: Option<AxisNames>,
     left: i32,
     below: i32,
 }
 
-impl Rooms {
-    fn new(panel: &Heat, [width, height]: [i32; 2]) -> Self {
+impl MatrixNames {
+    fn new(panel: &Heatmap, [width, height]: [i32; 2]) -> Self {
         let rows = fit::distinct(&panel.rows, SMALL, NAMES.min(width / 3));
         let label = |text: &str| if text.is_empty() { 0 } else { 18 };
         let left = 10 + fit::widest(&rows, SMALL) + label(&panel.y_label);
         let columns = (!panel.columns.is_empty())
-            .then(|| Names::new(&panel.columns, width - left - 10, NAMES.min(height / 2)));
+            .then(|| AxisNames::new(&panel.columns, width - left - 10, NAMES.min(height / 2)));
         let names = columns.as_ref().map_or(4, |names| names.height + 2);
         Self { rows, columns, left, below: names + label(&panel.x_label) }
     }
 }
 
 /// Of a panel whose cells have this size.
-pub(in super::super) fn heat_size(panel: &Heat, [wide, tall]: [u32; 2]) -> [u32; 2] {
+pub(in super::super) fn heat_size(panel: &Heatmap, [wide, tall]: [u32; 2]) -> [u32; 2] {
     let [rows, columns] = panel.shape.map(|count| count as u32);
     // No less than a title takes.
     let inner = (columns * wide).max(180) as i32;
-    let rooms = Rooms::new(panel, [inner + 3 * NAMES, 2 * NAMES]);
-    let names = Names::new(&panel.columns, inner, NAMES).height + 2;
+    let rooms = MatrixNames::new(panel, [inner + 3 * NAMES, 2 * NAMES]);
+    let names = AxisNames::new(&panel.columns, inner, NAMES).height + 2;
     let below = if panel.columns.is_empty() { rooms.below } else { names };
     [(inner + rooms.left + 10) as u32, 22 + rows * tall + below as u32 + 6]
 }

@@ -4,7 +4,7 @@ use plotters::prelude::*;
 use plotters::style::text_anchor::HPos;
 
 use super::super::{Axis, LEGEND_LINE, Lines, Mark, Series, fit};
-use super::names::Names;
+use super::names::AxisNames;
 use super::scale::{Scale, ends};
 use super::{Area, Drawn, GRID, INK, NAMES, SMALL, USUAL, below_title, text};
 
@@ -80,7 +80,7 @@ pub(super) fn lines(panel: &Lines, area: &Area<'_>) -> Drawn {
     let (main, side) = area.split_horizontally(beside);
     let inner = beside - NUMBERS - 2 * MARGIN;
     let words = (!panel.x.words.is_empty())
-        .then(|| Names::new(&panel.x.words, inner, (height / 3).min(NAMES)));
+        .then(|| AxisNames::new(&panel.x.words, inner, (height / 3).min(NAMES)));
     let label = fit::shortened(&panel.x.label, USUAL, inner);
     let bottom = match (&words, label.is_empty()) {
         (Some(words), empty) => words.height + if empty { 2 } else { 22 },

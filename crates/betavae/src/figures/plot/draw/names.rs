@@ -15,7 +15,7 @@ const WRAPPED: i32 = 80;
 const UPRIGHT: i32 = 14;
 
 /// Names below an axis of words.
-pub(super) struct Names {
+pub(super) struct AxisNames {
     /// Lines of each; one if it is upright.
     names: Vec<Vec<String>>,
     /// Only each of so many has room.
@@ -25,7 +25,7 @@ pub(super) struct Names {
     pub(super) height: i32,
 }
 
-impl Names {
+impl AxisNames {
     /// Below an axis of `width` pixels, at most `most` high: on one line or a few where they fit,
     /// upright and shortened where they do not.
     pub(super) fn new(words: &[String], width: i32, most: i32) -> Self {
@@ -76,7 +76,7 @@ mod tests {
         super::super::super::prepare_font();
         let names = |texts: &[&str], width| {
             let texts: Vec<String> = texts.iter().map(|text| (*text).to_owned()).collect();
-            Names::new(&texts, width, NAMES)
+            AxisNames::new(&texts, width, NAMES)
         };
         let short = names(&["red", "green"], 200);
         assert!(!short.upright && short.height == 4 + NAME_LINE);

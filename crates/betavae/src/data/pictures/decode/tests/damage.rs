@@ -171,7 +171,7 @@ fn damaged_files_are_errors_or_harmless_and_never_a_panic() {
             if round % 10 == 0 {
                 damaged.truncate(stream.below(whole.len()));
             }
-            // Both, whatever the other says.
+            // Both are needed, whatever the other value is.
             let (header, image) = (header(&damaged), read(&damaged));
             if let Ok(image) = image {
                 assert_eq!(image.pixels.len(), image.shape.values());

@@ -31,7 +31,7 @@ pub(super) fn list(
 ) -> Result<()> {
     let bytes = file.metadata().context("read", path)?.len();
     let mut archive = tar::Archive::new(file);
-    let mut names = Names::default();
+    let mut names = EntryNames::default();
     // Raw entries: the library would believe any length of a long name.
     for entry in archive.entries_with_seek().map_err(|error| broken(path, &error))?.raw(true) {
         let mut entry = entry.map_err(|error| broken(path, &error))?;
@@ -71,7 +71,7 @@ pub(super) fn unpack(
     };
     let unpacked = MultiGzDecoder::new(BufReader::with_capacity(1 << 16, file)).take(MAX_UNPACKED);
     let mut archive = tar::Archive::new(BufReader::with_capacity(1 << 16, unpacked));
-    let mut names = Names::default();
+    let mut names = EntryNames::default();
     let mut at = 0;
     for entry in archive.entries().map_err(|error| broken(path, &error))?.raw(true) {
         let mut entry = entry.map_err(|error| broken(path, &error))?;
@@ -99,9 +99,9 @@ pub(super) fn unpack(
 
 /// Names of entries, which may stand in an entry of their own before.
 #[derive(Default)]
-struct Names(Option<Vec<u8>>);
+struct EntryNames(Option<Vec<u8>>);
 
-impl Names {
+impl EntryNames {
     /// The name of a file; nothing for other kinds of entries.
     fn of<R: Read>(&mut self, entry: &mut tar::Entry<'_, R>) -> std::io::Result<Option<PathBuf>> {
         let kind = entry.header().entry_type();
