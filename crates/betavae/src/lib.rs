@@ -1,9 +1,8 @@
 //! Beta-VAEs: train, measure, look at, compare and ship disentangled representations.
 //!
-//! Read the modules in the order of the data flow: [`data`], [`model`], [`objective`],
-//! [`optimizer`], [`config`], [`checkpoint`], [`evaluate`], [`scores`], [`record`], [`figures`], [`report`],
-//! [`train`], [`mod@advise`],
-//! [`bottleneck`], [`mod@bench`]. Each imports only from those before it.
+//! Read the modules in the order of the data flow: [`data`], [`model`], [`objective`], [`optimizer`], [`config`],
+//! [`train`], [`checkpoint`], [`evaluate`], [`scores`], [`runs`], [`figures`], [`report`], [`run`], [`export`],
+//! [`studies`], [`mod@bench`].
 //!
 //! Shape letters throughout: B batch, H, W, C image, D latents, K factors, N data set. Losses are
 //! in nats per image unless a name says otherwise.

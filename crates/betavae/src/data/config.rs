@@ -13,7 +13,7 @@ use super::order;
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DataConfig {
-    /// A rendered data set, one of [`super::NAMES`], or a fetched one of [`super::sets::SETS`].
+    /// A rendered data set, one of [`super::RENDERED_SETS`], or a fetched one of [`super::sets::SETS`].
     #[serde(skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
     /// An `.npz` or `.npy` file, an official file or a folder of them, a folder or archive of images, or
