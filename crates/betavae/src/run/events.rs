@@ -12,11 +12,9 @@ use std::time::SystemTime;
 use image::{ImageFormat, RgbImage};
 use prost::Message;
 
+use super::EVENT_FILE_PREFIX;
 use crate::error::{IoContext, Result};
 use crate::objective::Terms;
-
-/// What names of event files begin with.
-pub(super) const PREFIX: &str = "events.out.tfevents.";
 
 /// Bars of a histogram.
 const BARS: usize = 30;
@@ -103,7 +101,7 @@ impl Events {
     pub(super) fn create(folder: &Path, step: u64) -> Result<Self> {
         // TensorBoard reads files in the order of their names.
         let started = (unix_seconds() * 1e6) as u64;
-        let path = folder.join(format!("{PREFIX}{started:020}.betavae"));
+        let path = folder.join(format!("{EVENT_FILE_PREFIX}{started:020}.betavae"));
         let file = File::create(&path).context("create", &path)?;
         let mut events = Self { path, file };
         let version = Some("brain.Event:2".to_owned());

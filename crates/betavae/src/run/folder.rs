@@ -3,7 +3,6 @@
 use std::fs::{self, File};
 use std::path::Path;
 
-use super::events;
 use crate::checkpoint;
 use crate::error::{Error, IoContext, Result};
 
@@ -51,7 +50,8 @@ pub(super) fn is_empty(folder: &Path) -> Result<bool> {
     for entry in fs::read_dir(folder).context("read", folder)? {
         let name = entry.context("read", folder)?.file_name();
         let name = name.to_string_lossy();
-        if !ours.contains(&&*name) && ![".tmp-", events::PREFIX].iter().any(|p| name.starts_with(p))
+        if !ours.contains(&&*name)
+            && ![".tmp-", super::EVENT_FILE_PREFIX].iter().any(|p| name.starts_with(p))
         {
             return Ok(false);
         }

@@ -6,7 +6,7 @@ use image::RgbImage;
 
 use crate::objective::Terms;
 
-/// What a caller of [`Run::train`] can see and do meanwhile. All methods have empty bodies.
+/// What a caller of [`Run::train`](super::Run::train) can see and do meanwhile. All methods have empty bodies.
 pub trait Observer: Send {
     /// After every step, with the terms of that step.
     fn stepped(&mut self, _step: u64, _terms: &Terms) {}
@@ -28,7 +28,7 @@ pub trait Observer: Send {
 /// Nothing is watched.
 impl Observer for () {}
 
-/// How [`Run::train`] ended.
+/// How [`Run::train`](super::Run::train) ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
     /// All steps are taken.
