@@ -6,7 +6,9 @@ use std::path::Path;
 use serde::Deserialize;
 use toml::{Table, Value};
 
-use super::{Config, TrainConfig, changes, format};
+use super::resolved::Config;
+use super::train::TrainConfig;
+use super::{changes, format};
 use crate::data::{DataConfig, ImageShape};
 use crate::error::{Error, IoContext, Result};
 use crate::model::ModelConfig;

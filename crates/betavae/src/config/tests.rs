@@ -1,5 +1,8 @@
 use super::*;
+use crate::data::ImageShape;
+use crate::error::Result;
 use crate::model::ImageRange;
+use crate::model::Likelihood;
 use crate::objective::{LossB, LossH, ObjectiveKind, Reduction};
 use crate::optimizer::{Adagrad, UpdateRule};
 

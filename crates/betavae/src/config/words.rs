@@ -1,6 +1,6 @@
 //! What a configuration trains.
 
-use super::Config;
+use super::resolved::Config;
 use crate::model::Likelihood;
 use crate::words::thousands;
 

@@ -10,8 +10,9 @@ use super::layers::{
     BatchNorm, Conv2d, ConvLayer, ConvTranspose2d, Initialiser, Linear, Pass, conv_norm_stack,
     conv_norm_stack_nll, conv_stack, folded,
 };
+use super::likelihood::Likelihood;
 use super::network::{DecoderSpec, Network};
-use super::{Likelihood, program};
+use super::program;
 
 /// The decoder p(x | z): linear layers, a projection to a small map, transposed convolutions.
 #[derive(Module, Debug)]

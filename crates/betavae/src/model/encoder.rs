@@ -10,8 +10,9 @@ use super::layers::{
     BatchNorm, Conv2d, Initialiser, Linear, Pass, conv_norm_stack, conv_stack, folded,
 };
 use super::network::Network;
+use super::posterior::Posterior;
+use super::program;
 use super::weights::values;
-use super::{Posterior, program};
 
 /// The encoder q(z | x): convolutions, linear layers, and one linear head each for the mean and
 /// the log-variance.

@@ -2,8 +2,7 @@
 
 use betavae_kernels::Layer;
 
-use super::Network;
-use super::network::shrink;
+use super::network::{Network, shrink};
 use crate::data::ImageShape;
 
 /// Floating point operations per image of the direct algorithms, two per multiply-add. Norms,

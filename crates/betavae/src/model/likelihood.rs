@@ -5,7 +5,7 @@ use std::f64::consts::TAU;
 use betavae_kernels::{Nll, ops};
 use burn::tensor::Tensor;
 
-use super::Network;
+use super::network::Network;
 use crate::error::{Error, Result};
 
 /// The distribution of a pixel given the decoder's output.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::Architecture;
+use super::config::Architecture;
 
 /// A program whose checkpoints exist in the wild.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

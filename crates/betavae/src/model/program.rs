@@ -1,32 +1,11 @@
-//! A trained network as a [`Program`]: what is left when nothing is to be trained any more.
+//! Layers as operations of a program, which is what is left of a model when nothing is to be trained any more.
 
-use betavae_infer::{DecoderOutput, Op, Program};
+use betavae_infer::Op;
 use betavae_kernels::Activation;
 
 use super::layers::{ConvLayer, Linear};
 use super::weights::values;
-use super::{BetaVae, Likelihood};
 use crate::data::ImageShape;
-
-impl BetaVae {
-    /// The layers with their weights, batch norm folded into convolutions by its running averages.
-    pub fn to_program(&self) -> Program {
-        let network = self.network();
-        let signed_input = network.signed_images();
-        Program {
-            image: network.image.into(),
-            latents: network.latents,
-            signed_input,
-            output: match self.likelihood() {
-                Likelihood::Bernoulli => DecoderOutput::Logits,
-                Likelihood::Gaussian { .. } if signed_input => DecoderOutput::Signed,
-                Likelihood::Gaussian { .. } => DecoderOutput::Unit,
-            },
-            encoder: self.encoder.inference_ops(network),
-            decoder: self.decoder.inference_ops(),
-        }
-    }
-}
 
 /// Convolutions as an operation; nothing if there are none.
 pub(super) fn convs(input: ImageShape, layers: Vec<ConvLayer>) -> Option<Op> {
@@ -42,7 +21,9 @@ pub(super) fn linear(layer: &Linear, activation: Activation) -> Op {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Architecture, ModelConfig, Network};
+    use betavae_infer::Program;
+
+    use super::super::{Architecture, BetaVae, Likelihood, ModelConfig, Network};
     use super::*;
     use crate::Device;
     use crate::random::Stream;

@@ -7,9 +7,9 @@ use std::path::Path;
 use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensorError, SafeTensors};
 
-use super::NamedTensor;
 use super::floats::Float;
 use super::peers::PeerLayout;
+use super::weights::NamedTensor;
 use crate::error::{Error, IoContext, Result};
 use crate::files::{describe_content, replacement_hint};
 use crate::words::quoted;

@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use burn::module::{Module, Param};
 use burn::tensor::{Tensor, TensorData};
 
-use super::BetaVae;
 use super::parameters::{Map, Visit, map, visit};
 use crate::error::{Error, Result};
 
@@ -32,26 +31,6 @@ impl NamedTensor {
 pub fn values<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
     let data = tensor.into_data();
     data.try_into_vec().unwrap_or_else(|error| unreachable!("all our tensors are f32: {error:?}"))
-}
-
-impl BetaVae {
-    /// Number of trained parameters.
-    pub fn parameter_count(&self) -> usize {
-        trained_parameters(self).iter().map(|(_, length)| length).sum()
-    }
-
-    /// Copies of all parameters and running averages, in the order of the layers.
-    pub fn to_named_tensors(&self) -> Vec<NamedTensor> {
-        named_tensors(self)
-    }
-
-    /// The same network with other parameters.
-    ///
-    /// # Errors
-    /// If a tensor is missing, unused, or has the wrong shape; nothing is skipped silently.
-    pub fn with_named_tensors(self, tensors: Vec<NamedTensor>) -> Result<Self> {
-        with_named_tensors(self, tensors)
-    }
 }
 
 /// Name and number of elements of each trained parameter, in the order of the layers.

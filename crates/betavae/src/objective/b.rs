@@ -3,8 +3,9 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::batch::Facts;
 use super::loss::{Constraint, Inputs, Loss, Settings, at_least};
-use super::{Facts, Term, Unit};
+use super::terms::{Term, Unit};
 use crate::error::Result;
 use crate::words::thousands;
 

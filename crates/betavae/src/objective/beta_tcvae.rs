@@ -10,9 +10,10 @@ use betavae_kernels::{MixtureWeights, ops};
 use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
+use super::batch::Facts;
 use super::loss::{Constraint, Inputs, Loss, Settings};
 use super::schedule::Schedule;
-use super::{Facts, Term, Unit};
+use super::terms::{Term, Unit};
 use crate::error::{Error, Result};
 
 /// How q(z) is estimated from a batch.

@@ -3,11 +3,15 @@
 use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 
+use super::b::LossB;
+use super::beta_tcvae::BetaTcvaeConfig;
+use super::control_vae::ControlVaeConfig;
+use super::dip_vae::{DipVaeI, DipVaeII};
+use super::factor_vae::FactorVaeConfig;
+use super::h::LossH;
 use super::loss::{Settings, at_least};
-use super::{
-    BetaTcvaeConfig, ControlVaeConfig, DipVaeI, DipVaeII, FactorVaeConfig, LossB, LossH, Reduction,
-    beta_norm,
-};
+use super::reduction::Reduction;
+use super::terms::beta_norm;
 use crate::error::{Error, Result};
 use crate::model::Likelihood;
 use crate::tagged::{Tagged, keys, to_table};

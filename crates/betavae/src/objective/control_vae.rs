@@ -9,9 +9,10 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::batch::Facts;
 use super::loss::{Constraint, Inputs, Loss, ObjectiveState, Settings, at_least};
 use super::schedule::{Schedule, Varying};
-use super::{Facts, Term, Terms, Unit, beta_norm};
+use super::terms::{Term, Terms, Unit, beta_norm};
 use crate::error::{Error, Result};
 use crate::model::values;
 

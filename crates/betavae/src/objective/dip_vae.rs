@@ -8,9 +8,10 @@
 use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
+use super::batch::Facts;
 use super::loss::{Constraint, Inputs, Loss, Settings};
 use super::schedule::Schedule;
-use super::{Facts, Term, Unit};
+use super::terms::{Term, Unit};
 use crate::error::Result;
 use crate::model::Posterior;
 

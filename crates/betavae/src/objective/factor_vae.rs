@@ -9,11 +9,12 @@ use burn::module::Module;
 use burn::tensor::{Tensor, TensorData};
 use serde::{Deserialize, Serialize};
 
+use super::batch::{Draws, Facts};
 use super::loss::{
     Constraint, Inputs, Loss, ObjectiveState, OwnGradients, OwnInputs, Settings, at_least,
 };
 use super::schedule::Schedule;
-use super::{Draws, Facts, Term, Unit};
+use super::terms::{Term, Unit};
 use crate::Device;
 use crate::error::{Error, Result};
 use crate::model::{

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use burn::tensor::Tensor;
 
-use super::{Batch, Draws, Facts, Term, Terms, Unit};
+use super::batch::{Batch, Draws, Facts};
+use super::terms::{Term, Terms, Unit};
 use crate::error::{Error, Result};
 use crate::model::{BetaVae, Forward, NamedTensor, Precision};
 use crate::optimizer::NamedGradients;

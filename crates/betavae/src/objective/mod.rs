@@ -8,6 +8,7 @@
 //! PyTorch-VAE's other one (pixel means and a KL weight) is an explicit [`Reduction`].
 
 mod b;
+mod batch;
 mod beta_tcvae;
 mod config;
 mod control_vae;
@@ -20,6 +21,7 @@ mod schedule;
 mod terms;
 
 pub use b::LossB;
+pub use batch::{Batch, Draws, Facts};
 pub use beta_tcvae::{BetaTcvaeConfig, Estimator};
 pub(crate) use config::foreign_keys;
 pub use config::{ObjectiveConfig, ObjectiveKind};
@@ -43,21 +45,6 @@ use control_vae::ControlVae;
 use factor_vae::FactorVae;
 use loss::{Inputs, OwnInputs};
 
-/// What an objective may need to know beside the batch.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Facts {
-    /// Number of images N of the data set.
-    pub images: usize,
-    /// Number of images B of a batch.
-    pub batch: usize,
-    /// Number of latents D.
-    pub latents: usize,
-    /// H * W * C.
-    pub image_values: usize,
-    /// Seed of the run.
-    pub seed: u64,
-}
-
 /// An objective in training.
 #[derive(Clone)]
 pub struct Objective {
@@ -76,28 +63,6 @@ enum Active {
     DipVaeI(DipVaeI),
     DipVaeII(DipVaeII),
     ControlVae(ControlVae),
-}
-
-/// What an objective takes a step on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Draws {
-    /// One batch.
-    Batch,
-    /// Two batches that are drawn independently; the second has its own noise.
-    TwoBatches,
-}
-
-/// Images of a step, and the noise of its samples.
-#[derive(Clone, Debug)]
-pub struct Batch {
-    /// [B, H, W, C] in [0, 1].
-    pub images: Tensor<4>,
-    /// Standard normal, [B, D].
-    pub noise: Tensor<2>,
-    /// Which images of the data set they are, `[B]`.
-    pub indices: Vec<usize>,
-    /// The second batch, where the objective wants one.
-    pub second: Option<Box<Batch>>,
 }
 
 /// A loss and its terms, still tensors; scalars have shape \[1\].

@@ -12,7 +12,7 @@ use std::time::SystemTime;
 use image::{ImageFormat, RgbImage};
 use prost::Message;
 
-use super::EVENT_FILE_PREFIX;
+use super::folder::EVENT_FILE_PREFIX;
 use crate::error::{IoContext, Result};
 use crate::objective::Terms;
 

@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use burn::tensor::Device;
 
-use super::Observer;
 use super::events::Events;
+use super::observer::Observer;
 use crate::checkpoint::Trained;
 use crate::config::Config;
 use crate::data::Dataset;

@@ -6,6 +6,9 @@ use std::path::Path;
 use crate::checkpoint;
 use crate::error::{Error, IoContext, Result};
 
+/// What names of event files begin with.
+pub(super) const EVENT_FILE_PREFIX: &str = "events.out.tfevents.";
+
 /// The fingerprint of the data that a run began with.
 pub(super) fn recorded_data(folder: &Path) -> Result<Option<String>> {
     let path = folder.join("provenance.toml");
@@ -51,7 +54,7 @@ pub(super) fn is_empty(folder: &Path) -> Result<bool> {
         let name = entry.context("read", folder)?.file_name();
         let name = name.to_string_lossy();
         if !ours.contains(&&*name)
-            && ![".tmp-", super::EVENT_FILE_PREFIX].iter().any(|p| name.starts_with(p))
+            && ![".tmp-", EVENT_FILE_PREFIX].iter().any(|p| name.starts_with(p))
         {
             return Ok(false);
         }

@@ -38,9 +38,6 @@ use figures::Figures;
 use metrics::{Metrics, Timing};
 use provenance::Provenance;
 
-/// What names of event files begin with.
-const EVENT_FILE_PREFIX: &str = "events.out.tfevents.";
-
 /// Images over which a checkpoint states the KL of each latent.
 const KL_IMAGES: usize = 512;
 

@@ -6,7 +6,8 @@ use std::sync::Mutex;
 use burn::tensor::Device;
 use serde::Serialize;
 
-use super::{Observer, Run, figures};
+use super::observer::Observer;
+use super::{Run, figures};
 use crate::checkpoint::Trained;
 use crate::error::{Error, Result};
 use crate::evaluate::{Evaluation, encode, evaluate, subset};

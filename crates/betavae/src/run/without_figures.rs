@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use burn::tensor::Device;
 
-use super::Observer;
+use super::observer::Observer;
 use crate::checkpoint::Trained;
 use crate::config::Config;
 use crate::data::Dataset;

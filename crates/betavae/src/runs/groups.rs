@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::Record;
+use super::record::Record;
 
 /// Settings that have no influence on what is learned.
 const WITHOUT_INFLUENCE: [&str; 6] = [

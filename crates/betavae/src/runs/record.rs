@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use serde::de::DeserializeOwned;
 
-use super::History;
+use super::history::History;
 use crate::config::Config;
 use crate::error::{Error, IoContext, Result};
 use crate::evaluate::Evaluation;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::Record;
+use super::record::Record;
 use crate::scores::{Score, ScoreName};
 use crate::words;
 
