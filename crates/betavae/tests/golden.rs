@@ -144,8 +144,17 @@ fn check_network(name: &str) {
     let likelihoods =
         [("bernoulli", Likelihood::Bernoulli), ("gaussian", Likelihood::Gaussian { sigma: 0.7 })];
     let kinds = [
-        ("h", ObjectiveKind::H(LossH { beta: 4.0, warmup_steps: 0 })),
-        ("b", ObjectiveKind::B(LossB { gamma: 10.0, c_min: 1.5, c_max: 1.5, c_steps: 0 })),
+        ("h", ObjectiveKind::H(LossH { beta: 4.0.into() })),
+        (
+            "b",
+            ObjectiveKind::B(LossB {
+                gamma: 10.0.into(),
+                c_min: 1.5,
+                c_max: 1.5,
+                c_steps: 0,
+                c_start: 0,
+            }),
+        ),
     ];
     let reductions =
         [("sum", Reduction::Sum), ("mean", Reduction::Mean { kl_weight: 0.00025 * 16.0 })];
@@ -270,7 +279,7 @@ fn ten_steps(
 fn ten_steps_of_adam_follow_pytorch() {
     let fixture = Fixture::read("steps-adam");
     let model = fixture.model(network("burgess"), Likelihood::Bernoulli);
-    let kind = ObjectiveKind::H(LossH { beta: 4.0, warmup_steps: 0 });
+    let kind = ObjectiveKind::H(LossH { beta: 4.0.into() });
     let optimizer = OptimizerConfig { learning_rate: 5e-3, ..Default::default() };
     ten_steps(&fixture, model, kind, Reduction::Sum, optimizer);
 }
@@ -279,7 +288,13 @@ fn ten_steps_of_adam_follow_pytorch() {
 fn ten_steps_of_adagrad_under_rising_capacity_follow_pytorch() {
     let fixture = Fixture::read("steps-adagrad");
     let model = fixture.model(network("higgins-fc"), Likelihood::Bernoulli);
-    let kind = ObjectiveKind::B(LossB { gamma: 10.0, c_min: 0.5, c_max: 5.0, c_steps: 8 });
+    let kind = ObjectiveKind::B(LossB {
+        gamma: 10.0.into(),
+        c_min: 0.5,
+        c_max: 5.0,
+        c_steps: 8,
+        c_start: 0,
+    });
     let rule = UpdateRule::Adagrad(Adagrad::default());
     let optimizer = OptimizerConfig { rule, learning_rate: 1e-2, ..Default::default() };
     ten_steps(&fixture, model, kind, Reduction::Sum, optimizer);
@@ -289,7 +304,7 @@ fn ten_steps_of_adagrad_under_rising_capacity_follow_pytorch() {
 fn batch_norm_keeps_the_running_averages_of_pytorch() {
     let fixture = Fixture::read("steps-batch-norm");
     let model = fixture.model(network("pytorch-vae"), Likelihood::Gaussian { sigma: 0.7 });
-    let kind = ObjectiveKind::H(LossH { beta: 4.0, warmup_steps: 0 });
+    let kind = ObjectiveKind::H(LossH { beta: 4.0.into() });
     let reduction = Reduction::Mean { kl_weight: 0.00025 * 16.0 };
     // The usual epsilon would turn the rounding noise of biases before batch norm into full steps.
     let rule = UpdateRule::Adam(Adam { epsilon: 1e-3, ..Adam::default() });

@@ -89,7 +89,7 @@ impl BenchOptions {
 
     /// Loss H with beta 4, and Adam with step size 5e-4.
     fn config(&self) -> Result<Config> {
-        let loss = LossH { beta: 4.0, warmup_steps: 0 };
+        let loss = LossH { beta: 4.0.into() };
         let mut recipe = Recipe {
             seed: 1,
             model: ModelConfig {

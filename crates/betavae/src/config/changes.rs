@@ -61,10 +61,11 @@ fn apply(table: &mut Table, change: &str) -> Result<()> {
     };
     let (path, text) = change.split_once('=').ok_or_else(malformed)?;
     let (path, text) = (path.trim(), text.trim());
-    if let Some(now) = moved(path) {
+    if let Some(now) = moved(path, text) {
+        let (key, _) = now.split_once('=').unwrap_or((&now, ""));
         return Err(Error::config(
-            format!("`{path}` is now `{now}`"),
-            format!("did you mean `{now}={text}`?"),
+            format!("`{path}` is now part of `{key}`"),
+            format!("did you mean `{now}`?"),
         ));
     }
     // A text that is not a TOML value stands for itself, so that words need no quotes in a shell.

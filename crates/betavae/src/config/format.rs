@@ -40,6 +40,21 @@ fn second_from_first(table: &mut Table) -> Result<()> {
             ));
         }
     }
+    // A warm-up was a number of steps beside beta.
+    if let Some(objective) = table.get_mut("objective").and_then(Value::as_table_mut)
+        && let Some(Value::Integer(steps)) = objective.remove("warmup_steps")
+        && steps > 0
+    {
+        let to = objective.remove("beta").unwrap_or(Value::Float(4.0));
+        let linear: [(&str, Value); 4] = [
+            ("schedule", "linear".into()),
+            ("from", 0.0.into()),
+            ("to", to),
+            ("steps", steps.into()),
+        ];
+        let linear = linear.map(|(key, value)| (key.to_owned(), value));
+        objective.insert("beta".into(), Value::Table(Table::from_iter(linear)));
+    }
     // That version wrote Adam's constants for Adagrad too, which did not use them.
     if let Some(optimizer) = table.get_mut("optimizer").and_then(Value::as_table_mut)
         && optimizer.get("kind").and_then(Value::as_str) == Some("adagrad")
@@ -53,11 +68,15 @@ fn second_from_first(table: &mut Table) -> Result<()> {
     Ok(())
 }
 
-/// The new name of a key that has moved.
-pub(super) fn moved(key: &str) -> Option<&'static str> {
+/// What a change of a key is today, for keys of an earlier format.
+pub(super) fn moved(key: &str, value: &str) -> Option<String> {
     match key {
-        "objective.likelihood" => Some("model.likelihood"),
-        "objective.sigma" => Some("model.sigma"),
+        "objective.likelihood" | "objective.sigma" => {
+            Some(format!("model.{}={value}", &key["objective.".len()..]))
+        }
+        "objective.warmup_steps" => {
+            Some(format!("objective.beta={{ schedule = \"linear\", to = 4.0, steps = {value} }}"))
+        }
         _ => None,
     }
 }

@@ -20,7 +20,7 @@ fn refused(changes: &[&str]) -> (String, String) {
 fn an_empty_recipe_is_the_default_and_resolves_completely() {
     let config = recipe("", &[]).unwrap();
     assert_eq!(config.image(), ImageShape::new(64, 64, 1));
-    assert_eq!(config.objective.kind, ObjectiveKind::H(LossH { beta: 4.0, warmup_steps: 0 }));
+    assert_eq!(config.objective.kind, ObjectiveKind::H(LossH { beta: 4.0.into() }));
     assert_eq!(Config::from_toml(&config.to_toml()).unwrap(), config);
 }
 
@@ -133,10 +133,22 @@ fn files_of_the_first_format_are_read() {
         [optimizer]\nkind = 'adagrad'\nlearning_rate = 0.01\nbeta_1 = 0.9\nbeta_2 = 0.999\nepsilon = 1e-9";
     let config = Config::from_toml(text).unwrap();
     assert_eq!(config.likelihood(), Likelihood::Gaussian { sigma: 0.5 });
-    assert_eq!(config.objective.kind, ObjectiveKind::B(LossB { gamma: 50.0, ..LossB::default() }));
+    assert_eq!(
+        config.objective.kind,
+        ObjectiveKind::B(LossB { gamma: 50.0.into(), ..LossB::default() })
+    );
     assert_eq!(config.objective.reduction, Reduction::Mean { kl_weight: 0.00025 });
     assert_eq!(config.optimizer.rule, UpdateRule::Adagrad(Adagrad { epsilon: 1e-9 }));
     assert_eq!(Config::from_toml(&config.to_toml()).unwrap(), config);
+    let warmed = recipe("objective = { beta = 2.0, warmup_steps = 10 }", &[]).unwrap();
+    let ObjectiveKind::H(loss) = &warmed.objective.kind else { panic!("{warmed:?}") };
+    assert_eq!([1, 5, 10, 11].map(|step| loss.beta.at(step)), [0.2, 1.0, 2.0, 2.0]);
+    assert_eq!(Config::from_toml(&warmed.to_toml()).unwrap(), warmed);
+    let (message, hint) = refused(&["objective.warmup_steps=10"]);
+    assert!(
+        message.contains("`objective.beta`") && hint.contains("steps = 10"),
+        "{message} {hint}"
+    );
     // In a change, the new name is asked for.
     let (message, hint) = refused(&["objective.likelihood=gaussian"]);
     assert!(message.contains("`model.likelihood`"), "{message}");

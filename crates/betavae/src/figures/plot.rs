@@ -310,10 +310,10 @@ mod tests {
         }
         assert!(!svg.contains("NaN") && svg.contains(INK) && svg.contains("viewBox"));
         let image = figure.image().unwrap();
-        assert_eq!(image.dimensions(), (1600, 1260));
+        assert_eq!(image.dimensions(), (1600, 660));
         // Text and curves leave ink on a small part of the paper.
         let ink = image.pixels().filter(|pixel| pixel.0 != [255; 3]).count();
-        assert!(ink > 1600 * 1260 / 50 && ink < 1600 * 1260 / 2, "{ink}");
+        assert!(ink > 1600 * 660 / 50 && ink < 1600 * 660 / 2, "{ink}");
     }
 
     #[test]

@@ -240,7 +240,7 @@ mod tests {
             assert_eq!(ObjectiveConfig::from_table(config.to_table()).unwrap(), config);
         }
         let config = read("beta = 8\nreduction = 'mean'").unwrap();
-        assert_eq!(config.kind, ObjectiveKind::H(LossH { beta: 8.0, warmup_steps: 0 }));
+        assert_eq!(config.kind, ObjectiveKind::H(LossH { beta: 8.0.into() }));
         assert_eq!(config.reduction, Reduction::Mean { kl_weight: KL_WEIGHT });
     }
 
@@ -250,7 +250,7 @@ mod tests {
         assert_eq!(error.to_string(), "objective.gamma has no meaning for kind = \"h\"");
         assert_eq!(
             error.hint().unwrap(),
-            "\"b\" and \"factor-vae\" and \"beta-tcvae\" have it; \"h\" is set by beta, warmup_steps"
+            "\"b\" and \"factor-vae\" and \"beta-tcvae\" have it; \"h\" is set by beta"
         );
         let error = read("betta = 2.0").unwrap_err();
         assert_eq!(error.hint().unwrap(), "did you mean `beta`?");

@@ -167,17 +167,25 @@ impl TryFrom<Value> for Schedule {
 
 impl std::fmt::Display for Schedule {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Constant(value) => write!(f, "{value}"),
+            Self::Varying(varying) => write!(f, "{varying}"),
+        }
+    }
+}
+
+impl std::fmt::Display for Varying {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let steps = |steps: u64| thousands(steps as usize);
         match *self {
-            Self::Constant(value) => write!(f, "{value}"),
-            Self::Varying(Varying::Linear { from, to, steps: within, wait }) => {
+            Self::Linear { from, to, steps: within, wait } => {
                 write!(f, "{from} to {to} in {} steps", steps(within))?;
                 if wait > 0 { write!(f, " after {}", steps(wait)) } else { Ok(()) }
             }
-            Self::Varying(Varying::Cyclical { from, to, period, .. }) => {
+            Self::Cyclical { from, to, period, .. } => {
                 write!(f, "{from} to {to} every {} steps", steps(period))
             }
-            Self::Varying(Varying::Stairs { from, to, rise, every }) => {
+            Self::Stairs { from, to, rise, every } => {
                 write!(f, "{from} to {to} by {rise} every {} steps", steps(every))
             }
         }

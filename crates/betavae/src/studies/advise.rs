@@ -103,7 +103,7 @@ pub fn advise(
     check(steps, data.len())?;
     let mut probes: Vec<Probe> = Vec::new();
     for beta in BETAS {
-        let objective = ObjectiveKind::H(LossH { beta, warmup_steps: 0 });
+        let objective = ObjectiveKind::H(LossH { beta: beta.into() });
         let stage = format!("loss H, beta {beta}");
         let curve = short_run(&stage, recipe, objective, data.clone(), steps, device, progress)?;
         let norm = beta_norm(beta, recipe.model.latents, data.shape().values());
@@ -116,7 +116,12 @@ pub fn advise(
     let (mut advice, mut gamma) = conclude(steps, data.len(), probes);
     let Some(c_max) = advice.c_max else { return Ok(advice) };
     for _ in 0..GAMMAS {
-        let objective = ObjectiveKind::B(LossB { gamma, c_min: 0.0, c_max, c_steps: steps });
+        let objective = ObjectiveKind::B(LossB {
+            gamma: gamma.into(),
+            c_max,
+            c_steps: steps,
+            ..LossB::default()
+        });
         let stage = format!("loss B, gamma {gamma}");
         let curve = short_run(&stage, recipe, objective, data.clone(), steps, device, progress)?;
         let distance = distance(&curve, c_max);

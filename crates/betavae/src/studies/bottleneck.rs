@@ -143,7 +143,7 @@ pub fn bottleneck(
     let sprites = Sprites::new();
     let (data, count) = (sprites.data.clone(), sprites.factors.len());
     let [c_min, c_max] = CAPACITY;
-    let loss = LossB { gamma: GAMMA, c_min, c_max, c_steps: steps };
+    let loss = LossB { gamma: GAMMA.into(), c_min, c_max, c_steps: steps, c_start: 0 };
     let mut recipe = Recipe { objective: ObjectiveKind::B(loss).into(), ..Recipe::default() };
     recipe.model.latents = count;
     recipe.data.order = Sampling::Replacement;

@@ -83,7 +83,7 @@ fn a_zip_file_of_half_precision_and_its_specs_are_read() {
     assert_eq!(found.assumptions, Vec::<String>::new());
     let config = &found.config;
     assert_eq!(config.data().name.as_deref(), Some("dsprites"));
-    let expected = LossB { gamma: 100.0, c_min: 0.0, c_max: 25.0, c_steps: 100_000 };
+    let expected = LossB { gamma: 100.0.into(), ..LossB::default() };
     assert_eq!(config.objective().kind, ObjectiveKind::B(expected));
 
     fs::write(folder.path().join("specs.json"), "{").unwrap();
@@ -106,7 +106,7 @@ fn changes_say_what_a_file_cannot() {
     let changes = vec!["objective.beta=10".to_owned(), "model.image_range=signed".to_owned()];
     let options = ImportOptions { changes, ..ImportOptions::default() };
     let found = import(&fixture("collection.ckpt"), &options, &Device::flex()).unwrap();
-    let expected = LossH { beta: 10.0, ..LossH::default() };
+    let expected = LossH { beta: 10.0.into() };
     assert_eq!(found.config.objective().kind, ObjectiveKind::H(expected));
     assert_eq!(found.trained.model.network().image_range, ImageRange::Signed);
 }
