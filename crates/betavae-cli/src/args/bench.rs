@@ -3,6 +3,7 @@
 use betavae::bench::BenchMode;
 use betavae::data::ImageShape;
 use betavae::model::{Architecture, Precision};
+use betavae::objective::ObjectiveKind;
 use clap::Args;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 
@@ -21,6 +22,7 @@ use super::values::{count, one_of};
   betavae bench
   betavae bench --architecture all --threads 1
   betavae bench --architecture pytorch-vae --mode encode --batch 256 --json
+  betavae bench --objective factor-vae
   betavae bench --architecture pytorch-vae --layers
   BETAVAE_SIMD=portable betavae bench")]
 pub struct Bench {
@@ -47,6 +49,10 @@ pub struct Bench {
     /// The numbers that are multiplied
     #[arg(long, default_value = "f32", value_parser = one_of(&Precision::ALL, Precision::name))]
     pub precision: Precision,
+
+    /// What is minimised, with its default settings
+    #[arg(long, value_name = "KIND", default_value = "h", value_parser = objectives())]
+    pub objective: ObjectiveKind,
 
     /// Shape of the images [default: 64x64x1, for pytorch-vae 64x64x3]
     #[arg(long, value_name = "HxWxC", value_parser = image)]
@@ -95,4 +101,11 @@ mod tests {
         assert_eq!(image("48x64x3"), Ok(ImageShape::new(48, 64, 3)));
         assert!(["64x64", "64x0x1", "64x64x3x1", "axbxc", ""].iter().all(|s| image(s).is_err()));
     }
+}
+
+/// Reads the name of an objective.
+fn objectives() -> impl TypedValueParser<Value = ObjectiveKind> {
+    let find = |text: String| ObjectiveKind::all().into_iter().find(|kind| kind.name() == text);
+    PossibleValuesParser::new(ObjectiveKind::all().map(|kind| kind.name()))
+        .map(move |text| find(text).unwrap_or_else(|| unreachable!("clap has checked the name")))
 }

@@ -22,6 +22,7 @@ pub fn bench(args: args::Bench, device: &Device) -> anyhow::Result<()> {
             image,
             mode: args.mode,
             precision: args.precision,
+            objective: args.objective.clone(),
             ..default
         }
     };

@@ -63,7 +63,7 @@ pub fn measure(bench: &mut Bench, steps: usize) -> Result<Measurement> {
         let until = steps * (round + 1) / ROUNDS.min(steps);
         seconds.extend(bench.run(until - seconds.len())?);
     }
-    let options = *bench.options();
+    let options = bench.options().clone();
     let median = quantile(&mut seconds, 0.5);
     let gflops = bench.flops() as f64 / median / 1e9;
     let peak_gflops = quantile(&mut peaks, 0.5);
@@ -112,7 +112,8 @@ mod tests {
         let image = ImageShape::new(8, 8, 2);
         let options = BenchOptions { batch: 2, image, ..BenchOptions::new(Architecture::Burgess) };
         for mode in BenchMode::ALL {
-            let mut bench = Bench::new(BenchOptions { mode, ..options }, &Device::flex()).unwrap();
+            let mut bench =
+                Bench::new(BenchOptions { mode, ..options.clone() }, &Device::flex()).unwrap();
             assert_eq!(bench.run(3).unwrap().len(), 3);
             let measured = measure(&mut bench, 13).unwrap();
             assert!(measured.p10_ms <= measured.median_ms && measured.median_ms <= measured.p90_ms);

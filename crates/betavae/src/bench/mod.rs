@@ -54,7 +54,7 @@ impl BenchMode {
 }
 
 /// What to measure.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct BenchOptions {
     /// Which network.
     pub architecture: Architecture,
@@ -68,6 +68,8 @@ pub struct BenchOptions {
     pub mode: BenchMode,
     /// How layers multiply in training; encoding is always in f32.
     pub precision: Precision,
+    /// What is minimised in training. Operations are counted for the network alone.
+    pub objective: ObjectiveKind,
 }
 
 impl BenchOptions {
@@ -84,12 +86,12 @@ impl BenchOptions {
             latents,
             mode: BenchMode::default(),
             precision: Precision::default(),
+            objective: ObjectiveKind::H(LossH { beta: 4.0.into() }),
         }
     }
 
-    /// Loss H with beta 4, and Adam with step size 5e-4.
+    /// Adam with step size 5e-4.
     fn config(&self) -> Result<Config> {
-        let loss = LossH { beta: 4.0.into() };
         let mut recipe = Recipe {
             seed: 1,
             model: ModelConfig {
@@ -97,7 +99,7 @@ impl BenchOptions {
                 latents: self.latents,
                 ..ModelConfig::default()
             },
-            objective: ObjectiveKind::H(loss).into(),
+            objective: self.objective.clone().into(),
             ..Recipe::default()
         };
         recipe.train.batch = self.batch;
@@ -157,7 +159,8 @@ impl Bench {
                 (Work::Encode(Box::new((model, images))), flops)
             }
         };
-        let mut bench = Self { options, work, flops: per_image * options.batch as u64 };
+        let flops = per_image * options.batch as u64;
+        let mut bench = Self { options, work, flops };
         bench.run(WARM_UP)?;
         Ok(bench)
     }
