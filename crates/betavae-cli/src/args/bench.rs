@@ -92,6 +92,13 @@ fn image(text: &str) -> Result<ImageShape, String> {
     }
 }
 
+/// Reads the name of an objective.
+fn objectives() -> impl TypedValueParser<Value = ObjectiveKind> {
+    let find = |text: String| ObjectiveKind::all().into_iter().find(|kind| kind.name() == text);
+    PossibleValuesParser::new(ObjectiveKind::all().map(|kind| kind.name()))
+        .map(move |text| find(text).unwrap_or_else(|| unreachable!("clap has checked the name")))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -101,11 +108,4 @@ mod tests {
         assert_eq!(image("48x64x3"), Ok(ImageShape::new(48, 64, 3)));
         assert!(["64x64", "64x0x1", "64x64x3x1", "axbxc", ""].iter().all(|s| image(s).is_err()));
     }
-}
-
-/// Reads the name of an objective.
-fn objectives() -> impl TypedValueParser<Value = ObjectiveKind> {
-    let find = |text: String| ObjectiveKind::all().into_iter().find(|kind| kind.name() == text);
-    PossibleValuesParser::new(ObjectiveKind::all().map(|kind| kind.name()))
-        .map(move |text| find(text).unwrap_or_else(|| unreachable!("clap has checked the name")))
 }

@@ -47,7 +47,8 @@ impl BatchOrder {
         Ok(Self { kind, seed, images, batch, stream: "order" })
     }
 
-    /// The same from another random stream.
+    /// The same from another random stream, for trainings that draw two batches.
+    #[cfg(feature = "model")]
     pub(crate) fn named(self, stream: &'static str) -> Self {
         Self { stream, ..self }
     }
