@@ -7,8 +7,8 @@ use crate::runs::Record;
 /// Height of the curves of many latents at most.
 const TALLEST: u32 = 1100;
 
-/// Panels of reconstruction, KL, loss and the number of active latents over the steps; with loss B the
-/// target C beside the KL, with a rising beta its value.
+/// Panels of reconstruction, KL, loss and the number of active latents over the steps, with what the KL is held at beside
+/// it; and of the terms and weights that only this objective has, where they change.
 pub(crate) fn terms(run: &Record) -> Figure {
     let panel = |title: &str, terms: &[(&str, &str, Mark)]| {
         let series = terms.iter().map(|(term, label, mark)| Series {
@@ -21,22 +21,30 @@ pub(crate) fn terms(run: &Record) -> Figure {
         let (x, y) = (Axis::new("step"), Axis { log, ..Axis::default() });
         Panel::Lines(Lines { title: title.into(), x, y, series })
     };
-    let bounded = !run.history.term("capacity").is_empty();
+    // What the KL is held at, by loss B and by ControlVAE.
+    let target = ["capacity", "target"].into_iter().find(|name| !run.history.term(name).is_empty());
+    let kl = match target {
+        Some("capacity") => "KL and, thin, C in nats",
+        Some(_) => "KL and, thin, its target in nats",
+        None => "KL in nats",
+    };
     let mut panels = vec![
         panel("\u{2212}ln p(x | z) in nats", &[("reconstruction", "", Mark::Line)]),
-        panel(
-            if bounded { "KL and, thin, C in nats" } else { "KL in nats" },
-            &[("kl", "", Mark::Line), ("capacity", "", Mark::Guide)],
-        ),
+        panel(kl, &[("kl", "", Mark::Line), (target.unwrap_or("capacity"), "", Mark::Guide)]),
         panel("loss", &[("total", "", Mark::Line)]),
         panel(
             &format!("latents with KL > {ACTIVE_NATS} nats"),
             &[("active_latents", "", Mark::Line)],
         ),
     ];
-    if rises(run.history.term("beta")) {
-        panels.push(panel("beta", &[("beta", "", Mark::Line)]));
-    }
+    // Terms and weights that only this objective has, where they change.
+    let known =
+        ["reconstruction", "kl", "total", "active_latents", "capacity", "target", "beta_norm"];
+    let own = run.history.names().filter(|name| {
+        let is_latent = name.strip_prefix("kl_").is_some_and(|j| j.parse::<usize>().is_ok());
+        !is_latent && !known.contains(name) && changes(run.history.term(name))
+    });
+    panels.extend(own.map(|name| panel(&name.replace('_', " "), &[(name, "", Mark::Line)])));
     Figure { title: String::new(), panels, columns: 2, panel: [420, 270] }
 }
 
@@ -93,6 +101,10 @@ fn wide(curve: &[[f64; 2]]) -> bool {
     least > 0.0 && most > 5.0 * least
 }
 
+fn changes(curve: &[[f64; 2]]) -> bool {
+    curve.windows(2).any(|pair| pair[0][1] != pair[1][1])
+}
+
 fn rises(curve: &[[f64; 2]]) -> bool {
     curve.windows(2).any(|pair| pair[0][1] < pair[1][1])
 }
@@ -100,6 +112,32 @@ fn rises(curve: &[[f64; 2]]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn terms_of_an_objective_have_panels_where_they_change() {
+        let mut rows = String::new();
+        for (step, tc) in [(1, 0.5), (2, 0.25)] {
+            for (name, value) in [
+                ("total", 9.0),
+                ("kl", 2.0),
+                ("total_correlation", tc),
+                ("gamma", 35.0),
+                ("kl_0", 2.0),
+            ] {
+                rows += &format!("{step},{name},{value}\n");
+            }
+        }
+        let run = Record::sketch("a", "objective.kind = 'factor-vae'", &rows);
+        let titles: Vec<String> = terms(&run)
+            .panels
+            .into_iter()
+            .map(|panel| match panel {
+                Panel::Lines(lines) => lines.title,
+                other => panic!("{other:?}"),
+            })
+            .collect();
+        assert_eq!(titles[4..], ["total correlation"]);
+    }
 
     #[test]
     fn latents_join_as_the_capacity_rises() {

@@ -48,6 +48,11 @@ impl History {
         self.0.get(name).map_or(&[], Vec::as_slice)
     }
 
+    /// Names of all terms, sorted.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.0.keys().map(String::as_str)
+    }
+
     /// The newest value of a term.
     pub fn last(&self, name: &str) -> Option<f64> {
         self.term(name).last().map(|[_, value]| *value)
