@@ -252,6 +252,7 @@ impl Network {
     }
 
     /// Number of values in weights, biases and averages, or nothing if that is astronomical.
+    #[cfg(any(test, feature = "export"))]
     pub(crate) fn values(&self) -> Option<usize> {
         let product = |factors: &[usize]| {
             factors.iter().try_fold(1_usize, |all, factor| all.checked_mul(*factor))

@@ -93,6 +93,7 @@ fn before(name: &str, marker: &str) -> Option<String> {
 
 /// The name of a tensor within the copy below `prefix`, without wrappers; nothing if it belongs to another
 /// of the `copies`, or to none.
+#[cfg(any(test, feature = "export"))]
 pub(crate) fn name_within(name: &str, prefix: &str, copies: &[String]) -> Option<String> {
     let rest = name.strip_prefix(prefix)?;
     let elsewhere = |other: &String| other.len() > prefix.len() && name.starts_with(other.as_str());

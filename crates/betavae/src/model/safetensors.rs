@@ -94,11 +94,13 @@ impl<'a> Parsed<'a> {
     }
 
     /// Whether the file is one of ours.
+    #[cfg(any(test, feature = "export"))]
     pub(crate) fn is_ours(&self) -> bool {
         self.description.is_some()
     }
 
     /// The tensors' names, sorted.
+    #[cfg(any(test, feature = "export"))]
     pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
         self.views.iter().map(|(name, _)| name.as_str())
     }
@@ -115,6 +117,7 @@ impl<'a> Parsed<'a> {
     ///
     /// # Errors
     /// As [`Parsed::tensors`].
+    #[cfg(any(test, feature = "export"))]
     pub(crate) fn chosen(&self, names: &[String]) -> Result<Vec<NamedTensor>> {
         let chosen = self.views.iter().filter(|(name, view)| {
             let counter = view.shape().is_empty() && float(view.dtype()).is_none();
