@@ -92,7 +92,7 @@ impl Loss for LossB {
     fn weights(&self, _: &Facts, step: u64) -> Vec<Term> {
         let mut weights = vec![Term::new("capacity", Unit::Nats, self.capacity_at(step))];
         if let Schedule::Varying(_) = self.gamma {
-            weights.push(Term::new("gamma", Unit::Number, self.gamma.at(step.max(1))));
+            weights.push(self.gamma.term("gamma", step));
         }
         weights
     }

@@ -140,9 +140,8 @@ impl Loss for BetaTcvae {
     }
 
     fn weights(&self, _: &Facts, step: u64) -> Vec<Term> {
-        let term = |name, weight: Schedule| Term::new(name, Unit::Number, weight.at(step.max(1)));
         let BetaTcvaeConfig { alpha, beta, gamma, .. } = self.config;
-        vec![term("alpha", alpha), term("beta", beta), term("gamma", gamma)]
+        vec![alpha.term("alpha", step), beta.term("beta", step), gamma.term("gamma", step)]
     }
 }
 

@@ -115,7 +115,7 @@ impl Loss for ControlVae {
         vec![
             Term::new("beta", Unit::Number, self.beta),
             Term::new("beta_norm", Unit::Number, norm),
-            Term::new("target", Unit::Nats, self.config.target.at(step.max(1))),
+            Term::new("target", Unit::Nats, self.config.target.at(step)),
         ]
     }
 

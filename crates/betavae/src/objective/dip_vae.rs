@@ -15,53 +15,48 @@ use super::terms::{Term, Unit};
 use crate::error::Result;
 use crate::model::Posterior;
 
-/// The settings of DIP-VAE I.
+/// The settings of both; `OF_SAMPLES` is whether the covariance is that of samples (II) rather than of means (I).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct DipVaeI {
+#[serde(deny_unknown_fields)]
+pub struct DipVae<const OF_SAMPLES: bool> {
     /// Weight of the squared covariances of different latents.
+    #[serde(default = "lambda_od")]
     pub lambda_od: Schedule,
     /// Weight of the squared distances of variances from 1.
+    #[serde(default = "lambda_d::<OF_SAMPLES>")]
     pub lambda_d: Schedule,
 }
 
-impl Default for DipVaeI {
-    /// The paper's for dSprites, with lambda_d ten times lambda_od.
-    fn default() -> Self {
-        Self { lambda_od: Schedule::Constant(10.0), lambda_d: Schedule::Constant(100.0) }
-    }
+/// The paper's for dSprites.
+fn lambda_od() -> Schedule {
+    10.0.into()
 }
+
+/// The paper's: ten times lambda_od for I, and equal to it for II.
+fn lambda_d<const OF_SAMPLES: bool>() -> Schedule {
+    let lambda_d = if OF_SAMPLES { 10.0 } else { 100.0 };
+    lambda_d.into()
+}
+
+/// The settings of DIP-VAE I.
+pub type DipVaeI = DipVae<false>;
 
 /// The settings of DIP-VAE II.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct DipVaeII {
-    /// Weight of the squared covariances of different latents.
-    pub lambda_od: Schedule,
-    /// Weight of the squared distances of variances from 1.
-    pub lambda_d: Schedule,
-}
+pub type DipVaeII = DipVae<true>;
 
-impl Default for DipVaeII {
-    /// The paper's for dSprites, with lambda_d equal to lambda_od.
+impl<const OF_SAMPLES: bool> Default for DipVae<OF_SAMPLES> {
     fn default() -> Self {
-        Self { lambda_od: Schedule::Constant(10.0), lambda_d: Schedule::Constant(10.0) }
+        Self { lambda_od: lambda_od(), lambda_d: lambda_d::<OF_SAMPLES>() }
     }
 }
 
-/// Names of the terms that both log: what the weights are multiplied by.
-const TERMS: [(&str, Unit); 2] =
-    [("covariance_off_diagonal", Unit::Number), ("covariance_diagonal", Unit::Number)];
-
-/// The penalty and its parts, \[1\] each, for a covariance [D, D].
-fn constraint(inputs: &Inputs<'_>, covariance: Tensor<2>, weights: [f64; 2]) -> Constraint {
+/// The sums of squared distances of a covariance [D, D] from the identity, off and on its diagonal, \[1\] each.
+fn distances_from_identity(covariance: Tensor<2>) -> [Tensor<1>; 2] {
     let [latents, _] = covariance.dims();
     let identity = Tensor::<2>::eye(latents, &covariance.device());
     let diagonal = (covariance.clone() * identity.clone()).sum_dim(1).reshape([latents]);
-    let off_diagonal = (covariance.clone() - covariance * identity).square().sum();
-    let diagonal = (diagonal - 1.0).square().sum();
-    let penalty = off_diagonal.clone() * weights[0] + diagonal.clone() * weights[1];
-    Constraint { value: inputs.kl.clone() + penalty, terms: vec![off_diagonal, diagonal] }
+    let off_diagonal = covariance.clone() - covariance * identity;
+    [off_diagonal.square().sum(), (diagonal - 1.0).square().sum()]
 }
 
 /// The covariance [D, D] over the batch of the posteriors' means, divided by B.
@@ -80,19 +75,10 @@ fn covariance_of_samples(posterior: &Posterior) -> Tensor<2> {
     covariance_of_means(posterior) + variance * identity
 }
 
-fn weights(lambda_od: Schedule, lambda_d: Schedule, step: u64) -> Vec<Term> {
-    let term = |name, schedule: Schedule| Term::new(name, Unit::Number, schedule.at(step.max(1)));
-    vec![term("lambda_od", lambda_od), term("lambda_d", lambda_d)]
-}
-
-fn check(lambda_od: Schedule, lambda_d: Schedule) -> Result<()> {
-    lambda_od.check("lambda_od", 0.0)?;
-    lambda_d.check("lambda_d", 0.0)
-}
-
-impl Settings for DipVaeI {
+impl<const OF_SAMPLES: bool> Settings for DipVae<OF_SAMPLES> {
     fn check(&self) -> Result<()> {
-        check(self.lambda_od, self.lambda_d)
+        self.lambda_od.check("lambda_od", 0.0)?;
+        self.lambda_d.check("lambda_d", 0.0)
     }
 
     fn weight(&self) -> f64 {
@@ -105,60 +91,33 @@ impl Settings for DipVaeI {
 
     fn describe(&self, _latents: usize, _image_values: usize) -> String {
         let Self { lambda_od, lambda_d } = self;
+        let (name, of) = if OF_SAMPLES { ("II", "samples") } else { ("I", "means") };
         format!(
-            "DIP-VAE I: reconstruction + KL + covariance of the means (lambda_od {lambda_od}, lambda_d {lambda_d})"
+            "DIP-VAE {name}: reconstruction + KL + covariance of the {of} (lambda_od {lambda_od}, lambda_d {lambda_d})"
         )
     }
 }
 
-impl Loss for DipVaeI {
+impl<const OF_SAMPLES: bool> Loss for DipVae<OF_SAMPLES> {
     fn constraint(&self, inputs: &Inputs<'_>, step: u64) -> Constraint {
-        let covariance = covariance_of_means(&inputs.forward.posterior);
-        constraint(inputs, covariance, [self.lambda_od.at(step), self.lambda_d.at(step)])
+        let posterior = &inputs.forward.posterior;
+        let covariance = match OF_SAMPLES {
+            true => covariance_of_samples(posterior),
+            false => covariance_of_means(posterior),
+        };
+        let [off_diagonal, diagonal] = distances_from_identity(covariance);
+        let penalty = off_diagonal.clone() * self.lambda_od.at(step)
+            + diagonal.clone() * self.lambda_d.at(step);
+        Constraint { value: inputs.kl.clone() + penalty, terms: vec![off_diagonal, diagonal] }
     }
 
+    /// What the weights are multiplied by.
     fn terms(&self) -> &'static [(&'static str, Unit)] {
-        &TERMS
+        &[("covariance_off_diagonal", Unit::Number), ("covariance_diagonal", Unit::Number)]
     }
 
     fn weights(&self, _: &Facts, step: u64) -> Vec<Term> {
-        weights(self.lambda_od, self.lambda_d, step)
-    }
-}
-
-impl Settings for DipVaeII {
-    fn check(&self) -> Result<()> {
-        check(self.lambda_od, self.lambda_d)
-    }
-
-    fn weight(&self) -> f64 {
-        1.0
-    }
-
-    fn label(&self) -> String {
-        format!("\u{3bb} {}", self.lambda_od.last())
-    }
-
-    fn describe(&self, _latents: usize, _image_values: usize) -> String {
-        let Self { lambda_od, lambda_d } = self;
-        format!(
-            "DIP-VAE II: reconstruction + KL + covariance of the samples (lambda_od {lambda_od}, lambda_d {lambda_d})"
-        )
-    }
-}
-
-impl Loss for DipVaeII {
-    fn constraint(&self, inputs: &Inputs<'_>, step: u64) -> Constraint {
-        let covariance = covariance_of_samples(&inputs.forward.posterior);
-        constraint(inputs, covariance, [self.lambda_od.at(step), self.lambda_d.at(step)])
-    }
-
-    fn terms(&self) -> &'static [(&'static str, Unit)] {
-        &TERMS
-    }
-
-    fn weights(&self, _: &Facts, step: u64) -> Vec<Term> {
-        weights(self.lambda_od, self.lambda_d, step)
+        vec![self.lambda_od.term("lambda_od", step), self.lambda_d.term("lambda_d", step)]
     }
 }
 

@@ -200,7 +200,7 @@ impl Loss for FactorVae {
     }
 
     fn weights(&self, _: &Facts, step: u64) -> Vec<Term> {
-        vec![Term::new("gamma", Unit::Number, self.config.gamma.at(step.max(1)))]
+        vec![self.config.gamma.term("gamma", step)]
     }
 
     fn own_gradients(&self, inputs: &OwnInputs<'_>, step: u64) -> Option<OwnGradients> {

@@ -62,7 +62,7 @@ impl Loss for LossH {
     }
 
     fn weights(&self, facts: &Facts, step: u64) -> Vec<Term> {
-        let beta = self.beta.at(step.max(1));
+        let beta = self.beta.at(step);
         let norm = beta_norm(beta, facts.latents, facts.image_values);
         vec![Term::new("beta", Unit::Number, beta), Term::new("beta_norm", Unit::Number, norm)]
     }

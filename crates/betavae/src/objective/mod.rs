@@ -134,6 +134,28 @@ impl Objective {
         self.loss_of(&forward, model, pass.precision(), step)
     }
 
+    /// The same where the code comes from elsewhere than the model's encoder.
+    pub(crate) fn loss_of(
+        &self,
+        forward: &Forward,
+        model: &BetaVae,
+        precision: Precision,
+        step: u64,
+    ) -> LossTensors {
+        let kl_per_latent = forward.posterior.kl_per_latent();
+        let kl = kl_per_latent.clone().sum();
+        let inputs = Inputs { kl, kl_per_latent: kl_per_latent.clone(), forward, precision };
+        let (likelihood, image_values) = (model.likelihood(), model.network().image.values());
+        let reconstruction = forward.nll.clone() + likelihood.constant(image_values);
+        let constraint = self.active().constraint(&inputs, step);
+        let errors = [forward.nll.clone(), reconstruction.clone()];
+        let total = self.reduction.total(likelihood, image_values, errors, constraint.value);
+        let names = self.active().terms().iter();
+        let own = names.zip(constraint.terms).map(|((name, unit), value)| (*name, *unit, value));
+        let (own, z) = (own.collect(), forward.z.clone());
+        LossTensors { total, reconstruction, kl_per_latent, z, own }
+    }
+
     /// What a step is to be taken on.
     pub fn draws(&self) -> Draws {
         self.active().draws()
@@ -155,28 +177,6 @@ impl Objective {
     /// Updates networks of its own.
     pub(crate) fn apply_own(&mut self, gradients: NamedGradients, step: u64) {
         self.active_mut().apply_own(gradients, step);
-    }
-
-    /// The same where the code comes from elsewhere than the model's encoder.
-    pub(crate) fn loss_of(
-        &self,
-        forward: &Forward,
-        model: &BetaVae,
-        precision: Precision,
-        step: u64,
-    ) -> LossTensors {
-        let kl_per_latent = forward.posterior.kl_per_latent();
-        let kl = kl_per_latent.clone().sum();
-        let inputs = Inputs { kl, kl_per_latent: kl_per_latent.clone(), forward, precision };
-        let (likelihood, image_values) = (model.likelihood(), model.network().image.values());
-        let reconstruction = forward.nll.clone() + likelihood.constant(image_values);
-        let constraint = self.active().constraint(&inputs, step);
-        let errors = [forward.nll.clone(), reconstruction.clone()];
-        let total = self.reduction.total(likelihood, image_values, errors, constraint.value);
-        let names = self.active().terms().iter();
-        let own = names.zip(constraint.terms).map(|((name, unit), value)| (*name, *unit, value));
-        let (own, z) = (own.collect(), forward.z.clone());
-        LossTensors { total, reconstruction, kl_per_latent, z, own }
     }
 
     /// Names and units of the losses in [`Terms`], in their order.
@@ -220,11 +220,11 @@ impl LossTensors {
         let numbers = values(Tensor::cat(scalars, 0));
         let (kl_per_latent, own) = numbers[2..].split_at(latents);
         let kl = kl_per_latent.iter().sum();
-        let common = Terms::COMMON.iter().zip([numbers[0], numbers[1], kl]);
-        let own = self.own.iter().zip(own).map(|((name, unit, _), value)| ((name, unit), *value));
-        let losses = common.map(|((name, unit), value)| ((name, unit), value)).chain(own);
+        let common = Terms::COMMON.into_iter().zip([numbers[0], numbers[1], kl]);
+        let own = self.own.iter().zip(own).map(|((name, unit, _), value)| ((*name, *unit), *value));
+        let term = |((name, unit), value)| Term { name, unit, value };
         Terms {
-            losses: losses.map(|((name, unit), value)| Term { name, unit: *unit, value }).collect(),
+            losses: common.chain(own).map(term).collect(),
             kl_per_latent: kl_per_latent.to_vec(),
             weights: Vec::new(),
         }

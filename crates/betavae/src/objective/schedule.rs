@@ -4,6 +4,7 @@
 use serde::{Deserialize, Serialize};
 use toml::Value;
 
+use super::terms::{Term, Unit};
 use crate::error::{Error, Result};
 use crate::words::thousands;
 
@@ -67,9 +68,10 @@ fn half() -> f64 {
 }
 
 impl Schedule {
-    /// The value at `step`, which counts from 1.
+    /// The value at `step`, which counts from 1; before the first step it is that of the first.
     pub fn at(self, step: u64) -> f64 {
         let Self::Varying(varying) = self else { return self.last() };
+        let step = step.max(1);
         match varying {
             Varying::Linear { from, to, steps, wait } => {
                 let taken = step.saturating_sub(wait);
@@ -85,6 +87,11 @@ impl Schedule {
                 (from + rise * climbed as f64).min(to)
             }
         }
+    }
+
+    /// The value at `step` as a term of this name, for metrics.
+    pub(super) fn term(self, name: &'static str, step: u64) -> Term {
+        Term::new(name, Unit::Number, self.at(step))
     }
 
     /// The value that it ends with, or that of the end of a period.
@@ -203,11 +210,11 @@ mod tests {
     #[test]
     fn schedules_change_as_they_say() {
         let linear = Varying::Linear { from: 1.0, to: 5.0, steps: 4, wait: 2 };
-        assert_eq!(at(linear, &[1, 2, 3, 4, 6, 7]), [1.0, 1.0, 2.0, 3.0, 5.0, 5.0]);
+        assert_eq!(at(linear, &[0, 1, 2, 3, 4, 6, 7]), [1.0, 1.0, 1.0, 2.0, 3.0, 5.0, 5.0]);
         let cyclical = Varying::Cyclical { from: 0.0, to: 4.0, period: 4, rise: 0.5 };
         assert_eq!(at(cyclical, &[1, 2, 3, 4, 5]), [2.0, 4.0, 4.0, 4.0, 2.0]);
         let stairs = Varying::Stairs { from: 0.5, to: 1.2, rise: 0.5, every: 3 };
-        assert_eq!(at(stairs, &[1, 3, 4, 7, 100]), [0.5, 0.5, 1.0, 1.2, 1.2]);
+        assert_eq!(at(stairs, &[0, 1, 3, 4, 7, 100]), [0.5, 0.5, 0.5, 1.0, 1.2, 1.2]);
         assert_eq!(Schedule::Constant(4.0).at(9), 4.0);
         let at_once = Varying::Linear { from: 0.0, to: 2.0, steps: 0, wait: 0 };
         assert_eq!(at(at_once, &[1]), [2.0]);

@@ -173,7 +173,7 @@ pub fn bottleneck(
         let of_decoder =
             trainer.gradients_of(&loss, &mut backward, None, pass, batch.indices.len())?;
         encoder = optimizer.step(encoder, of_encoder, step);
-        let terms = trainer.apply(of_decoder)?;
+        let terms = trainer.apply(of_decoder);
 
         mean.add(&terms.kl_per_latent, terms.reconstruction());
         let capacity = f64::from(terms.weights[0].value);

@@ -54,7 +54,7 @@ use crate::random::Stream;
 /// # let mut trainer = Trainer::new(config, data, &Device::flex())?;
 /// let [left, right] = trainer.batch(1)?.halves();
 /// let gradients = trainer.gradients(&left)?.merged(trainer.gradients(&right)?);
-/// let terms = trainer.apply(gradients)?;
+/// let terms = trainer.apply(gradients);
 /// # Ok(())
 /// # }
 /// ```
@@ -168,7 +168,7 @@ impl Trainer {
         // From inside the thread pool, handing out the many small pieces of a step costs less.
         betavae_kernels::with_spinning_threads(|| {
             let gradients = self.gradients(&self.batch(self.step + 1)?)?;
-            self.apply(gradients)
+            Ok(self.apply(gradients))
         })
     }
 
@@ -239,10 +239,7 @@ impl Trainer {
     }
 
     /// Takes the next optimisation step with these gradients, and returns the terms of the loss that they are of.
-    ///
-    /// # Errors
-    /// None that is known.
-    pub fn apply(&mut self, gradients: Gradients) -> Result<Terms> {
+    pub fn apply(&mut self, gradients: Gradients) -> Terms {
         let Gradients { parameters, own, moments, mut terms, images: _ } = gradients;
         let model = self.model.take().unwrap_or_else(|| unreachable!("put back below"));
         let mut model = self.optimizer.step(model, parameters, self.step + 1);
@@ -251,7 +248,7 @@ impl Trainer {
         self.step += 1;
         self.objective.apply_own(own, self.step);
         self.objective.after_step(&mut terms, self.step);
-        Ok(terms)
+        terms
     }
 
     /// The model as it is now.
