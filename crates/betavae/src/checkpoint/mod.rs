@@ -1,9 +1,9 @@
 //! Checkpoints and what can be loaded as a model.
 //!
 //! A checkpoint is a folder `step-000012000` with `model.safetensors`, `optimizer.safetensors`, where the objective
-//! has networks of its own `objective.safetensors`, `state.toml`, and `DONE`, which holds the SHA-256 of the others (`sha256sum -c DONE` checks
-//! them). It is written under another name and renamed when complete; without a valid `DONE` it
-//! does not count.
+//! has networks of its own `objective.safetensors`, `state.toml`, and `DONE`, which holds the SHA-256 of the others
+//! (`sha256sum -c DONE` checks them). It is written under another name and renamed when complete; without a valid
+//! `DONE` it does not count.
 
 mod description;
 mod state;

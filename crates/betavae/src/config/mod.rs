@@ -12,6 +12,8 @@ mod words;
 pub use changes::change_data;
 pub use recipe::{Recipe, read_recipe};
 pub use resolved::Config;
+#[cfg(feature = "figures")]
+pub(crate) use resolved::value_in_words;
 pub use train::TrainConfig;
 
 #[cfg(test)]

@@ -77,9 +77,10 @@ impl Config {
         let mut found = Vec::new();
         for (key, value) in self.to_table() {
             match value {
-                Value::Table(section) => found
-                    .extend(section.into_iter().map(|(k, v)| (format!("{key}.{k}"), plain(&v)))),
-                value => found.push((key, plain(&value))),
+                Value::Table(section) => found.extend(
+                    section.into_iter().map(|(k, v)| (format!("{key}.{k}"), value_in_words(&v))),
+                ),
+                value => found.push((key, value_in_words(&value))),
             }
         }
         found
@@ -145,6 +146,7 @@ impl Config {
     }
 }
 
-fn plain(value: &Value) -> String {
+/// A value as people read it: strings without quotes.
+pub(crate) fn value_in_words(value: &Value) -> String {
     value.as_str().map_or_else(|| value.to_string(), str::to_owned)
 }

@@ -8,6 +8,7 @@ use image::{ImageFormat, RgbImage};
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use super::{ReportedRun, figure as drawn};
+use crate::config::value_in_words;
 use crate::evaluate::Evaluation;
 use crate::figures::plot::{GRID, INK};
 use crate::figures::{Drawing, FigureInput, FigureName};
@@ -225,17 +226,13 @@ fn provenance(table: &toml::Table) -> Markup {
         dl.facts {
             @for (key, value) in table {
                 @if let toml::Value::Table(inner) = value {
-                    @for (key, value) in inner { dt { (key) } dd { (plain(value)) } }
+                    @for (key, value) in inner { dt { (key) } dd { (value_in_words(value)) } }
                 } @else {
-                    dt { (key) } dd { (plain(value)) }
+                    dt { (key) } dd { (value_in_words(value)) }
                 }
             }
         }
     }
-}
-
-fn plain(value: &toml::Value) -> String {
-    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
 }
 
 /// A figure with its caption: pictures as data URLs, figures with axes as SVG in the page's colours.
