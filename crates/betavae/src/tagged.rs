@@ -45,14 +45,16 @@ impl Tagged {
         Ok(Parts { kind, common, own })
     }
 
-    /// The keys of a table that only other kinds than its own have, where its kind is known.
-    pub(crate) fn foreign_keys(&self, table: &Table) -> Vec<String> {
-        let Some(Ok(kind)) = table.get("kind").map(|value| self.kind(value)) else {
-            return Vec::new();
-        };
-        let own = self.keys(kind);
-        let others = |key: &&String| self.kinds.iter().any(|(_, keys)| keys.contains(key));
-        table.keys().filter(others).filter(|key| !own.contains(key)).cloned().collect()
+    /// The name of a table's kind, as it stands there or by default.
+    pub(crate) fn kind_of(&self, table: &Table) -> String {
+        let name = table.get("kind").map(|kind| kind.as_str().unwrap_or_default());
+        name.unwrap_or(self.kinds[0].0).to_owned()
+    }
+
+    /// The keys of a table whose meaning depends on the kind.
+    pub(crate) fn keys_of_kinds(&self, table: &Table) -> Vec<String> {
+        let known = |key: &&String| self.kinds.iter().any(|(_, keys)| keys.contains(key));
+        table.keys().filter(known).cloned().collect()
     }
 
     /// Reads a part of the table; what it leaves out has defaults.

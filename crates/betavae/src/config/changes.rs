@@ -7,18 +7,32 @@ use super::format::moved;
 use super::recipe::{Recipe, explain};
 use crate::data::DataConfig;
 use crate::error::{Error, Result};
+use crate::tagged::Tagged;
 use crate::{objective, optimizer};
 
 /// Applies changes to a recipe's table, where a value is TOML, or a word that stands for a string, or nothing, which
-/// removes the key. A change of a `kind` drops those keys of the recipe that only other kinds have; they are
-/// returned, so that the user can be told.
+/// removes the key. A change of a `kind` drops those keys of the recipe that belong to the kind it had, also where the new
+/// kind has one of the same name, which means something else; they are returned, so that the user can be told.
 pub(super) fn apply_all(table: &mut Table, changes: &[String]) -> Result<Vec<String>> {
+    let tagged = [objective::tagged(), optimizer::tagged()];
+    let kinds = |table: &Table| {
+        tagged.each_ref().map(|tagged| {
+            let section = table.get(tagged.section).and_then(Value::as_table);
+            section.map(|section| tagged.kind_of(section))
+        })
+    };
+    let before = kinds(table);
     for change in changes {
         check_section(change)?;
         apply(table, change)?;
     }
-    let mut dropped = drop_foreign_keys(table, "objective", objective::foreign_keys, changes);
-    dropped.extend(drop_foreign_keys(table, "optimizer", optimizer::foreign_keys, changes));
+    let after = kinds(table);
+    let mut dropped = Vec::new();
+    for (tagged, (before, after)) in tagged.iter().zip(before.into_iter().zip(after)) {
+        if before.is_some() && before != after {
+            dropped.extend(drop_keys_of_kinds(table, tagged, changes));
+        }
+    }
     Ok(dropped)
 }
 
@@ -112,29 +126,21 @@ fn check_section(change: &str) -> Result<()> {
     }
 }
 
-/// Where a change sets the kind of a section: takes out the keys of other kinds that no change has set.
-fn drop_foreign_keys(
-    table: &mut Table,
-    section: &str,
-    foreign: fn(&Table) -> Vec<String>,
-    changes: &[String],
-) -> Vec<String> {
-    let is_changed =
-        |key: &str| changes.iter().any(|change| key_of(change) == format!("{section}.{key}"));
-    let Some(settings) = table.get_mut(section).and_then(Value::as_table_mut) else {
+/// Takes out the keys whose meaning depends on the kind and that no change has set.
+fn drop_keys_of_kinds(table: &mut Table, tagged: &Tagged, changes: &[String]) -> Vec<String> {
+    let Some(settings) = table.get_mut(tagged.section).and_then(Value::as_table_mut) else {
         return Vec::new();
     };
-    if !is_changed("kind") {
-        return Vec::new();
-    }
-    let mut dropped = Vec::new();
-    for key in foreign(settings) {
-        if !is_changed(&key) {
-            settings.remove(&key);
-            dropped.push(format!("{section}.{key}"));
-        }
-    }
-    dropped
+    let mut dropped = tagged.keys_of_kinds(settings);
+    dropped.retain(|key| {
+        let key = format!("{}.{key}", tagged.section);
+        !changes.iter().any(|change| {
+            let changed = key_of(change);
+            changed == key || changed.starts_with(&format!("{key}."))
+        })
+    });
+    dropped.iter().for_each(|key| drop(settings.remove(key)));
+    dropped.iter().map(|key| format!("{}.{key}", tagged.section)).collect()
 }
 
 /// What a change is about.

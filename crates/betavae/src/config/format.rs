@@ -40,20 +40,24 @@ fn second_from_first(table: &mut Table) -> Result<()> {
             ));
         }
     }
-    // A warm-up was a number of steps beside beta.
+    // A warm-up was a number of steps beside the beta of loss H. What it was not is left for others to refuse.
     if let Some(objective) = table.get_mut("objective").and_then(Value::as_table_mut)
-        && let Some(Value::Integer(steps)) = objective.remove("warmup_steps")
-        && steps > 0
+        && objective.get("kind").is_none_or(|kind| kind.as_str() == Some("h"))
+        && let Some(steps) = objective.get("warmup_steps").and_then(Value::as_integer)
+        && steps >= 0
     {
-        let to = objective.remove("beta").unwrap_or(Value::Float(4.0));
-        let linear: [(&str, Value); 4] = [
-            ("schedule", "linear".into()),
-            ("from", 0.0.into()),
-            ("to", to),
-            ("steps", steps.into()),
-        ];
-        let linear = linear.map(|(key, value)| (key.to_owned(), value));
-        objective.insert("beta".into(), Value::Table(Table::from_iter(linear)));
+        objective.remove("warmup_steps");
+        if steps > 0 {
+            let to = objective.remove("beta").unwrap_or(Value::Float(4.0));
+            let linear: [(&str, Value); 4] = [
+                ("schedule", "linear".into()),
+                ("from", 0.0.into()),
+                ("to", to),
+                ("steps", steps.into()),
+            ];
+            let linear = linear.map(|(key, value)| (key.to_owned(), value));
+            objective.insert("beta".into(), Value::Table(Table::from_iter(linear)));
+        }
     }
     // That version wrote Adam's constants for Adagrad too, which did not use them.
     if let Some(optimizer) = table.get_mut("optimizer").and_then(Value::as_table_mut)

@@ -109,13 +109,6 @@ impl Recipe {
     }
 }
 
-impl From<Config> for Recipe {
-    fn from(config: Config) -> Self {
-        let Config { seed, data, model, objective, optimizer, train } = config;
-        Self { seed, data, model: model.table().clone(), objective, optimizer, train }
-    }
-}
-
 /// The text of a recipe file, in UTF-8 or UTF-16.
 ///
 /// # Errors

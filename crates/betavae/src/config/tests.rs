@@ -77,6 +77,18 @@ fn keys_of_the_other_kind_are_refused_when_asked_for_and_dropped_when_inherited(
     assert_eq!(recipe_b.objective.kind.name(), "b");
     assert_eq!(dropped, ["objective.beta"]);
     assert!(recipe(text, &["objective.kind=b", "objective.beta=2"]).is_err());
+    // A key of the same name means something else for another kind.
+    let text = "objective = { kind = 'b', gamma = 1000.0, c_max = 20.0 }\noptimizer.epsilon = 1e-3";
+    let changes = ["objective.kind=factor-vae", "optimizer.kind=adagrad"].map(str::to_owned);
+    let (other, dropped) = Recipe::with_changes(text, &changes).unwrap();
+    assert_eq!(other.objective, ObjectiveKind::FactorVae(Default::default()).into());
+    assert_eq!(other.optimizer.rule, UpdateRule::Adagrad(Adagrad::default()));
+    assert_eq!(dropped, ["objective.gamma", "objective.c_max", "optimizer.epsilon"]);
+    // The kind that it is already changes nothing, and what a change sets stays.
+    let same = recipe(text, &["objective.kind=b"]).unwrap();
+    assert_eq!(same.objective.kind.label(), "C 20");
+    let set = recipe(text, &["objective.kind=factor-vae", "objective.gamma=6"]).unwrap();
+    assert_eq!(set.objective.kind.label(), "\u{3b3} 6");
 }
 
 #[test]
@@ -144,6 +156,10 @@ fn files_of_the_first_format_are_read() {
     let ObjectiveKind::H(loss) = &warmed.objective.kind else { panic!("{warmed:?}") };
     assert_eq!([1, 5, 10, 11].map(|step| loss.beta.at(step)), [0.2, 1.0, 2.0, 2.0]);
     assert_eq!(Config::from_toml(&warmed.to_toml()).unwrap(), warmed);
+    for wrong in ["warmup_steps = -1", "warmup_steps = 'ten'", "kind = 'b'\nwarmup_steps = 0"] {
+        let message = recipe(&format!("[objective]\n{wrong}"), &[]).unwrap_err().to_string();
+        assert!(message.contains("warmup_steps"), "{wrong}: {message}");
+    }
     let (message, hint) = refused(&["objective.warmup_steps=10"]);
     assert!(
         message.contains("`objective.beta`") && hint.contains("steps = 10"),

@@ -142,14 +142,10 @@ enum ReductionName {
     Mean,
 }
 
-fn tagged() -> Tagged {
+/// What is known of the `[objective]` table.
+pub(crate) fn tagged() -> Tagged {
     let kinds = ObjectiveKind::all().iter().map(|kind| (kind.name(), keys(kind))).collect();
     Tagged { section: "objective", kinds, common: &["reduction", "kl_weight"] }
-}
-
-/// The keys of an `[objective]` table that only other kinds than its own have.
-pub(crate) fn foreign_keys(table: &Table) -> Vec<String> {
-    tagged().foreign_keys(table)
 }
 
 impl ObjectiveConfig {
@@ -265,6 +261,6 @@ mod tests {
             assert!(message.contains(part), "{text}: {message}");
         }
         let table = "kind = 'b'\nbeta = 1.0\ngamma = 2.0\nx = 3".parse().unwrap();
-        assert_eq!(foreign_keys(&table), ["beta"]);
+        assert_eq!(tagged().keys_of_kinds(&table), ["beta", "gamma"]);
     }
 }

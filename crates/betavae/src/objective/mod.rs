@@ -23,7 +23,7 @@ mod terms;
 pub use b::LossB;
 pub use batch::{Batch, Draws, Facts};
 pub use beta_tcvae::{BetaTcvaeConfig, Estimator};
-pub(crate) use config::foreign_keys;
+pub(crate) use config::tagged;
 pub use config::{ObjectiveConfig, ObjectiveKind};
 pub use control_vae::ControlVaeConfig;
 pub use dip_vae::{DipVaeI, DipVaeII};

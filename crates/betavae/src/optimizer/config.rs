@@ -106,14 +106,10 @@ impl Default for Common {
     }
 }
 
-fn tagged() -> Tagged {
+/// What is known of the `[optimizer]` table.
+pub(crate) fn tagged() -> Tagged {
     let kinds = UpdateRule::all().iter().map(|rule| (rule.name(), keys(rule))).collect();
     Tagged { section: "optimizer", kinds, common: &["learning_rate", "decay", "decay_every"] }
-}
-
-/// The keys of an `[optimizer]` table that only other kinds than its own have.
-pub(crate) fn foreign_keys(table: &Table) -> Vec<String> {
-    tagged().foreign_keys(table)
 }
 
 impl OptimizerConfig {

@@ -3,7 +3,7 @@
 
 mod config;
 
-pub(crate) use config::foreign_keys;
+pub(crate) use config::tagged;
 pub use config::{Adagrad, Adam, OptimizerConfig, UpdateRule};
 
 use std::collections::BTreeMap;
