@@ -164,8 +164,45 @@ class FactorVae:
         return kl + self.gamma * terms["total_correlation"], terms
 
 
+class Ada:
+    """Locatello et al. 2020, section 4, on pairs of an image and the one at the same place of the second batch."""
+
+    def __init__(self, beta, product, images, noise):
+        self.beta, self.product, self.images, self.noise = beta, product, images, noise
+
+    def pairs(self, model, images, noise, step):
+        """Posteriors, samples and outputs of the pairs, first images first, and which latents are shared."""
+        both = torch.cat([images, self.images[step - 1]])
+        mean, log_var = model.encoder(both)
+        q1, q2 = (
+            torch.distributions.Normal(m, (s / 2).exp())
+            for m, s in zip(mean.chunk(2), log_var.chunk(2))
+        )
+        with torch.no_grad():
+            delta = torch.distributions.kl_divergence(q1, q2)
+            midpoint = (delta.amax(1, keepdim=True) + delta.amin(1, keepdim=True)) / 2
+        if self.product:
+            precision = 1 / q1.variance + 1 / q2.variance
+            average = (q1.mean / q1.variance + q2.mean / q2.variance) / precision
+            variance = 2 / precision
+        else:
+            average, variance = (q1.mean + q2.mean) / 2, (q1.variance + q2.variance) / 2
+        shared = torch.cat([delta < midpoint] * 2)
+        mean = torch.where(shared, torch.cat([average] * 2), mean)
+        log_var = torch.where(shared, torch.cat([variance.log()] * 2), log_var)
+        z = mean + (log_var / 2).exp() * torch.cat([noise, self.noise[step - 1]])
+        self.shared = shared.to(mean).sum(1).mean()
+        return both, mean, log_var, z, model.decoder(z)
+
+    def __call__(self, mean, log_var, z, step):
+        return self.beta * kl_per_latent(mean, log_var).sum(), {"shared_latents": self.shared}
+
+
 def total(objective, model, images, noise, step):
-    mean, log_var, z, output = model(images, noise)
+    if isinstance(objective, Ada):
+        images, mean, log_var, z, output = objective.pairs(model, images, noise, step)
+    else:
+        mean, log_var, z, output = model(images, noise)
     nats = functional.binary_cross_entropy_with_logits(output, images, reduction="none")
     constraint, terms = objective(mean, log_var, z, step)
     return nats.flatten(1).sum(1).mean() + constraint, terms
@@ -203,6 +240,8 @@ def family_fixture(initial, uniform, bell, dtype=torch.float64):
             "dip-vae-i": lambda: DipVae(10.0, 100.0, False),
             "dip-vae-ii": lambda: DipVae(10.0, 10.0, True),
             "control-vae": lambda: ControlVae(0.5, 0.1, 1.0, 100.0, 0.2),
+            "ada-gvae": lambda: Ada(2.0, False, images2, noise2),
+            "ada-ml-vae": lambda: Ada(2.0, True, images2, noise2),
         }[name]()
 
     cases = [
@@ -212,6 +251,8 @@ def family_fixture(initial, uniform, bell, dtype=torch.float64):
         "dip-vae-i",
         "dip-vae-ii",
         "control-vae",
+        "ada-gvae",
+        "ada-ml-vae",
     ]
     for case in cases:
         model = fresh()

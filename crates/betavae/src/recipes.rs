@@ -1,7 +1,7 @@
 //! The built-in recipes.
 
 /// Name and text of every built-in recipe.
-pub const RECIPES: [(&str, &str); 19] = [
+pub const RECIPES: [(&str, &str); 25] = [
     ("default", include_str!("../recipes/default.toml")),
     ("higgins2017-dsprites", include_str!("../recipes/higgins2017-dsprites.toml")),
     ("higgins2017-chairs", include_str!("../recipes/higgins2017-chairs.toml")),
@@ -16,6 +16,12 @@ pub const RECIPES: [(&str, &str); 19] = [
     ("pytorch-vae-b", include_str!("../recipes/pytorch-vae-b.toml")),
     ("locatello2019-beta", include_str!("../recipes/locatello2019-beta.toml")),
     ("locatello2019-annealed", include_str!("../recipes/locatello2019-annealed.toml")),
+    ("locatello2019-factor", include_str!("../recipes/locatello2019-factor.toml")),
+    ("locatello2019-tcvae", include_str!("../recipes/locatello2019-tcvae.toml")),
+    ("locatello2019-dip-i", include_str!("../recipes/locatello2019-dip-i.toml")),
+    ("locatello2019-dip-ii", include_str!("../recipes/locatello2019-dip-ii.toml")),
+    ("locatello2020-ada-gvae", include_str!("../recipes/locatello2020-ada-gvae.toml")),
+    ("locatello2020-ada-ml-vae", include_str!("../recipes/locatello2020-ada-ml-vae.toml")),
     ("kim2018-dsprites", include_str!("../recipes/kim2018-dsprites.toml")),
     ("chen2018-dsprites", include_str!("../recipes/chen2018-dsprites.toml")),
     ("kumar2018-dip-i", include_str!("../recipes/kumar2018-dip-i.toml")),

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use betavae::checkpoint::Trained;
 use betavae::config::{Config, Recipe};
-use betavae::data::{self, DataConfig};
+use betavae::data::{self, DataConfig, PairsConfig};
 use betavae::run::{Outcome, Run};
 use betavae::{Device, recipes, words};
 
@@ -23,6 +23,14 @@ pub fn train(args: Train, device: &Device) -> anyhow::Result<ExitCode> {
         say(&format!("note: {key} of the recipe does not apply to the new kind and is dropped"));
     }
     make_absolute(&mut recipe.data)?;
+    if let Some(PairsConfig::Table(table)) = recipe.objective.kind.pairs_mut()
+        && table.exists()
+    {
+        *table = absolute(table)?;
+        // What lies beside the images moves with them.
+        let below = recipe.data.path.as_ref().and_then(|data| table.strip_prefix(data).ok());
+        *table = below.unwrap_or(table).to_owned();
+    }
     if let Some(init) = &mut recipe.train.init {
         *init = absolute(init)?;
         let own_network =
@@ -131,6 +139,9 @@ fn go(mut run: Run, device: &Device) -> anyhow::Result<ExitCode> {
 fn introduce(run: &Run) {
     let trainer = run.trainer();
     let (data, parameters) = (trainer.data(), trainer.model().parameter_count());
+    for note in trainer.notes() {
+        say(&format!("  {note}"));
+    }
     let told = trainer.config().in_words(data.name(), data.len(), parameters);
     for (label, text) in told {
         say(&format!("{label:<11}{text}"));

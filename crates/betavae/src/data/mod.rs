@@ -10,6 +10,7 @@
 //! | `store`, `cache`, `reader`, `stored` | pixels of files by index, scanned once and prepared |
 //! | `bundle`, `split`, `labels` | files in folders and archives; their parts; tables of factors joined to images |
 //! | `arrays`, `pictures`, `parquet`, `official` | readers of formats |
+//! | `pairs` | pairs of images that share factors, or of a table |
 //! | [`sets`], [`fetch`] | official sets by name, and their downloads |
 //! | `source`, `open` | which reader a path is for, which settings it takes; [`open`] |
 
@@ -29,6 +30,8 @@ mod labels;
 mod official;
 mod open;
 pub mod order;
+#[cfg(feature = "model")]
+pub(crate) mod pairs;
 mod parquet;
 mod pictures;
 mod reader;
@@ -50,6 +53,8 @@ pub use official::read_all;
 pub use open::{
     RENDERED_SETS, config_by_word, config_for_model, open, open_name_or_path, open_with_progress,
 };
+#[cfg(feature = "model")]
+pub use pairs::PairsConfig;
 pub use shape::ImageShape;
 
 #[cfg(all(test, feature = "formats"))]

@@ -141,8 +141,19 @@ impl BetaVae {
     /// One pass through encoder, sampling and decoder, for images [B, H, W, C] in [0, 1] and
     /// standard normal noise [B, D].
     pub fn forward(&self, images: Tensor<4>, noise: Tensor<2>, pass: &mut Pass) -> Forward {
+        self.forward_with(images, noise, pass, |posterior| posterior)
+    }
+
+    /// The same where z is sampled from what `change` makes of the encoder's posterior.
+    pub(crate) fn forward_with(
+        &self,
+        images: Tensor<4>,
+        noise: Tensor<2>,
+        pass: &mut Pass,
+        change: impl FnOnce(Posterior) -> Posterior,
+    ) -> Forward {
         let images = self.to_network_scale(images);
-        let posterior = self.encoder.forward(images.clone(), pass);
+        let posterior = change(self.encoder.forward(images.clone(), pass));
         let z = Self::reparameterise(&posterior, noise);
         let nll = self.decoder.nll(z.clone(), images, self.likelihood, pass);
         Forward { posterior, z, nll }

@@ -2,6 +2,8 @@
 
 use burn::tensor::Tensor;
 
+use crate::data::PairsConfig;
+
 /// What an objective may need to know beside the batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Facts {
@@ -18,12 +20,14 @@ pub struct Facts {
 }
 
 /// What an objective takes a step on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Draws {
     /// One batch.
     Batch,
     /// Two batches that are drawn independently; the second has its own noise.
     TwoBatches,
+    /// A batch of first images, and one of a partner for each.
+    Pairs(PairsConfig),
 }
 
 /// Images of a step, and the noise of its samples.
@@ -35,6 +39,15 @@ pub struct Batch {
     pub noise: Tensor<2>,
     /// Which images of the data set they are, `[B]`.
     pub indices: Vec<usize>,
-    /// The second batch, where the objective wants one.
+    /// The second batch, where the objective wants one; the partners, where it wants pairs.
     pub second: Option<Box<Batch>>,
+}
+
+impl Batch {
+    /// Images and noise of both batches, the first one's first.
+    pub(super) fn joined(&self) -> (Tensor<4>, Tensor<2>) {
+        let Some(second) = &self.second else { return (self.images.clone(), self.noise.clone()) };
+        let images = Tensor::cat(vec![self.images.clone(), second.images.clone()], 0);
+        (images, Tensor::cat(vec![self.noise.clone(), second.noise.clone()], 0))
+    }
 }

@@ -3,15 +3,18 @@
 use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 
+use super::ada::{AdaGvae, AdaMlVae};
 use super::b::LossB;
 use super::beta_tcvae::BetaTcvaeConfig;
 use super::control_vae::ControlVaeConfig;
 use super::dip_vae::{DipVaeI, DipVaeII};
+use super::dynamic_vae::DynamicVaeConfig;
 use super::factor_vae::FactorVaeConfig;
 use super::h::LossH;
 use super::loss::{Settings, at_least};
 use super::reduction::Reduction;
 use super::terms::beta_norm;
+use crate::data::PairsConfig;
 use crate::error::{Error, Result};
 use crate::model::Likelihood;
 use crate::tagged::{Tagged, keys, to_table};
@@ -34,11 +37,17 @@ pub enum ObjectiveKind {
     DipVaeII(DipVaeII),
     /// `control-vae`: Shao et al. 2020.
     ControlVae(ControlVaeConfig),
+    /// `dynamic-vae`: Shao et al. 2020, with a controller that moves beta in increments.
+    DynamicVae(DynamicVaeConfig),
+    /// `ada-gvae`: Locatello et al. 2020.
+    AdaGvae(AdaGvae),
+    /// `ada-ml-vae`: Locatello et al. 2020.
+    AdaMlVae(AdaMlVae),
 }
 
 impl ObjectiveKind {
     /// Every kind with its defaults, the default kind first.
-    pub fn all() -> [Self; 7] {
+    pub fn all() -> [Self; 10] {
         [
             Self::H(LossH::default()),
             Self::B(LossB::default()),
@@ -47,6 +56,9 @@ impl ObjectiveKind {
             Self::DipVaeI(DipVaeI::default()),
             Self::DipVaeII(DipVaeII::default()),
             Self::ControlVae(ControlVaeConfig::default()),
+            Self::DynamicVae(DynamicVaeConfig::default()),
+            Self::AdaGvae(AdaGvae::default()),
+            Self::AdaMlVae(AdaMlVae::default()),
         ]
     }
 
@@ -60,6 +72,9 @@ impl ObjectiveKind {
             Self::DipVaeI(_) => "dip-vae-i",
             Self::DipVaeII(_) => "dip-vae-ii",
             Self::ControlVae(_) => "control-vae",
+            Self::DynamicVae(_) => "dynamic-vae",
+            Self::AdaGvae(_) => "ada-gvae",
+            Self::AdaMlVae(_) => "ada-ml-vae",
         }
     }
 
@@ -73,6 +88,40 @@ impl ObjectiveKind {
         self.settings().beta()
     }
 
+    /// Which pairs of images it is trained on, where it needs pairs.
+    pub fn pairs(&self) -> Option<&PairsConfig> {
+        match self {
+            Self::AdaGvae(AdaGvae { pairs, .. }) | Self::AdaMlVae(AdaMlVae { pairs, .. }) => {
+                Some(pairs)
+            }
+            Self::H(_)
+            | Self::B(_)
+            | Self::FactorVae(_)
+            | Self::BetaTcvae(_)
+            | Self::DipVaeI(_)
+            | Self::DipVaeII(_)
+            | Self::ControlVae(_)
+            | Self::DynamicVae(_) => None,
+        }
+    }
+
+    /// The same to be changed, as when its path is made absolute.
+    pub fn pairs_mut(&mut self) -> Option<&mut PairsConfig> {
+        match self {
+            Self::AdaGvae(AdaGvae { pairs, .. }) | Self::AdaMlVae(AdaMlVae { pairs, .. }) => {
+                Some(pairs)
+            }
+            Self::H(_)
+            | Self::B(_)
+            | Self::FactorVae(_)
+            | Self::BetaTcvae(_)
+            | Self::DipVaeI(_)
+            | Self::DipVaeII(_)
+            | Self::ControlVae(_)
+            | Self::DynamicVae(_) => None,
+        }
+    }
+
     fn settings(&self) -> &dyn Settings {
         match self {
             Self::H(settings) => settings,
@@ -82,6 +131,9 @@ impl ObjectiveKind {
             Self::DipVaeI(settings) => settings,
             Self::DipVaeII(settings) => settings,
             Self::ControlVae(settings) => settings,
+            Self::DynamicVae(settings) => settings,
+            Self::AdaGvae(settings) => settings,
+            Self::AdaMlVae(settings) => settings,
         }
     }
 
@@ -95,6 +147,9 @@ impl ObjectiveKind {
             Self::DipVaeI(_) => Self::DipVaeI(tagged.read(table)?),
             Self::DipVaeII(_) => Self::DipVaeII(tagged.read(table)?),
             Self::ControlVae(_) => Self::ControlVae(tagged.read(table)?),
+            Self::DynamicVae(_) => Self::DynamicVae(tagged.read(table)?),
+            Self::AdaGvae(_) => Self::AdaGvae(tagged.read(table)?),
+            Self::AdaMlVae(_) => Self::AdaMlVae(tagged.read(table)?),
         })
     }
 }

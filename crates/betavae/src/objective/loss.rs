@@ -7,7 +7,7 @@ use burn::tensor::Tensor;
 use super::batch::{Batch, Draws, Facts};
 use super::terms::{Term, Terms, Unit};
 use crate::error::{Error, Result};
-use crate::model::{BetaVae, Forward, NamedTensor, Precision};
+use crate::model::{BetaVae, Forward, NamedTensor, Posterior, Precision};
 use crate::optimizer::NamedGradients;
 
 /// The settings of an objective: its keys in the `[objective]` table, with defaults.
@@ -82,6 +82,11 @@ pub(super) trait Loss {
     /// What a step is to be taken on.
     fn draws(&self) -> Draws {
         Draws::Batch
+    }
+
+    /// What z is sampled from, given the posterior of the encoder.
+    fn posterior(&self, posterior: Posterior) -> Posterior {
+        posterior
     }
 
     /// What is added to the reconstruction at `step`, which counts from 1.

@@ -7,12 +7,14 @@
 //! latents, both averaged over the batch. A beta means nothing without that convention, so
 //! PyTorch-VAE's other one (pixel means and a KL weight) is an explicit [`Reduction`].
 
+mod ada;
 mod b;
 mod batch;
 mod beta_tcvae;
 mod config;
 mod control_vae;
 mod dip_vae;
+mod dynamic_vae;
 mod factor_vae;
 mod h;
 mod loss;
@@ -20,6 +22,7 @@ mod reduction;
 mod schedule;
 mod terms;
 
+pub use ada::{AdaGvae, AdaMlVae};
 pub use b::LossB;
 pub use batch::{Batch, Draws, Facts};
 pub use beta_tcvae::{BetaTcvaeConfig, Estimator};
@@ -27,6 +30,7 @@ pub(crate) use config::tagged;
 pub use config::{ObjectiveConfig, ObjectiveKind};
 pub use control_vae::ControlVaeConfig;
 pub use dip_vae::{DipVaeI, DipVaeII};
+pub use dynamic_vae::DynamicVaeConfig;
 pub use factor_vae::FactorVaeConfig;
 pub use h::LossH;
 pub(crate) use loss::{ObjectiveState, OwnGradients};
@@ -42,6 +46,7 @@ use crate::model::{BetaVae, Forward, Pass, Precision, values};
 use crate::optimizer::NamedGradients;
 use beta_tcvae::BetaTcvae;
 use control_vae::ControlVae;
+use dynamic_vae::DynamicVae;
 use factor_vae::FactorVae;
 use loss::{Inputs, OwnInputs};
 
@@ -63,6 +68,9 @@ enum Active {
     DipVaeI(DipVaeI),
     DipVaeII(DipVaeII),
     ControlVae(ControlVae),
+    DynamicVae(DynamicVae),
+    AdaGvae(AdaGvae),
+    AdaMlVae(AdaMlVae),
 }
 
 /// A loss and its terms, still tensors; scalars have shape \[1\].
@@ -100,6 +108,11 @@ impl Objective {
             ObjectiveKind::ControlVae(settings) => {
                 Active::ControlVae(ControlVae::new(settings.clone()))
             }
+            ObjectiveKind::DynamicVae(settings) => {
+                Active::DynamicVae(DynamicVae::new(settings.clone()))
+            }
+            ObjectiveKind::AdaGvae(settings) => Active::AdaGvae(settings.clone()),
+            ObjectiveKind::AdaMlVae(settings) => Active::AdaMlVae(settings.clone()),
         };
         Ok(Self { active, reduction: config.reduction, facts })
     }
@@ -113,6 +126,9 @@ impl Objective {
             Active::DipVaeI(loss) => loss,
             Active::DipVaeII(loss) => loss,
             Active::ControlVae(loss) => loss,
+            Active::DynamicVae(loss) => loss,
+            Active::AdaGvae(loss) => loss,
+            Active::AdaMlVae(loss) => loss,
         }
     }
 
@@ -125,12 +141,20 @@ impl Objective {
             Active::DipVaeI(loss) => loss,
             Active::DipVaeII(loss) => loss,
             Active::ControlVae(loss) => loss,
+            Active::DynamicVae(loss) => loss,
+            Active::AdaGvae(loss) => loss,
+            Active::AdaMlVae(loss) => loss,
         }
     }
 
     /// The loss of a batch at an optimisation step, which counts from 1, with its terms.
     pub fn loss(&self, model: &BetaVae, batch: &Batch, step: u64, pass: &mut Pass) -> LossTensors {
-        let forward = model.forward(batch.images.clone(), batch.noise.clone(), pass);
+        let (images, noise) = match self.draws() {
+            Draws::Pairs(_) => batch.joined(),
+            Draws::Batch | Draws::TwoBatches => (batch.images.clone(), batch.noise.clone()),
+        };
+        let change = |posterior| self.active().posterior(posterior);
+        let forward = model.forward_with(images, noise, pass, change);
         self.loss_of(&forward, model, pass.precision(), step)
     }
 

@@ -16,8 +16,11 @@ use crate::optimizer::{Optimizer, OptimizerConfig};
 const VALUES: f32 = 2e-5;
 const GRADIENTS: f32 = 1e-4;
 const STEPS: f32 = 2e-3;
+/// Largest difference of a term. Total correlation and mutual information are small differences of log
+/// densities of several nats, so that their rounding is that of the densities, whatever they are themselves.
+const TERM: f32 = 1e-6;
 
-const CASES: [(&str, &str); 6] = [
+const CASES: [(&str, &str); 8] = [
     (
         "factor-vae",
         "kind = 'factor-vae'\ngamma = 6.0\ndiscriminator_width = 5\ndiscriminator_depth = 2
@@ -31,6 +34,8 @@ const CASES: [(&str, &str); 6] = [
     ("dip-vae-i", "kind = 'dip-vae-i'"),
     ("dip-vae-ii", "kind = 'dip-vae-ii'"),
     ("control-vae", "kind = 'control-vae'\nk_p = 0.5\nk_i = 0.1\ntarget = 0.2"),
+    ("ada-gvae", "kind = 'ada-gvae'\nbeta = 2.0"),
+    ("ada-ml-vae", "kind = 'ada-ml-vae'\nbeta = 2.0"),
 ];
 
 struct Fixture(BTreeMap<String, NamedTensor>);
@@ -141,7 +146,8 @@ fn values_and_gradients_agree_with_pytorch() {
         }
         for tensor in fixture.group(&format!("{case}.term.")) {
             let (_, value) = found.iter().find(|(name, _)| *name == tensor.name).unwrap();
-            assert_close(&format!("{case} {}", tensor.name), &[*value], &tensor.values, VALUES);
+            let (off, most) = ((value - tensor.values[0]).abs(), VALUES * tensor.values[0].abs());
+            assert!(off < most.max(TERM), "{case} {}: off by {off}", tensor.name);
         }
         let gradients = NamedGradients::collect(&model, &mut loss.total.backward());
         assert_gradients(case, &gradients, &fixture.group(&format!("{case}.grad.")));

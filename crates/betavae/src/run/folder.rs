@@ -4,7 +4,10 @@ use std::fs::{self, File};
 use std::path::Path;
 
 use crate::checkpoint;
+use crate::config::Config;
+use crate::data::{Dataset, pairs};
 use crate::error::{Error, IoContext, Result};
+use crate::files;
 
 /// What names of event files begin with.
 pub(super) const EVENT_FILE_PREFIX: &str = "events.out.tfevents.";
@@ -18,6 +21,14 @@ pub(super) fn recorded_data(folder: &Path) -> Result<Option<String>> {
     let text = fs::read_to_string(&path).context("read", &path)?;
     let table = text.parse::<toml::Table>().ok();
     Ok(table.and_then(|table| Some(table.get("data_sha256")?.as_str()?.to_owned())))
+}
+
+/// The fingerprint of what a run trains on: of its data, and of a table of pairs, if it has one.
+pub(super) fn fingerprint(config: &Config, data: &dyn Dataset) -> Result<String> {
+    let images = data.fingerprint()?;
+    let Some(wanted) = config.objective().kind.pairs() else { return Ok(images) };
+    let table = pairs::sha256(wanted, config.data().path.as_deref())?;
+    Ok(table.map_or(images.clone(), |table| files::sha256(format!("{images} {table}").as_bytes())))
 }
 
 /// Refuses data that a run was not trained on.

@@ -83,7 +83,7 @@ impl Run {
         }
         // Everything that can be wrong with the configuration, before anything is written.
         let trainer = Trainer::new(config, data, device)?;
-        let data_sha256 = trainer.data().fingerprint()?;
+        let data_sha256 = folder::fingerprint(trainer.config(), &**trainer.data())?;
         fs::create_dir_all(folder.join("checkpoints"))
             .context("create", folder)
             .map_err(|error| error.with_hint("choose another folder with --out"))?;
@@ -140,7 +140,7 @@ impl Run {
         }
         let damaged = damaged.iter().map(|why| format!("skipped a damaged checkpoint: {why}"));
         let warnings = damaged.chain(figures::missing(&config)).collect();
-        let data_sha256 = data.fingerprint()?;
+        let data_sha256 = folder::fingerprint(&config, &*data)?;
         let entered = newest.as_ref().map(|path| checkpoint::read(path)).transpose()?;
         let expected = match &entered {
             Some(checkpoint) => Some(checkpoint.state.data.clone()),

@@ -14,6 +14,7 @@ use crate::checkpoint::{Checkpoint, Trained};
 use crate::config::Config;
 use crate::data::Dataset;
 use crate::data::order::BatchOrder;
+use crate::data::pairs::Pairs;
 use crate::error::{Error, IoContext, Result};
 use crate::evaluate::load_epoch;
 use crate::files;
@@ -62,6 +63,8 @@ pub struct Trainer {
     config: Config,
     data: Arc<dyn Dataset>,
     order: BatchOrder,
+    /// Where the objective wants them; `order` is then that of their first images.
+    pairs: Option<Pairs>,
     objective: Objective,
     /// Absent only while a step replaces it.
     model: Option<BetaVae>,
@@ -141,14 +144,19 @@ impl Trainer {
             image_values: config.image().values(),
             seed: config.seed(),
         };
+        let objective = Objective::new(config.objective(), facts, device)?;
+        let pairs = match objective.draws() {
+            Draws::Pairs(wanted) => {
+                Some(Pairs::open(&wanted, &*data, config.data().path.as_deref())?)
+            }
+            Draws::Batch | Draws::TwoBatches => None,
+        };
+        let (order, batch) = (config.data().order, config.train().batch);
+        let images = pairs.as_ref().map_or(data.len(), Pairs::len);
         Ok(Self {
-            order: BatchOrder::new(
-                config.data().order,
-                config.seed(),
-                data.len(),
-                config.train().batch,
-            )?,
-            objective: Objective::new(config.objective(), facts, device)?,
+            order: BatchOrder::new(order, config.seed(), images, batch)?,
+            pairs,
+            objective,
             optimizer: Optimizer::new(*config.optimizer()),
             model: Some(model.train()),
             device: device.clone().autodiff(),
@@ -172,24 +180,34 @@ impl Trainer {
         })
     }
 
-    /// Images [B, H, W, C] in [0, 1] and standard normal noise [B, D] of a step, twice where the objective wants it.
+    /// Images [B, H, W, C] in [0, 1] and standard normal noise [B, D] of a step, twice where the objective wants two
+    /// batches or pairs.
     ///
     /// # Errors
     /// If an image cannot be read.
     pub fn batch(&self, step: u64) -> Result<Batch> {
-        let first = self.draw(&self.order, "noise", step)?;
-        let second = match self.objective.draws() {
-            Draws::Batch => None,
-            Draws::TwoBatches => {
-                let order = self.order.clone().named("order of second batches");
-                Some(Box::new(self.draw(&order, "noise of second batches", step)?))
-            }
+        let (epoch, indices) = self.order.batch(step);
+        let Some(pairs) = &self.pairs else {
+            let first = self.read(epoch, indices, "noise", step)?;
+            let second = match self.objective.draws() {
+                Draws::Batch | Draws::Pairs(_) => None,
+                Draws::TwoBatches => {
+                    let order = self.order.clone().named("order of second batches");
+                    let (epoch, indices) = order.batch(step);
+                    let second = self.read(epoch, indices, "noise of second batches", step)?;
+                    Some(Box::new(second))
+                }
+            };
+            return Ok(Batch { second, ..first });
         };
-        Ok(Batch { second, ..first })
+        let mut stream = Stream::new(self.config.seed(), "partners", step);
+        let pairs = indices.into_iter().map(|position| pairs.get(position, &mut stream).into());
+        let (first, partners): (Vec<usize>, Vec<usize>) = pairs.unzip();
+        let second = self.read(epoch, partners, "noise of partners", step)?;
+        Ok(Batch { second: Some(Box::new(second)), ..self.read(epoch, first, "noise", step)? })
     }
 
-    fn draw(&self, order: &BatchOrder, noise: &str, step: u64) -> Result<Batch> {
-        let (epoch, indices) = order.batch(step);
+    fn read(&self, epoch: u64, indices: Vec<usize>, noise: &str, step: u64) -> Result<Batch> {
         let images = load_epoch(&*self.data, &indices, epoch, &self.device)?;
         let shape = [indices.len(), self.model().latents()];
         let noise = Stream::new(self.config.seed(), noise, step).normals(shape[0] * shape[1]);
@@ -284,6 +302,11 @@ impl Trainer {
     /// What the model is trained on.
     pub fn data(&self) -> &Arc<dyn Dataset> {
         &self.data
+    }
+
+    /// What was found about the pairs of images that it trains on, a line each; nothing where it needs no pairs.
+    pub fn notes(&self) -> &[String] {
+        self.pairs.as_ref().map_or(&[], Pairs::notes)
     }
 
     /// SHA-256 of the file whose weights it started from.
