@@ -5,6 +5,7 @@ mod args;
 mod commands;
 mod output;
 mod progress;
+mod signals;
 
 use std::process::ExitCode;
 
@@ -73,6 +74,8 @@ fn fail(error: &anyhow::Error) -> ExitCode {
     // A wrong configuration is a wrong command line, whose exit code is clap's.
     match library {
         Some(betavae::Error::Config { .. }) => ExitCode::from(2),
+        // Whoever calls may try again.
+        Some(betavae::Error::Busy { .. }) => ExitCode::from(signals::STOPPED),
         _ => ExitCode::from(1),
     }
 }

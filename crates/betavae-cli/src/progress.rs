@@ -4,7 +4,6 @@ mod view;
 
 use std::io::IsTerminal;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use betavae::objective::Terms;
@@ -14,20 +13,8 @@ use console::Term;
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::output::say;
+use crate::signals::stop_is_wanted;
 use view::View;
-
-/// Set by Ctrl-C and SIGTERM.
-static STOP: AtomicBool = AtomicBool::new(false);
-
-/// Makes the first signal end the run after the step, and the second one at once.
-pub fn catch_signals() -> anyhow::Result<()> {
-    Ok(ctrlc::set_handler(|| {
-        if STOP.swap(true, Ordering::SeqCst) {
-            std::process::exit(130);
-        }
-        say("\nfinishing the step; once more to quit at once");
-    })?)
-}
 
 /// Lines of the bar itself and below the view.
 const MARGIN: usize = 2;
@@ -95,6 +82,16 @@ impl Progress {
     }
 }
 
+impl Progress {
+    /// A line above the bar.
+    fn say(&self, text: &str) {
+        match &self.bar {
+            Some(bar) => bar.suspend(|| say(text)),
+            None => say(text),
+        }
+    }
+}
+
 impl Observer for Progress {
     fn stepped(&mut self, step: u64, terms: &Terms) {
         if let Some(bar) = &self.bar {
@@ -122,12 +119,12 @@ impl Observer for Progress {
         say(&format!("step {step}/{}  {rate:.1} steps/s  {mean}  {left:#} left", self.steps));
     }
 
+    fn warned(&mut self, warning: &str) {
+        self.say(&format!("warning: {warning}"));
+    }
+
     fn saved(&mut self, checkpoint: &Path) {
-        let text = format!("saved {}", checkpoint.display());
-        match &self.bar {
-            Some(bar) => bar.suspend(|| say(&text)),
-            None => say(&text),
-        }
+        self.say(&format!("saved {}", checkpoint.display()));
     }
 
     fn scoring(&mut self, score: &str, share: f64) {
@@ -136,7 +133,7 @@ impl Observer for Progress {
     }
 
     fn should_stop(&mut self) -> bool {
-        STOP.load(Ordering::SeqCst)
+        stop_is_wanted()
     }
 }
 
@@ -177,7 +174,7 @@ impl studies::Progress for StudyProgress {
     }
 
     fn should_stop(&mut self) -> bool {
-        STOP.load(Ordering::SeqCst)
+        stop_is_wanted()
     }
 }
 

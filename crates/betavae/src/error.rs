@@ -70,6 +70,15 @@ pub enum Error {
         hint: String,
     },
 
+    /// Another process is at work in a folder; it may be tried again later.
+    #[error("{}: {owner} is at work in this folder", folder.display())]
+    Busy {
+        /// The run's folder.
+        folder: PathBuf,
+        /// Who, as far as is known.
+        owner: String,
+    },
+
     /// The caller stopped a study before its end.
     #[error("stopped before there was a result")]
     Stopped,
@@ -102,6 +111,7 @@ impl Error {
                 io::ErrorKind::NotFound => "check the path",
                 _ => "",
             },
+            Error::Busy { .. } => "wait for it, or stop it with Ctrl-C",
             Error::Stopped => "",
             Error::Unwritable { hint, .. }
             | Error::File { hint, .. }
@@ -132,7 +142,7 @@ impl Error {
     pub(crate) fn with_hint(self, new: impl Into<String>) -> Self {
         let new = new.into();
         match self {
-            Error::Stopped => Error::Stopped,
+            Error::Stopped | Error::Busy { .. } => self,
             Error::Io { action, path, source } => {
                 Error::Unwritable { action, path, reason: source.to_string(), hint: new }
             }

@@ -4,12 +4,12 @@
 mod passes;
 
 #[cfg(feature = "model")]
-pub(crate) use passes::load_epoch;
-#[cfg(feature = "model")]
 pub use passes::{
     AverageLoss, Evaluation, check_shape, encode, encode_batches, evaluate, kl_per_latent, load,
     subset,
 };
+#[cfg(feature = "model")]
+pub(crate) use passes::{blank_nll, load_epoch};
 
 /// Posterior parameters of many images.
 #[derive(Clone, Debug, Default, PartialEq)]

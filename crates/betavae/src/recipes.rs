@@ -1,13 +1,17 @@
 //! The built-in recipes.
 
 /// Name and text of every built-in recipe.
-pub const RECIPES: [(&str, &str); 25] = [
+pub const RECIPES: [(&str, &str); 26] = [
     ("default", include_str!("../recipes/default.toml")),
     ("higgins2017-dsprites", include_str!("../recipes/higgins2017-dsprites.toml")),
     ("higgins2017-chairs", include_str!("../recipes/higgins2017-chairs.toml")),
     ("higgins2017-celeba", include_str!("../recipes/higgins2017-celeba.toml")),
     ("higgins2017-faces", include_str!("../recipes/higgins2017-faces.toml")),
     ("burgess2018-dsprites", include_str!("../recipes/burgess2018-dsprites.toml")),
+    (
+        "burgess2018-dsprites-gamma-100",
+        include_str!("../recipes/burgess2018-dsprites-gamma-100.toml"),
+    ),
     ("burgess2018-dsprites-color", include_str!("../recipes/burgess2018-dsprites-color.toml")),
     ("burgess2018-chairs", include_str!("../recipes/burgess2018-chairs.toml")),
     ("burgess2018-celeba", include_str!("../recipes/burgess2018-celeba.toml")),
@@ -43,6 +47,20 @@ pub fn summary(text: &str) -> &str {
 pub fn duration(text: &str) -> &str {
     let line = text.lines().find_map(|line| line.strip_prefix("# Time: about "));
     line.and_then(|line| line.split(" on ").next()).unwrap_or("")
+}
+
+/// What whoever trains with its numbers should know, from the lines that begin with `# Note: `.
+pub fn note(text: &str) -> Option<String> {
+    let mut lines = text.lines().skip_while(|line| !line.starts_with("# Note: "));
+    let mut note = lines.next()?.trim_start_matches("# Note: ").to_owned();
+    // Up to the next line that says what it is about.
+    for line in lines {
+        match line.strip_prefix("# ").filter(|text| !text.starts_with("Time: ")) {
+            Some(text) => note = format!("{note} {text}"),
+            None => break,
+        }
+    }
+    Some(note)
 }
 
 #[cfg(test)]

@@ -9,11 +9,13 @@ use clap::Args;
 ///
 /// Without a recipe: dSprites, rendered in memory, the Burgess network, loss H with beta 4.
 /// Writes a run folder with checkpoints, metrics.csv, pictures and the resolved configuration.
-/// Ctrl-C saves a checkpoint and says how to resume.
+/// Ctrl-C and the signals of schedulers (TERM, USR1, USR2) save a checkpoint; the exit status is then 75, and the
+/// same command with --out and --continue goes on.
 #[derive(Args)]
 #[command(after_help = "Examples:
   betavae train
   betavae train burgess2018-dsprites --out runs/b1 --seed 3
+  betavae train --out runs/beta-8 --continue --set objective.beta=8
   betavae train --set objective.beta=8 --set model.latents=6 --steps 20000
   betavae train --data photos/ --set 'data.size=[64,64]' --set model.architecture=pytorch-vae
   betavae train --data photos/ --set 'data.size=[64,64]' --init model.safetensors")]
@@ -29,6 +31,10 @@ pub struct Train {
     /// Run folder, new or empty [default: runs/<recipe>-<n>]
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
+
+    /// Start the run in DIR, go on with it, or find it done: the same command may be run again
+    #[arg(long = "continue", requires = "out")]
+    pub go_on: bool,
 
     /// Optimisation steps; short for --set train.steps=N
     #[arg(long, value_name = "N")]

@@ -11,7 +11,8 @@ use super::open;
 use super::train::{data_changes, recipe_text};
 use crate::args::Advise;
 use crate::output::{print, print_json, say};
-use crate::progress::{StudyProgress, catch_signals};
+use crate::progress::StudyProgress;
+use crate::signals;
 
 pub fn advise(args: Advise, device: &Device) -> anyhow::Result<()> {
     let name = args.recipe.as_deref().unwrap_or("default");
@@ -32,7 +33,7 @@ pub fn advise(args: Advise, device: &Device) -> anyhow::Result<()> {
         thousands(args.steps as usize),
         recipe.model.architecture.name(),
     ));
-    catch_signals()?;
+    signals::catch()?;
     let mut progress = StudyProgress::default();
     let advice = studies::advise(&recipe, data, args.steps, device, &mut progress);
     progress.finish();
@@ -87,7 +88,7 @@ fn words(advice: &Advice, again: &str) -> String {
     if let (Some(gamma), Some(c_max)) = (advice.gamma, advice.c_max) {
         commands.push(format!(
             "betavae train{again} --set objective.kind=b --set objective.gamma={gamma} \\\n    \
-             --set objective.c_max={c_max} --set objective.c_steps=100000 --steps 150000"
+             --set objective.c_max={c_max} --set objective.c_start=5000 --set objective.c_steps=95000 --steps 150000"
         ));
     }
     if !commands.is_empty() {

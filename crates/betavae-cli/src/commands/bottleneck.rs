@@ -6,12 +6,13 @@ use betavae::studies;
 use super::{create_folder, write_file};
 use crate::args::Bottleneck;
 use crate::output::print;
-use crate::progress::{StudyProgress, catch_signals};
+use crate::progress::StudyProgress;
+use crate::signals;
 
 pub fn bottleneck(args: Bottleneck, device: &Device) -> anyhow::Result<()> {
     let folder = &args.output;
     create_folder(folder)?;
-    catch_signals()?;
+    signals::catch()?;
     let mut progress = StudyProgress::default();
     let found = studies::bottleneck(args.steps, device, &mut progress);
     progress.finish();

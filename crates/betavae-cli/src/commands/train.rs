@@ -6,14 +6,15 @@ use std::process::ExitCode;
 use betavae::checkpoint::Trained;
 use betavae::config::{Config, Recipe};
 use betavae::data::{self, DataConfig, PairsConfig};
-use betavae::run::{Outcome, Run};
+use betavae::run::{Entered, Finish, Outcome, Run};
 use betavae::{Device, recipes, words};
 
 use crate::args::{Resume, Train};
 use crate::commands::evaluate::table;
 use crate::commands::{absolute, open, score, warn_if_emulated};
 use crate::output::{print, say};
-use crate::progress::{Progress, catch_signals};
+use crate::progress::Progress;
+use crate::signals;
 
 pub fn train(args: Train, device: &Device) -> anyhow::Result<ExitCode> {
     let name = args.recipe.as_deref().unwrap_or("default");
@@ -21,6 +22,12 @@ pub fn train(args: Train, device: &Device) -> anyhow::Result<ExitCode> {
     let (mut recipe, dropped) = Recipe::with_changes(&text, &changes(&args)?)?;
     for key in dropped {
         say(&format!("note: {key} of the recipe does not apply to the new kind and is dropped"));
+    }
+    // Whoever changes the objective has other numbers.
+    if let Some(note) = recipes::note(&text)
+        && !args.set.iter().any(|change| change.trim_start().starts_with("objective."))
+    {
+        say(&format!("note: {note}"));
     }
     make_absolute(&mut recipe.data)?;
     if let Some(PairsConfig::Table(table)) = recipe.objective.kind.pairs_mut()
@@ -45,9 +52,27 @@ pub fn train(args: Train, device: &Device) -> anyhow::Result<ExitCode> {
         say(&format!("note: there are only {images} images, so a batch has {images}, not {batch}"));
         recipe.train.batch = images;
     }
-    let folder = args.out.clone().unwrap_or_else(|| free_folder(&title));
-    let run = Run::create(&folder, recipe.resolve(data.shape())?, data, device)?;
-    go(run, device)
+    let config = recipe.resolve(data.shape())?;
+    let Some(folder) = args.out else {
+        return go(Run::create(&free_folder(&title), config, data, device)?, device);
+    };
+    if !args.go_on {
+        return go(Run::create(&folder, config, data, device)?, device);
+    }
+    match Run::enter(&folder, config, data, &Finish::default(), device)? {
+        Entered::Training(run) => {
+            let step = run.trainer().steps_taken();
+            if step > 0 {
+                say(&format!("resuming at step {step}"));
+            }
+            go(*run, device)
+        }
+        Entered::Done => {
+            say("this run is done already");
+            print(&folder.display().to_string())?;
+            Ok(ExitCode::SUCCESS)
+        }
+    }
 }
 
 pub fn resume(args: Resume, device: &Device) -> anyhow::Result<ExitCode> {
@@ -98,7 +123,7 @@ fn go(mut run: Run, device: &Device) -> anyhow::Result<ExitCode> {
     }
     introduce(&run);
     warn_if_emulated(run.trainer().config().train().precision)?;
-    catch_signals()?;
+    signals::catch()?;
     let steps = run.trainer().config().train().steps;
     let mut progress = Progress::new(run.trainer().steps_taken(), steps);
     let outcome = run.train(&mut progress);
@@ -108,7 +133,7 @@ fn go(mut run: Run, device: &Device) -> anyhow::Result<ExitCode> {
     let word = words::quoted(run.folder());
     match outcome? {
         Outcome::Finished => {
-            let results = run.finish(device, &mut progress);
+            let results = run.finish(&Finish::default(), device, &mut progress);
             progress.finish();
             let results = results?;
             say(&format!("\n{}", table(&results.evaluation)));
@@ -130,7 +155,7 @@ fn go(mut run: Run, device: &Device) -> anyhow::Result<ExitCode> {
         Outcome::Stopped => {
             let step = run.trainer().steps_taken();
             say(&format!("stopped at step {step}; continue with: betavae resume {word}"));
-            Ok(ExitCode::FAILURE)
+            Ok(ExitCode::from(signals::STOPPED))
         }
     }
 }

@@ -10,6 +10,8 @@ mod train;
 mod words;
 
 pub use changes::change_data;
+#[cfg(feature = "model")]
+pub(crate) use recipe::explain;
 pub use recipe::{Recipe, read_recipe};
 pub use resolved::Config;
 #[cfg(feature = "figures")]

@@ -119,7 +119,7 @@ pub fn read_recipe(path: &Path) -> Result<String> {
 }
 
 /// Turns serde's complaint into one with the nearest valid key as a hint.
-pub(super) fn explain(error: toml::de::Error) -> Error {
+pub(crate) fn explain(error: toml::de::Error) -> Error {
     // "unknown field `modle`, expected one of `seed`, `data`, ..."
     let message = error.message().trim().to_owned();
     let words: Vec<&str> = message.split('`').skip(1).step_by(2).collect();

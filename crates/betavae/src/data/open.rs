@@ -155,6 +155,12 @@ pub(super) fn read(
     }
 }
 
+/// Whether the images of a data set depend on the seed, as the noise of some rendered sets does.
+#[cfg(feature = "model")]
+pub(crate) fn depends_on_seed(config: &DataConfig) -> bool {
+    config.name.as_deref().is_some_and(|name| name.starts_with("dsprites-"))
+}
+
 fn rendered(name: &str, seed: u64) -> Result<Arc<dyn Dataset>> {
     Ok(match name {
         "dsprites" => Arc::new(dsprites::DSprites::new()),

@@ -7,7 +7,7 @@ use super::Codes;
 use crate::checkpoint::Trained;
 use crate::data::{Dataset, read_batch};
 use crate::error::{Error, Result};
-use crate::model::{BetaVae, values};
+use crate::model::{BetaVae, Likelihood, values};
 use crate::objective::ACTIVE_NATS;
 use crate::random::{Permutation, Stream};
 
@@ -78,6 +78,31 @@ pub(crate) fn load_epoch(
     let pixels = read_batch(data, indices, epoch)?;
     let shape = [indices.len(), shape.height, shape.width, shape.channels];
     Ok(Tensor::from_data(TensorData::new(pixels, shape), device))
+}
+
+/// -ln p(x) in nats per image of the best image that does not depend on the code, the mean of `count` images: what a model
+/// comes to whose codes say nothing.
+///
+/// # Errors
+/// If an image cannot be read.
+pub(crate) fn blank_nll(model: &BetaVae, data: &dyn Dataset, count: usize) -> Result<f64> {
+    let images = load(data, &subset(data.len(), count), &model.device())?;
+    let [count, ..] = images.dims();
+    let images = model.to_network_scale(images);
+    let mean = values(images.clone().mean_dim(0)).into_iter().map(f64::from);
+    let likelihood = model.likelihood();
+    let nll: f64 = match likelihood {
+        // x ln p is 0 where p is.
+        Likelihood::Bernoulli => {
+            let entropy = |p: f64| if p > 0.0 { -p * p.ln() } else { 0.0 };
+            mean.map(|p| entropy(p) + entropy(1.0 - p)).sum()
+        }
+        Likelihood::Gaussian { sigma } => {
+            let spread = (images.clone() - images.mean_dim(0)).square().sum() / count as f64;
+            f64::from(values(spread)[0]) / (2.0 * sigma * sigma)
+        }
+    };
+    Ok(nll + likelihood.constant(data.shape().values()))
 }
 
 /// Checks that a data set has images of the shape a model takes.

@@ -1,6 +1,6 @@
 //! What a run folder must be before training enters it.
 
-use std::fs::{self, File};
+use std::fs;
 use std::path::Path;
 
 use crate::checkpoint;
@@ -60,31 +60,23 @@ pub(super) fn is_empty(folder: &Path) -> Result<bool> {
     if !folder.exists() {
         return Ok(true);
     }
-    let ours = ["checkpoints", "metrics.csv", "timing.csv", "provenance.toml", "run.lock"];
+    let ours = [
+        "checkpoints",
+        "metrics.csv",
+        "timing.csv",
+        "provenance.toml",
+        "run.lock",
+        "lease.json",
+        "lease.log",
+    ];
     for entry in fs::read_dir(folder).context("read", folder)? {
         let name = entry.context("read", folder)?.file_name();
         let name = name.to_string_lossy();
         if !ours.contains(&&*name)
-            && ![".tmp-", EVENT_FILE_PREFIX].iter().any(|p| name.starts_with(p))
+            && ![".tmp-", ".lease-", EVENT_FILE_PREFIX].iter().any(|p| name.starts_with(p))
         {
             return Ok(false);
         }
     }
     Ok(checkpoint::list(&folder.join("checkpoints"))?.is_empty())
-}
-
-/// Makes this process the only one that writes into the folder.
-pub(super) fn lock(folder: &Path) -> Result<File> {
-    let path = folder.join("run.lock");
-    let file = File::create(&path).context("create", &path)?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(fs::TryLockError::WouldBlock) => Err(Error::file_hint(
-            folder,
-            "another process is training in this folder",
-            "wait for it, or stop it with Ctrl-C",
-        )),
-        // Some network file systems have no locks; that is no reason not to train.
-        Err(fs::TryLockError::Error(_)) => Ok(file),
-    }
 }

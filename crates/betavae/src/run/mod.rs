@@ -1,6 +1,8 @@
 //! A run: a folder in which the progress of a [`Trainer`] is kept, from which it goes on exactly where it stopped, and
 //! where its results end up. What is in such a folder is read by [`crate::runs`].
 
+mod empty_code;
+mod enter;
 #[cfg(feature = "figures")]
 mod events;
 #[cfg(feature = "figures")]
@@ -9,15 +11,19 @@ mod figures;
 #[path = "without_figures.rs"]
 mod figures;
 mod folder;
+mod lease;
 mod metrics;
 mod observer;
 mod provenance;
 mod results;
 
+pub use enter::Entered;
+pub(crate) use lease::{at_work, times_taken};
 pub use observer::{Observer, Outcome};
-pub use results::Results;
+pub(crate) use results::is_finished;
+pub use results::{Finish, Results};
 
-use std::fs::{self, File};
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
@@ -34,7 +40,9 @@ use crate::files;
 use crate::objective::Terms;
 use crate::train::Trainer;
 use crate::words::quoted;
+use empty_code::EmptyCode;
 use figures::Figures;
+use lease::Lease;
 use metrics::{Metrics, Timing};
 use provenance::Provenance;
 
@@ -50,9 +58,10 @@ pub struct Run {
     /// Pictures, event files and the report, as far as they are wanted.
     figures: Figures,
     window: Window,
+    empty_code: EmptyCode,
     data_sha256: String,
     /// Held while this process owns the folder.
-    _lock: File,
+    lease: Lease,
     warnings: Vec<String>,
 }
 
@@ -81,13 +90,17 @@ impl Run {
                 "choose another one with --out",
             ));
         }
-        // Everything that can be wrong with the configuration, before anything is written.
+        // Everything that can be wrong with the configuration is found before anything is written.
         let trainer = Trainer::new(config, data, device)?;
         let data_sha256 = folder::fingerprint(trainer.config(), &**trainer.data())?;
         fs::create_dir_all(folder.join("checkpoints"))
             .context("create", folder)
             .map_err(|error| error.with_hint("choose another folder with --out"))?;
-        let lock = folder::lock(folder)?;
+        let lease = Lease::take(folder)?;
+        if folder.join("config.toml").exists() {
+            // Another process was faster, and has ended.
+            return Err(Error::Busy { folder: folder.to_owned(), owner: "another process".into() });
+        }
         let metrics = Metrics::create(folder.join("metrics.csv"))?;
         let run = Self {
             folder: folder.to_owned(),
@@ -97,8 +110,9 @@ impl Run {
             trainer,
             metrics,
             window: Window::default(),
+            empty_code: EmptyCode::default(),
             data_sha256,
-            _lock: lock,
+            lease,
         };
         run.write_provenance("provenance.toml")?;
         // Last, because a folder with a configuration is one that can be resumed.
@@ -121,7 +135,7 @@ impl Run {
         device: &Device,
     ) -> Result<Self> {
         let mut config = Config::of_run(folder)?;
-        let lock = folder::lock(folder)?;
+        let lease = Lease::take(folder)?;
         let is_moved = moved.is_some();
         if let Some(data) = moved {
             config = config.with_data(data);
@@ -168,10 +182,14 @@ impl Run {
             trainer,
             metrics,
             window,
+            empty_code: EmptyCode::default(),
             data_sha256,
-            _lock: lock,
+            lease,
             warnings,
         };
+        if run.trainer.steps_taken() < run.trainer.config().train().steps {
+            results::unfinish(folder)?;
+        }
         if steps.is_some() || is_moved {
             run.write_config()?;
         }
@@ -229,6 +247,10 @@ impl Run {
             self.timing.append(step, rate)?;
         }
         observer.logged(step, mean);
+        let (model, data) = (self.trainer.model(), &**self.trainer.data());
+        if let Some(warning) = self.empty_code.notice(step, mean, model, data)? {
+            observer.warned(&warning);
+        }
         Ok(())
     }
 
@@ -248,6 +270,7 @@ impl Run {
 
     /// Writes a checkpoint, and pictures if they are wanted.
     fn save(&mut self, observer: &mut dyn Observer) -> Result<()> {
+        self.lease.check()?;
         let trained = self.trained()?;
         let state = State {
             step: self.trainer.steps_taken(),

@@ -12,6 +12,8 @@ pub trait Observer: Send {
     fn stepped(&mut self, _step: u64, _terms: &Terms) {}
     /// After every row of `metrics.csv`, with its values; a run that had ended tells its last one again.
     fn logged(&mut self, _step: u64, _mean: &Terms) {}
+    /// Something that the user should know about the training, such as codes that say nothing.
+    fn warned(&mut self, _warning: &str) {}
     /// After every checkpoint.
     fn saved(&mut self, _checkpoint: &Path) {}
     /// After every checkpoint, for each of its pictures: `reconstructions` and `traversal`, where `train.previews` wants

@@ -1,10 +1,11 @@
 //! What a finished run comes to: its evaluation, its scores, its report.
 
-use std::path::PathBuf;
+use std::fs;
+use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
 use burn::tensor::Device;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::observer::Observer;
 use super::{Run, figures};
@@ -34,12 +35,68 @@ const QUICK: &[ScoreName] = &[
 pub struct Results {
     /// Loss terms of the trained model; `evaluation.json`.
     pub evaluation: Evaluation,
-    /// The scores that take seconds; `scores.json`. Absent where factors are unknown or cannot be scored.
+    /// `scores.json`. Absent where factors are unknown or cannot be scored.
     pub scores: Option<Scores>,
     /// Why there are no scores, where the factors are known.
     pub notes: Vec<String>,
     /// Where the report is, in builds with the feature `figures`.
     pub report: Option<PathBuf>,
+}
+
+/// What is done with a trained model, beside its evaluation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Finish {
+    /// Scores, where factors are known.
+    pub scores: Vec<ScoreName>,
+    /// Number of images that scores learn from and are tested on.
+    pub images: usize,
+    /// Whether a report is written, in builds with the feature `figures`.
+    pub report: bool,
+}
+
+impl Default for Finish {
+    /// The scores that take seconds, and a report.
+    fn default() -> Self {
+        Self { scores: QUICK.to_vec(), images: SCORED_IMAGES, report: true }
+    }
+}
+
+/// What is written last of all that a run leaves.
+const DONE: &str = "done.json";
+
+#[derive(PartialEq, Eq, Deserialize, Serialize)]
+struct Done {
+    /// Optimisation steps of the model that was evaluated.
+    step: u64,
+    /// Names of the scores that were wanted, computed or not.
+    scores: Vec<String>,
+    /// Number of images that they were wanted of.
+    images: usize,
+}
+
+impl Done {
+    fn new(step: u64, finish: &Finish) -> Self {
+        let scores = finish.scores.iter().map(|name| name.name().to_owned()).collect();
+        Self { step, scores, images: finish.images }
+    }
+}
+
+/// Whether the run in a folder has come to its end, with what was wanted of it.
+pub(crate) fn is_finished(folder: &Path, steps: u64, finish: &Finish) -> bool {
+    let done = fs::read(folder.join(DONE)).ok();
+    let done: Option<Done> = done.and_then(|text| serde_json::from_slice(&text).ok());
+    done.is_some_and(|done| done == Done::new(steps, finish))
+}
+
+/// Takes back that a run is finished, where it is to go on.
+pub(super) fn unfinish(folder: &Path) -> Result<()> {
+    let path = folder.join(DONE);
+    match fs::remove_file(&path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(Error::io("remove", &path, error))
+        }
+        _ => Ok(()),
+    }
 }
 
 impl Run {
@@ -48,14 +105,19 @@ impl Run {
     ///
     /// # Errors
     /// If an image cannot be read or the disk fails. Data that cannot be scored is no reason to fail.
-    pub fn finish(&self, device: &Device, observer: &mut dyn Observer) -> Result<Results> {
+    pub fn finish(
+        &self,
+        finish: &Finish,
+        device: &Device,
+        observer: &mut dyn Observer,
+    ) -> Result<Results> {
         let trained = self.trained()?;
         let data = &**self.trainer.data();
         let indices = subset(data.len(), EVALUATED_IMAGES);
         let (evaluation, _) = evaluate(&trained, data, &indices, &mut |_| ())?;
         self.write("evaluation.json", &evaluation)?;
         let (mut scores, mut notes) = (None, Vec::new());
-        match self.quick_scores(&trained, observer)? {
+        match self.scores(finish, &trained, observer)? {
             Some(Ok(found)) => {
                 self.write("scores.json", &found)?;
                 scores = Some(found);
@@ -63,18 +125,24 @@ impl Run {
             Some(Err(error)) => notes.push(error.to_string()),
             None => {}
         }
-        let report = figures::report(&self.folder, self.trainer.data(), device)?;
+        let report = match finish.report {
+            true => figures::report(&self.folder, self.trainer.data(), device)?,
+            false => None,
+        };
+        self.lease.check()?;
+        self.write(DONE, &Done::new(self.trainer.steps_taken(), finish))?;
         Ok(Results { evaluation, scores, notes, report })
     }
 
-    /// The scores that take seconds, or why they cannot be computed, where factors are known.
-    fn quick_scores(
+    /// The wanted scores, or why they cannot be computed, where factors are known. The images are encoded once for all.
+    fn scores(
         &self,
+        finish: &Finish,
         trained: &Trained,
         observer: &mut dyn Observer,
     ) -> Result<Option<Result<Scores>>> {
         let data = &**self.trainer.data();
-        let indices = subset(data.len(), SCORED_IMAGES);
+        let indices = subset(data.len(), finish.images);
         let Ok(factors) = scores::factors_of(data, &indices) else { return Ok(None) };
         let codes = encode(&trained.model, data, &indices, &mut |_| ())?;
         let (names, settings) = (scores::factor_names(data), SuiteSettings::default());
@@ -86,7 +154,7 @@ impl Run {
             }
         };
         Ok(Some(Representation::try_from(&codes).and_then(|codes| {
-            scores::score(codes, &[], &factors, &names, QUICK, settings, &progress)
+            scores::score(codes, &[], &factors, &names, &finish.scores, settings, &progress)
         })))
     }
 

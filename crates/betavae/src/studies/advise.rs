@@ -1,14 +1,11 @@
 //! Which beta, gamma and C suit a data set and a network, from short runs.
 //!
-//! The advice is that of the authors of loss B (C. Burgess, public discussion of a re-implementation, 2018):
-//! C should end near the KL of a model with a low beta that reconstructs well, and gamma should be so large
-//! that the KL stays within a nat of C all the way. Where loss H is at its minimum, one nat of KL buys beta
-//! nats of reconstruction (d distortion / d rate = -beta; Alemi et al. 2018), so the beta at which a model
-//! gives up its latents says what the first nat is worth, and a gamma above that holds the KL at C.
-//!
-//! But the gradient of gamma |KL - C| drowns that of the reconstruction if gamma is large, and then the KL is
-//! held at C by codes that say nothing, for a long time. So gammas are tried from there downwards, until the
-//! codes of a short run say something.
+//! The advice on C is that of the authors of loss B (C. Burgess, public discussion of a re-implementation, 2018): C
+//! should end near the KL of a model with a low beta that reconstructs well. Gamma is bounded from above: while C is 0,
+//! loss B is loss H with beta = gamma, and information only comes in below the beta at which loss H gives up its latents.
+//! Above, the KL is held at C by codes that say nothing, and then nothing is left that would pay for turning them into
+//! information. So gammas are tried from that bound downwards, with a wait before C rises, until the codes of a short run
+//! say something.
 
 use std::sync::Arc;
 
@@ -35,8 +32,11 @@ const BETAS: [f64; 8] = [1.0, 4.0, 16.0, 64.0, 256.0, 1024.0, 4096.0, 16384.0];
 const GIVEN_UP: f64 = 0.05;
 /// Gammas that are tried.
 const GAMMAS: usize = 4;
-/// Each is this much smaller than the one before, rounded up to 1, 2 or 5.
-const LOWER: f64 = 5.0;
+/// Each is smaller by this than the one before, and the first than a beta at which latents are kept; then rounded up to 1,
+/// 2 or 5 of its decade, and so less than before in any case.
+const LOWER: f64 = 2.5;
+/// The share of a run with loss B in which C waits at 0.
+const WAIT: f64 = 0.2;
 /// A reconstruction is good that has come this share of the way from that of given-up latents to that of beta 1.
 const GOOD: f64 = 0.7;
 
@@ -115,11 +115,13 @@ pub fn advise(
     }
     let (mut advice, mut gamma) = conclude(steps, data.len(), probes);
     let Some(c_max) = advice.c_max else { return Ok(advice) };
+    let wait = (WAIT * steps as f64) as u64;
     for _ in 0..GAMMAS {
         let objective = ObjectiveKind::B(LossB {
             gamma: gamma.into(),
             c_max,
-            c_steps: steps,
+            c_start: wait,
+            c_steps: steps - wait,
             ..LossB::default()
         });
         let stage = format!("loss B, gamma {gamma}");
@@ -198,11 +200,10 @@ impl Probe {
     }
 }
 
-/// The largest distance of the KL from a C that rose evenly to `c_max`. In the first fifth the network learns
-/// what images look like at all.
+/// The largest distance of the KL from a C that rose evenly to `c_max` after its wait.
 fn distance(curve: &Curve, c_max: f64) -> f64 {
-    let middle = |i: usize| (i as f64 + 0.5) / curve.len() as f64 * c_max;
-    let rows = curve.iter().enumerate().skip(curve.len() / 5);
+    let middle = |i: usize| ((i as f64 + 0.5) / curve.len() as f64 - WAIT) / (1.0 - WAIT) * c_max;
+    let rows = curve.iter().enumerate().skip((WAIT * curve.len() as f64) as usize);
     rows.map(|(i, [kl, ..])| (kl - middle(i)).abs()).fold(0.0, f64::max)
 }
 
@@ -246,8 +247,8 @@ fn conclude(steps: u64, images: usize, probes: Vec<Probe>) -> (Advice, f64) {
         ));
     }
     let gave_up = probes.iter().find(|probe| probe.kl < GIVEN_UP * low.kl.max(1.0));
-    let worth = gave_up.unwrap_or(&probes[probes.len() - 1]).beta;
-    let gamma = round_step(2.0 * worth);
+    let kept = probes.iter().rev().find(|probe| probe.kl >= GIVEN_UP * low.kl.max(1.0));
+    let gamma = round_step(kept.unwrap_or(low).beta / LOWER);
     // From the first beta that costs information to the last that leaves a third of it in two latents or more.
     let costs = probes.iter().find(|probe| probe.kl < 0.85 * low.kl).unwrap_or(low);
     let keeps = |probe: &&Probe| probe.kl >= low.kl / 3.0 && probe.active >= low.active.min(2);
@@ -272,9 +273,9 @@ fn conclude(steps: u64, images: usize, probes: Vec<Probe>) -> (Advice, f64) {
     });
     if let Some(gave_up) = gave_up {
         reasons.push(format!(
-            "At beta {} the model gives up its latents: the first nat is worth less than {} nats of \
-             reconstruction. A gamma above that would hold the KL at C from the start.",
-            gave_up.beta, gave_up.beta
+            "At beta {} the model gives up its latents: gamma has to be below, as loss B is loss H with beta = gamma while \
+             C is 0.",
+            gave_up.beta
         ));
     }
     let (tracking, c_max, beta) = (Vec::new(), Some(c_max), Some(beta));
@@ -311,13 +312,15 @@ impl Advice {
             return;
         };
         let gamma = chosen.gamma;
+        let wait = (WAIT * self.steps as f64) as u64;
         self.gamma = Some(gamma);
         let mut reason = format!(
-            "gamma {}: while C rose to {} in {} steps, the KL was at most {} nats off after the first fifth, and \
-             the reconstruction came to {} nats.",
+            "gamma {}: while C waited at 0 for {} steps and rose to {} in {}, the KL was at most {} nats off, and the \
+             reconstruction came to {} nats.",
             short(gamma),
+            wait,
             short(c_max),
-            self.steps,
+            self.steps - wait,
             short(chosen.distance),
             short(chosen.reconstruction),
         );
@@ -328,23 +331,6 @@ impl Advice {
             );
         }
         self.reasons.push(reason);
-        let free = self.kl_at(gamma);
-        if free > 1.0 {
-            self.reasons.push(format!(
-                "Below about {} nats this gamma does not hold the KL, as there a nat is worth more: start C there \
-                 (objective.c_min).",
-                short(free)
-            ));
-        }
-    }
-
-    /// The KL at which one nat is worth `beta` nats of reconstruction: that of loss H, between the probes.
-    fn kl_at(&self, beta: f64) -> f64 {
-        let between = |pair: &[Probe]| {
-            let share = (beta / pair[0].beta).ln() / (pair[1].beta / pair[0].beta).ln();
-            (0.0..=1.0).contains(&share).then(|| pair[0].kl + share * (pair[1].kl - pair[0].kl))
-        };
-        self.probes.windows(2).find_map(between).unwrap_or(0.0)
     }
 }
 
@@ -368,20 +354,22 @@ mod tests {
             probe(256.0, 0.01, 0),
         ];
         let (mut advice, first) = conclude(3000, 5000, probes);
-        assert_eq!((advice.c_max, first, advice.beta), (Some(18.0), 1000.0, Some([4.0, 16.0])));
+        // Below 64, where two latents were left.
+        assert_eq!((advice.c_max, first, advice.beta), (Some(18.0), 50.0, Some([4.0, 16.0])));
         let tried = |gamma, distance, reconstruction| Tracking { gamma, distance, reconstruction };
-        advice.tracking = vec![tried(1000.0, 0.1, 580.0), tried(200.0, 0.4, 190.0)];
+        advice.tracking = vec![tried(50.0, 0.1, 580.0), tried(20.0, 0.4, 190.0)];
         assert_eq!(advice.good(), 600.0 - 0.7 * 500.0);
         advice.conclude_gamma(18.0);
-        assert_eq!(advice.gamma, Some(200.0));
+        assert_eq!(advice.gamma, Some(20.0));
         let reason = advice.reasons.last().unwrap();
-        assert!(reason.contains("gamma 200") && reason.contains("nothing: 1000"), "{reason}");
-        advice.tracking = vec![tried(50.0, 0.4, 190.0)];
-        advice.conclude_gamma(18.0);
-        let last = advice.reasons.last().unwrap();
-        assert!(last.starts_with("Below about 3.71 nats"), "{last}");
-        assert_eq!([1.0, 64.0, 512.0].map(|beta| advice.kl_at(beta)), [18.2, 3.0, 0.0]);
-        assert!((advice.kl_at(2.0) - 15.1).abs() < 1e-9);
+        assert!(reason.contains("gamma 20") && reason.contains("nothing: 50"), "{reason}");
+        assert!(reason.contains("waited at 0 for 600 steps and rose to 18 in 2400"), "{reason}");
+        assert!(advice.reasons.iter().any(|reason| reason.starts_with("At beta 256 ")));
+        // Every beta kept its latents, and rounding does not go above them.
+        for beta in BETAS {
+            let (_, first) = conclude(3000, 5000, vec![probe(1.0, 18.2, 10), probe(beta, 9.0, 2)]);
+            assert!(first < beta && first * 3.0 > beta, "{first} for {beta}");
+        }
     }
 
     #[test]
@@ -415,9 +403,9 @@ mod tests {
     }
 
     #[test]
-    fn distance_is_measured_after_the_first_fifth() {
+    fn distance_is_measured_after_the_wait() {
         let curve: Curve = (0..100)
-            .map(|i| [if i < 20 { 50.0 } else { (i as f64 + 0.5) / 10.0 + 0.25 }, 0.0, 0.0])
+            .map(|i| [if i < 20 { 50.0 } else { (i as f64 - 19.5) / 8.0 + 0.25 }, 0.0, 0.0])
             .collect();
         assert!((distance(&curve, 10.0) - 0.25).abs() < 1e-9);
     }

@@ -3,9 +3,11 @@
 
 mod advise;
 mod bottleneck;
+mod sweep;
 
 pub use advise::{Advice, LEAST_STEPS, Probe, Tracking, advise};
 pub use bottleneck::{BottleneckRow, BottleneckStudy, bottleneck};
+pub use sweep::{Budget, Executed, Executor, PlannedRun, RunState, RunStatus, Sweep, SweepFile};
 
 use crate::error::{Error, Result};
 
