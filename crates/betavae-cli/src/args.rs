@@ -8,6 +8,7 @@ mod export;
 mod figures;
 mod pictures;
 mod scores;
+mod sweep;
 mod train;
 mod values;
 
@@ -23,6 +24,7 @@ pub use export::{Export, ExportFormatArg, ExportLayout, ExportPart, Import, Peer
 pub use figures::{Explore, FigureFormat, Figures, Report, Watch};
 pub use pictures::{Reconstruct, Sample, Traverse};
 pub use scores::{Estimation, Evaluate, Score, ScoreNames};
+pub use sweep::{Sweep, SweepCollect, SweepCommand, SweepList, SweepPlace, SweepRun, SweepStatus};
 pub use train::{Advise, Bottleneck, Resume, Train};
 use values::threads;
 
@@ -50,6 +52,7 @@ pub struct Arguments {
 pub enum Command {
     Train(Train),
     Resume(Resume),
+    Sweep(Sweep),
     Encode(Encode),
     Decode(Decode),
     Reconstruct(Reconstruct),

@@ -36,6 +36,9 @@ fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     match arguments.command {
         Command::Train(args) => return commands::train::train(args, &device),
         Command::Resume(args) => return commands::train::resume(args, &device),
+        Command::Sweep(args) => {
+            return commands::sweep::sweep(args.command, arguments.threads, &device);
+        }
         Command::Encode(args) => commands::codes::encode(args, &device)?,
         Command::Decode(args) => commands::codes::decode(args, &device)?,
         Command::Reconstruct(args) => commands::pictures::reconstruct(args, &device)?,

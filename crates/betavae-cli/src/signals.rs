@@ -39,7 +39,17 @@ pub fn catch() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Whether a signal has come.
+/// As if a signal had come.
+pub fn ask_to_stop() {
+    STOP.store(true, Ordering::SeqCst);
+}
+
+/// Whether a signal has come, without a word about it.
+pub fn stop_is_wanted_quietly() -> bool {
+    STOP.load(Ordering::SeqCst)
+}
+
+/// Whether a signal has come. The user is told once what happens then.
 pub fn stop_is_wanted() -> bool {
     let wanted = STOP.load(Ordering::SeqCst);
     if wanted && !TOLD.swap(true, Ordering::SeqCst) {

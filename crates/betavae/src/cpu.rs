@@ -20,3 +20,19 @@ pub fn instruction_set() -> Result<&'static str> {
 pub fn has_bf16() -> bool {
     betavae_kernels::has_bf16(betavae_kernels::simd_level())
 }
+
+/// Bytes of memory that are free on this machine, if it tells.
+pub fn free_memory() -> Option<u64> {
+    let memory = sysinfo::MemoryRefreshKind::nothing().with_ram();
+    let system =
+        sysinfo::System::new_with_specifics(sysinfo::RefreshKind::nothing().with_memory(memory));
+    Some(system.ok()?.available_memory()).filter(|bytes| *bytes > 0)
+}
+
+/// The most bytes of memory that this process has had, where the system tells (Linux).
+pub fn peak_memory() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    let kib: u64 = line.trim().trim_end_matches("kB").trim().parse().ok()?;
+    Some(kib * 1024)
+}

@@ -14,6 +14,7 @@ pub mod pictures;
 pub mod recipes;
 pub mod report;
 pub mod score;
+pub mod sweep;
 pub mod train;
 pub mod watch;
 

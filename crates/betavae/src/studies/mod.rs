@@ -7,7 +7,10 @@ mod sweep;
 
 pub use advise::{Advice, LEAST_STEPS, Probe, Tracking, advise};
 pub use bottleneck::{BottleneckRow, BottleneckStudy, bottleneck};
-pub use sweep::{Budget, Executed, Executor, PlannedRun, RunState, RunStatus, Sweep, SweepFile};
+pub use sweep::{
+    Budget, CollectedRun, Executed, Executor, PlannedRun, RunState, RunStatus, Sweep, SweepFile,
+    columns,
+};
 
 use crate::error::{Error, Result};
 

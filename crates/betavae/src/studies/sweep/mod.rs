@@ -6,17 +6,20 @@
 //! | `plan` | the runs that it stands for, each with its configuration and the name of its folder |
 //! | `state` | how far each of them is, read from its folder |
 //! | `execute` | what a process does with one of them |
+//! | `collect` | all of them as a table |
 //!
 //! The folders of the runs are all the state there is. The name of a run ends with a hash of its configuration, so the same
 //! file stands for the same folders however often it is read and whatever else it comes to describe. A lease per folder
 //! ([`crate::run`]) keeps two processes from executing one run at once. Whoever wants to share the work (cores, job arrays,
 //! shells) takes any of the names.
 
+mod collect;
 mod execute;
 mod file;
 mod plan;
 mod state;
 
+pub use collect::{CollectedRun, columns};
 pub use execute::{Executed, Executor};
 pub use file::{Budget, SweepFile};
 pub use plan::{PlannedRun, Sweep};

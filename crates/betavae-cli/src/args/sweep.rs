@@ -1,0 +1,118 @@
+//! Arguments of sweeps.
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+
+use super::values::count;
+
+/// Do many runs that one file describes: on this machine, or as job arrays of Slurm
+///
+/// FILE.toml has a recipe, changes for all runs [set], a list of values per key [grid], single runs [[run]], exclusions
+/// [[exclude]], and what to score [scores]. A run's folder is named after its configuration: the same command again
+/// goes on where the sweep stands, and a larger grid adds runs to it.
+#[derive(Args)]
+pub struct Sweep {
+    #[command(subcommand)]
+    pub command: SweepCommand,
+}
+
+#[derive(Subcommand)]
+pub enum SweepCommand {
+    List(SweepList),
+    Run(SweepRun),
+    Status(SweepStatus),
+    Collect(SweepCollect),
+}
+
+/// Which sweep.
+#[derive(Args)]
+pub struct SweepPlace {
+    /// The sweep
+    #[arg(value_name = "FILE.toml")]
+    pub file: PathBuf,
+
+    /// Folder of the runs' folders [default: runs/NAME, with the name in the file]
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+}
+
+/// Print a command for each run
+///
+/// Every configuration is checked first. The commands may be run in any order, by any scheduler and more than once.
+#[derive(Args)]
+#[command(after_help = "Examples:
+  betavae sweep list beta.toml
+  betavae sweep list beta.toml | parallel -j 4
+  betavae sweep list beta.toml --json | jq '.[].name'")]
+pub struct SweepList {
+    #[command(flatten)]
+    pub place: SweepPlace,
+
+    /// Print a JSON list with name, folder, command and the resolved configuration of each
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Train, evaluate and score every run that is not done
+///
+/// Exit status: 0 if all is done, 1 if a run failed, 75 if something is left to do.
+#[derive(Args)]
+#[command(after_help = "Examples:
+  betavae sweep run beta.toml
+  betavae sweep run beta.toml --jobs 8 --threads 1
+  betavae sweep run beta.toml --only h-beta-4-seed-1-0a1b2c3d")]
+pub struct SweepRun {
+    #[command(flatten)]
+    pub place: SweepPlace,
+
+    /// Only this run; may be repeated
+    #[arg(long, value_name = "NAME")]
+    pub only: Vec<String>,
+
+    /// Processes at a time [default: as many as cores over --threads, and as fit into memory]
+    #[arg(long, value_name = "J", value_parser = count)]
+    pub jobs: Option<usize>,
+
+    /// Also try runs again that have failed
+    #[arg(long)]
+    pub retry_failed: bool,
+
+    /// Take names of runs from stdin and tell of them on stdout
+    #[arg(long, hide = true)]
+    pub worker: bool,
+}
+
+/// Tell which runs are done, running, waiting, or failed and why
+///
+/// Exit status: 0 if all is done, 1 if a run failed, 75 if something is left to do.
+#[derive(Args)]
+#[command(after_help = "Examples:
+  betavae sweep status beta.toml
+  betavae sweep status beta.toml --json")]
+pub struct SweepStatus {
+    #[command(flatten)]
+    pub place: SweepPlace,
+
+    /// A line for every run, not only for those that run or have failed
+    #[arg(long)]
+    pub all: bool,
+
+    /// Print a JSON list with an object for each run
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Write a table with a row for every run: its state, settings, terms, scores and times
+#[derive(Args)]
+#[command(after_help = "Examples:
+  betavae sweep collect beta.toml
+  betavae sweep collect beta.toml --output beta.parquet")]
+pub struct SweepCollect {
+    #[command(flatten)]
+    pub place: SweepPlace,
+
+    /// Where to write, .csv or .parquet; may be repeated [default: runs.csv and runs.parquet in the sweep's folder]
+    #[arg(long, value_name = "FILE")]
+    pub output: Vec<PathBuf>,
+}

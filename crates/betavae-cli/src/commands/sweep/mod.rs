@@ -1,0 +1,170 @@
+//! `sweep`.
+
+mod here;
+mod parent;
+mod status;
+mod worker;
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use betavae::Device;
+use betavae::config::Config;
+use betavae::data;
+use betavae::runs::write_columns;
+use betavae::studies::{self, RunState, RunStatus, Sweep, SweepFile};
+use betavae::words::{counted, quoted};
+use serde::Serialize;
+
+use crate::args::{SweepCollect, SweepCommand, SweepList, SweepPlace, SweepRun};
+use crate::output::{print, print_json, say};
+use crate::signals;
+
+pub fn sweep(
+    command: SweepCommand,
+    threads: Option<usize>,
+    device: &Device,
+) -> anyhow::Result<ExitCode> {
+    match command {
+        SweepCommand::List(args) => list(args, threads),
+        SweepCommand::Run(args) => run(args, threads, device),
+        SweepCommand::Status(args) => status::status(args),
+        SweepCommand::Collect(args) => collect(args),
+    }
+}
+
+/// Reads a sweep and plans its runs.
+fn plan(place: &SweepPlace) -> anyhow::Result<Sweep> {
+    let file = SweepFile::read(&place.file)?;
+    let folder = place.out.clone().unwrap_or_else(|| Path::new("runs").join(&file.name));
+    let folder = std::path::absolute(&folder)?;
+    let mut shape = |config: &_, seed| Ok(data::open(config, seed)?.shape());
+    let sweep = Sweep::plan(file, folder, &mut shape)?;
+    for note in &sweep.notes {
+        say(&format!("note: {note}"));
+    }
+    Ok(sweep)
+}
+
+/// The words that name a sweep on a command line.
+fn place_words(place: &SweepPlace) -> anyhow::Result<String> {
+    let file = quoted(std::path::absolute(&place.file)?);
+    Ok(match &place.out {
+        Some(out) => format!("{file} --out {}", quoted(std::path::absolute(out)?)),
+        None => {
+            let name = SweepFile::read(&place.file)?.name;
+            format!("{file} --out {}", quoted(std::path::absolute(Path::new("runs").join(name))?))
+        }
+    })
+}
+
+fn list(args: SweepList, threads: Option<usize>) -> anyhow::Result<ExitCode> {
+    #[derive(Serialize)]
+    struct Listed<'a> {
+        name: &'a str,
+        folder: PathBuf,
+        command: String,
+        config: toml::Table,
+    }
+    let sweep = plan(&args.place)?;
+    let place = place_words(&args.place)?;
+    let threads = threads.map_or(String::new(), |threads| format!(" --threads {threads}"));
+    let command = |name: &str| format!("betavae{threads} sweep run {place} --only {name}");
+    if args.json {
+        let listed = sweep.runs.iter().map(|run| Listed {
+            name: &run.name,
+            folder: sweep.folder_of(run),
+            command: command(&run.name),
+            config: Config::to_table(&run.config),
+        });
+        print_json(&listed.collect::<Vec<_>>())?;
+    } else {
+        say(&format!("{} in {}", counted(sweep.runs.len(), "run"), sweep.folder.display()));
+        let lines: Vec<String> = sweep.runs.iter().map(|run| command(&run.name)).collect();
+        print(&lines.join("\n"))?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn run(args: SweepRun, threads: Option<usize>, device: &Device) -> anyhow::Result<ExitCode> {
+    let sweep = plan(&args.place)?;
+    signals::catch()?;
+    if args.worker {
+        return worker::work(&sweep, device);
+    }
+    let mut wanted = Vec::new();
+    for name in &args.only {
+        wanted.push(sweep.find(name)?);
+    }
+    if args.only.is_empty() {
+        wanted.extend(&sweep.runs);
+    }
+    if args.retry_failed {
+        wanted.iter().try_for_each(|run| sweep.forget_failure(run))?;
+    }
+    let todo: Vec<_> = wanted
+        .iter()
+        .copied()
+        .filter(|run| {
+            let RunStatus { state, .. } = sweep.status_of(run);
+            !matches!(state, RunState::Done | RunState::Failed { .. })
+        })
+        .collect();
+    let done = wanted.len() - todo.len();
+    if done > 0 {
+        say(&format!("{} of {} done or failed before", done, counted(wanted.len(), "run")));
+    }
+    let jobs = args.jobs.unwrap_or_else(|| {
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        (cores / threads.unwrap_or(1)).max(1)
+    });
+    if jobs.min(todo.len()) <= 1 {
+        here::run(&sweep, &todo, device)?;
+    } else {
+        let place = [args.place.file.clone(), sweep.folder.clone()];
+        parent::Parent::new(&sweep, place, threads.unwrap_or(1), args.jobs.is_none())
+            .run(&todo, jobs)?;
+    }
+    Ok(conclude(&sweep, &wanted.iter().map(|run| sweep.status_of(run)).collect::<Vec<_>>()))
+}
+
+/// How many runs of each kind there are, in words, and the exit status that says so.
+fn conclude(sweep: &Sweep, all: &[RunStatus]) -> ExitCode {
+    let count = |is: fn(&RunState) -> bool| all.iter().filter(|run| is(&run.state)).count();
+    let done = count(|state| matches!(state, RunState::Done));
+    let running = count(|state| matches!(state, RunState::Running { .. }));
+    let waiting = count(|state| matches!(state, RunState::Waiting));
+    let failed = count(|state| matches!(state, RunState::Failed { .. }));
+    let mut parts = vec![format!("{done} of {} done", counted(all.len(), "run"))];
+    let kinds = [(running, "running"), (waiting, "waiting"), (failed, "failed")];
+    parts.extend(
+        kinds.iter().filter(|(count, _)| *count > 0).map(|(count, kind)| format!("{count} {kind}")),
+    );
+    say(&format!("{}: {}", sweep.file.name, parts.join(", ")));
+    if failed > 0 {
+        say("`--retry-failed` of `betavae sweep run` tries the failed ones again");
+    }
+    match (running + waiting, failed) {
+        (0, 0) => ExitCode::SUCCESS,
+        (0, _) => ExitCode::FAILURE,
+        _ => ExitCode::from(signals::STOPPED),
+    }
+}
+
+fn collect(args: SweepCollect) -> anyhow::Result<ExitCode> {
+    let sweep = plan(&args.place)?;
+    let runs = sweep.collect();
+    let columns = studies::columns(&runs);
+    let outputs = match args.output.is_empty() {
+        true => ["runs.csv", "runs.parquet"].map(|name| sweep.folder.join(name)).to_vec(),
+        false => args.output,
+    };
+    std::fs::create_dir_all(&sweep.folder)?;
+    for path in &outputs {
+        write_columns(path, &columns)?;
+        print(&path.display().to_string())?;
+    }
+    let all: Vec<RunStatus> = runs.into_iter().map(|run| run.status).collect();
+    conclude(&sweep, &all);
+    Ok(ExitCode::SUCCESS)
+}
