@@ -24,7 +24,9 @@ pub use export::{Export, ExportFormatArg, ExportLayout, ExportPart, Import, Peer
 pub use figures::{Explore, FigureFormat, Figures, Report, Watch};
 pub use pictures::{Reconstruct, Sample, Traverse};
 pub use scores::{Estimation, Evaluate, Score, ScoreNames};
-pub use sweep::{Sweep, SweepCollect, SweepCommand, SweepList, SweepPlace, SweepRun, SweepStatus};
+pub use sweep::{
+    Sweep, SweepCollect, SweepCommand, SweepList, SweepPlace, SweepRun, SweepStatus, SweepSubmit,
+};
 pub use train::{Advise, Bottleneck, Resume, Train};
 use values::threads;
 

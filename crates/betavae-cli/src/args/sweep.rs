@@ -21,6 +21,7 @@ pub struct Sweep {
 pub enum SweepCommand {
     List(SweepList),
     Run(SweepRun),
+    Submit(SweepSubmit),
     Status(SweepStatus),
     Collect(SweepCollect),
 }
@@ -81,6 +82,68 @@ pub struct SweepRun {
     /// Take names of runs from stdin and tell of them on stdout
     #[arg(long, hide = true)]
     pub worker: bool,
+}
+
+/// Submit every run that is not done as job arrays of Slurm, and a job that collects them
+///
+/// A task does several runs, one after the other. Before its time is over it saves and goes into the queue again, alone. What
+/// an earlier submission has still to do is left to it.
+#[derive(Args)]
+#[command(after_help = "Examples:
+  betavae sweep submit beta.toml --print
+  betavae sweep submit beta.toml --partition cpu --time 4:00:00 --throttle 50
+  betavae --threads 4 sweep submit beta.toml -- --account=vision --exclude=n7")]
+pub struct SweepSubmit {
+    #[command(flatten)]
+    pub place: SweepPlace,
+
+    /// For Slurm, the scheduler there is
+    #[arg(long, default_value_t = true, action = clap::ArgAction::SetTrue)]
+    pub slurm: bool,
+
+    /// Print the scripts, and submit nothing
+    #[arg(long)]
+    pub print: bool,
+
+    /// Partition
+    #[arg(long, value_name = "P")]
+    pub partition: Option<String>,
+
+    /// Time limit of a task
+    #[arg(long, value_name = "TIME", default_value = "1:00:00")]
+    pub time: String,
+
+    /// Memory of a task
+    #[arg(long, value_name = "SIZE", default_value = "2G")]
+    pub mem: String,
+
+    /// Most tasks at a time [default: as many as the cluster gives]
+    #[arg(long, value_name = "N", value_parser = count)]
+    pub throttle: Option<usize>,
+
+    /// Runs of a task [default: as many as take --task-minutes]
+    #[arg(long, value_name = "N", value_parser = count)]
+    pub runs_per_task: Option<usize>,
+
+    /// How long a task should be
+    #[arg(long, value_name = "MINUTES", default_value_t = 30.0)]
+    pub task_minutes: f64,
+
+    /// Seconds before the time limit at which a task saves
+    #[arg(long, value_name = "SECONDS", default_value_t = 120)]
+    pub grace: u64,
+
+    /// How often a task may be put into the queue again
+    #[arg(long, value_name = "N", default_value_t = 100)]
+    pub restarts: u64,
+
+    /// Also submit runs that have failed
+    #[arg(long)]
+    pub retry_failed: bool,
+
+    /// Options of sbatch, after `--`
+    #[arg(last = true, value_name = "OPTION")]
+    pub options: Vec<String>,
 }
 
 /// Tell which runs are done, running, waiting, or failed and why

@@ -2,7 +2,9 @@
 
 mod here;
 mod parent;
+mod slurm;
 mod status;
+mod submit;
 mod worker;
 
 use std::path::{Path, PathBuf};
@@ -28,6 +30,7 @@ pub fn sweep(
     match command {
         SweepCommand::List(args) => list(args, threads),
         SweepCommand::Run(args) => run(args, threads, device),
+        SweepCommand::Submit(args) => submit::submit(args, threads, device),
         SweepCommand::Status(args) => status::status(args),
         SweepCommand::Collect(args) => collect(args),
     }

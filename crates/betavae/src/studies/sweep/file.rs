@@ -1,5 +1,6 @@
 //! A sweep as people write it.
 
+use std::collections::HashSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -295,11 +296,9 @@ fn options(key: &str, value: Value, place: &str) -> Result<Vec<Value>> {
     if options.is_empty() {
         return Err(Error::config(format!("{key} in {place} is an empty list"), ""));
     }
-    for (i, option) in options.iter().enumerate() {
-        if options[..i].contains(option) {
-            let message = format!("{key} in {place} has {option} twice");
-            return Err(Error::config(message, ""));
-        }
+    let mut known = HashSet::with_capacity(options.len());
+    if let Some(twice) = options.iter().find(|option| !known.insert(option.to_string())) {
+        return Err(Error::config(format!("{key} in {place} has {twice} twice"), ""));
     }
     Ok(options)
 }
