@@ -1,5 +1,6 @@
 //! Sweeps: every run is done once and ends in the same bytes, whoever does it and whatever happens meanwhile.
 
+#[allow(dead_code)]
 mod common;
 
 use std::collections::BTreeMap;
@@ -294,4 +295,16 @@ fn mistakes_in_a_file_are_found_before_anything_starts() {
     let arguments = place.arguments("run", &place.out("runs"), &["--only", "nothing"]);
     let error = refuse(2, &arguments.iter().map(String::as_str).collect::<Vec<_>>());
     assert!(error.contains("has no run nothing"), "{error}");
+}
+
+#[test]
+fn sweeps_of_the_source_are_valid() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../sweeps");
+    for (name, runs) in [("locatello2019", 1800), ("family", 24)] {
+        let file = folder.join(format!("{name}.toml"));
+        let text = fs::read_to_string(&file).unwrap();
+        assert!(text.contains("# Source:"), "{name}");
+        let listed = succeed(&["sweep", "list", path(&file)]);
+        assert_eq!(listed.lines().count(), runs, "{name}");
+    }
 }

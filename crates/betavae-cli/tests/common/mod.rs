@@ -1,8 +1,5 @@
 //! The real binary, and a run that is small enough to be trained many times.
 
-// Each file of tests uses a part of it.
-#![allow(dead_code)]
-
 use std::path::Path;
 use std::process::{Command, Output};
 

@@ -43,8 +43,8 @@ pub struct SweepFile {
     pub finish: Finish,
     /// Changes of every run.
     pub(super) set: Vec<Change>,
-    /// For each grid the options of its keys.
-    pub(super) grids: Vec<Vec<(String, Vec<Value>)>>,
+    /// For each grid its axes, and for each of these its options: one or more changes each.
+    pub(super) grids: Vec<Vec<Vec<Vec<Change>>>>,
     /// Runs beside the grids.
     pub(super) runs: Vec<Vec<Change>>,
     /// What is left out of the grids and runs.
@@ -156,10 +156,27 @@ impl SweepFile {
         for (number, table) in (1..).zip(&tables) {
             let place =
                 if tables.len() == 1 { "[grid]".into() } else { format!("[[grid]] {number}") };
-            let mut grid = Vec::new();
-            for (key, value) in flat(table, &place)? {
-                not_twice(&key, &set, &place)?;
-                grid.push((key.clone(), options(&key, value, &place)?));
+            let mut grid: Vec<Vec<Vec<Change>>> = Vec::new();
+            let mut table = table.clone();
+            let mut axes = Vec::new();
+            if let Some(list) = table.remove("list") {
+                axes.push(list_of_changes(list, &place)?);
+            }
+            for (key, value) in flat(&table, &place)? {
+                let options = options(&key, value, &place)?;
+                axes.push(options.into_iter().map(|option| vec![(key.clone(), option)]).collect());
+            }
+            let mut keys: HashSet<String> = HashSet::new();
+            for axis in axes {
+                let own: HashSet<String> =
+                    axis.iter().flatten().map(|(key, _): &Change| key.clone()).collect();
+                for key in own {
+                    not_twice(&key, &set, &place)?;
+                    if !keys.insert(key.clone()) {
+                        return Err(Error::config(format!("{key} stands twice in {place}"), ""));
+                    }
+                }
+                grid.push(axis);
             }
             grids.push(grid);
         }
@@ -270,6 +287,22 @@ fn flat(table: &Table, place: &str) -> Result<Vec<Change>> {
     Ok(changes)
 }
 
+/// The options of a list whose entries change several keys together.
+fn list_of_changes(list: Value, place: &str) -> Result<Vec<Vec<Change>>> {
+    let wrong = |found: &Value| {
+        Error::config(format!("list in {place}: expected tables of changes, found {found}"), "")
+    };
+    let Value::Array(entries) = list else { return Err(wrong(&list)) };
+    if entries.is_empty() {
+        return Err(Error::config(format!("list in {place} is empty"), ""));
+    }
+    let changes = |entry: Value| match entry {
+        Value::Table(table) => flat(&table, &format!("list in {place}")),
+        other => Err(wrong(&other)),
+    };
+    entries.into_iter().map(changes).collect()
+}
+
 /// Refuses a key that [set] has too.
 fn not_twice(key: &str, set: &[Change], place: &str) -> Result<()> {
     match set.iter().find(|(known, _)| known == key) {
@@ -350,7 +383,7 @@ mod tests {
         )
         .unwrap();
         assert_eq!(file.set, [("train.steps".to_owned(), Value::Integer(10))]);
-        let sizes: Vec<_> = file.grids[0].iter().map(|(key, all)| (&**key, all.len())).collect();
+        let sizes: Vec<_> = file.grids[0].iter().map(|axis| (&*axis[0][0].0, axis.len())).collect();
         assert_eq!(sizes, [("objective.beta", 2), ("model.widths", 2), ("seed", 3)]);
         assert_eq!(file.runs[0].len(), 2);
         assert_eq!(file.finish.scores, [ScoreName::Mig, ScoreName::DciDisentanglement]);
@@ -381,6 +414,12 @@ mod tests {
                 "",
             ),
             ("name = 'a'\n[set]\nseed = [1]\n[grid]\nx = [1]".into(), "several values", "[grid]"),
+            (format!("name = 'a'\n{seed}\nlist = [1]"), "expected tables of changes, found 1", ""),
+            (
+                format!("name = 'a'\n{seed}\nlist = [{{ seed = 2 }}]"),
+                "seed stands twice in [grid]",
+                "",
+            ),
             (format!("name = 'a'\n{seed}\n[scores]\nnames = ['migg']"), "no score `migg`", "`mig`"),
             (format!("name = 'a'\n{seed}\n[scores]\nnames = ['udr']"), "compares runs", "report"),
             (format!("name = 'a'\n{seed}\n[[exclude]]"), "exclude every run", ""),

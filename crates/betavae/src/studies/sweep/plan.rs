@@ -189,12 +189,13 @@ fn recipe_text(file: &SweepFile) -> Result<String> {
     })
 }
 
-/// The changes of every run beside those of [set]: all combinations of each grid, its last key the fastest; then single
+/// The changes of every run beside those of [set]: all combinations of each grid, its last axis the fastest; then single
 /// runs.
 fn combinations(file: &SweepFile) -> Result<Vec<Vec<Change>>> {
-    let sizes = file.grids.iter().map(|grid| {
-        grid.iter().fold(1_usize, |product, (_, options)| product.saturating_mul(options.len()))
-    });
+    let sizes = file
+        .grids
+        .iter()
+        .map(|grid| grid.iter().fold(1_usize, |product, axis| product.saturating_mul(axis.len())));
     let count = sizes.clone().fold(file.runs.len(), usize::saturating_add);
     if count > MOST_RUNS {
         return Err(Error::config(
@@ -211,16 +212,17 @@ fn combinations(file: &SweepFile) -> Result<Vec<Vec<Change>>> {
     for (grid, size) in file.grids.iter().zip(sizes) {
         for number in 0..size {
             let mut rest = number;
-            let mut changes: Vec<Change> = grid
+            let mut options: Vec<&Vec<Change>> = grid
                 .iter()
                 .rev()
-                .map(|(key, options)| {
-                    let option = options[rest % options.len()].clone();
-                    rest /= options.len();
-                    (key.clone(), option)
+                .map(|axis| {
+                    let option = &axis[rest % axis.len()];
+                    rest /= axis.len();
+                    option
                 })
                 .collect();
-            changes.reverse();
+            options.reverse();
+            let changes = options.into_iter().flatten().cloned().collect();
             all.push(changes);
         }
     }
@@ -342,8 +344,11 @@ mod tests {
             objective.beta = [1, 4.5]
             seed = '1..=2'
             [[grid]]
-            objective.kind = 'factor-vae'
-            objective.gamma = [10]
+            objective.kind = 'dip-vae-i'
+            list = [
+                { objective = { lambda_od = 1, lambda_d = 10 } },
+                { objective = { lambda_od = 2, lambda_d = 20 }, seed = 3 },
+            ]
             [[run]]
             objective.kind = 'b'
             seed = 7
@@ -356,7 +361,8 @@ mod tests {
             "h-beta-1-seed-1",
             "h-beta-4.5-seed-1",
             "h-beta-4.5-seed-2",
-            "factor-vae-gamma-10-seed-1",
+            "dip-vae-i-lambda-1-seed-1",
+            "dip-vae-i-lambda-2-seed-3",
             "b-c-25-seed-7",
         ];
         assert_eq!(names(&sweep), expected);
