@@ -107,10 +107,25 @@ fn prepare(folder: &Path) {
     }
     let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("../betavae/fixtures/weights");
     fs::copy(fixtures.join("collection.ckpt"), folder.join("model.pt")).unwrap();
+    fs::write(folder.join("beta.toml"), small_sweep()).unwrap();
     let at = |name: &str| path(&folder.join(name)).to_owned();
     train_tiny(&folder.join("tiny"), 5, &[]);
     succeed(&["encode", &at("tiny"), "--input", "blobs", "--output", &at("codes.npz")]);
     succeed(&["data", "export", "blobs", "--output", &at("factors.npz")]);
+}
+
+/// The sweep that its page shows, on small data and for few steps.
+fn small_sweep() -> String {
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/sweeps.md");
+    let page = fs::read_to_string(page).unwrap();
+    let text = page.split("```toml\n").nth(1).unwrap().split("```").next().unwrap();
+    assert!(text.starts_with("# beta.toml"));
+    let small = "train = { steps = 4, batch = 4 }
+        data.name = 'blobs'
+        model = { architecture = 'custom', widths = [2, 4], latents = 3 }";
+    let text = text.replace("train.steps = 20000", small).replace("15000", "300");
+    assert!(text.contains(small) && text.contains("300"));
+    text
 }
 
 #[test]

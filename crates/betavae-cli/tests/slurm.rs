@@ -8,6 +8,7 @@
 
 #[allow(dead_code)]
 mod common;
+#[allow(dead_code)]
 #[path = "common/sweeps.rs"]
 mod sweeps;
 
