@@ -54,6 +54,37 @@ fn every_objective_trains_with_every_likelihood_reduction_and_precision() {
     }
 }
 
+/// Colour photographs 64 pixels wide and 48 high in a folder, in classes, as people have them.
+#[test]
+fn every_objective_trains_on_own_images_that_are_not_square() {
+    let folder = tempfile::tempdir().unwrap();
+    for i in 0..24_u8 {
+        let class = folder.path().join(["left", "right"][usize::from(i % 2)]);
+        std::fs::create_dir_all(&class).unwrap();
+        let pixel = |x: u32, y: u32| image::Rgb([9 * i, (3 * x) as u8, (5 * y) as u8]);
+        image::RgbImage::from_fn(64, 48, pixel).save(class.join(format!("{i}.png"))).unwrap();
+    }
+    // Sizes and classes, so that pairs share one of two factors.
+    let rows: String = (0..24)
+        .map(|i| format!("{}/{i}.png,{},{}\n", ["left", "right"][i % 2], i / 4, i % 2))
+        .collect();
+    std::fs::write(folder.path().join("factors.csv"), format!("file,size,side\n{rows}")).unwrap();
+    let mut recipe = Recipe::from_toml(RECIPE).unwrap();
+    recipe.data.name = None;
+    recipe.data.path = Some(folder.path().to_owned());
+    let data = betavae::data::open(&recipe.data, 1).unwrap();
+    assert_eq!(data.shape().to_string(), "48x64x3");
+    for kind in ObjectiveKind::all() {
+        let recipe = Recipe { objective: kind.clone().into(), ..recipe.clone() };
+        let config = recipe.resolve(data.shape()).unwrap();
+        let mut trainer = Trainer::new(config, data.clone(), &Device::flex()).unwrap();
+        for _ in 0..50 {
+            let terms = trainer.step().unwrap();
+            assert!(terms.total().is_finite(), "{}", kind.name());
+        }
+    }
+}
+
 /// What must be the same at the end of a run.
 fn results(folder: &Path) -> Vec<(String, Vec<u8>)> {
     let checkpoint = folder.join("checkpoints/step-000000007");
