@@ -4,6 +4,7 @@
 mod args;
 mod commands;
 mod output;
+mod processes;
 mod progress;
 mod signals;
 
@@ -20,10 +21,12 @@ static GLOBAL: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    match run(arguments) {
-        Ok(code) => code,
-        Err(error) => fail(&error),
-    }
+    let (code, failed) = match run(arguments) {
+        Ok(code) => (code, false),
+        Err(error) => (fail(&error), true),
+    };
+    processes::end(failed);
+    code
 }
 
 fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {

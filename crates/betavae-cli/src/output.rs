@@ -1,6 +1,7 @@
 //! What reaches the terminal: colours if wanted, JSON, and a stdout that may be closed early.
 
 use std::io::{self, Write};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde::Serialize;
 
@@ -25,8 +26,19 @@ pub fn print_json(value: &impl Serialize) -> anyhow::Result<()> {
     print(&serde_json::to_string_pretty(value)?)
 }
 
+/// Whether somebody else does the talking.
+static SILENT: AtomicBool = AtomicBool::new(false);
+
+/// From now on [`say`] says nothing: of processes that do one thing together, the first does the talking.
+pub fn be_silent() {
+    SILENT.store(true, Ordering::Relaxed);
+}
+
 /// Says something to the user on stderr.
 pub fn say(text: &str) {
+    if SILENT.load(Ordering::Relaxed) {
+        return;
+    }
     // Nothing sensible can be done if stderr is gone.
     let _ = writeln!(io::stderr(), "{text}");
 }

@@ -229,7 +229,10 @@ fn one_command_starts_goes_on_and_finds_a_run_done() {
     // Other settings are another run.
     let other = [&arguments[..], &["--set", "objective.beta=9"]].concat();
     let error = refuse(1, &other);
-    assert!(error.contains("a run with another objective.beta: expected 9.0, found 4.0"), "{error}");
+    assert!(
+        error.contains("a run with another objective.beta: expected 9.0, found 4.0"),
+        "{error}"
+    );
     // A run that is made longer is not done.
     succeed(&["resume", path(&folder), "--steps", "61"]);
     assert_eq!(fs::read_to_string(folder.join("done.json")).unwrap().matches("61").count(), 1);

@@ -2,21 +2,27 @@
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use betavae::checkpoint::Trained;
 use betavae::config::{Config, Recipe};
-use betavae::data::{self, DataConfig, PairsConfig};
-use betavae::run::{Entered, Finish, Outcome, Run};
+use betavae::data::{self, DataConfig, Dataset, PairsConfig};
+use betavae::run::{self, Entered, Finish, Outcome, Run, dismiss};
+use betavae::train::Processes;
 use betavae::{Device, recipes, words};
 
 use crate::args::{Resume, Train};
 use crate::commands::evaluate::table;
 use crate::commands::{absolute, open, score, warn_if_emulated};
-use crate::output::{print, say};
+use crate::output::{be_silent, print, say};
 use crate::progress::Progress;
-use crate::signals;
+use crate::{processes, signals};
 
 pub fn train(args: Train, device: &Device) -> anyhow::Result<ExitCode> {
+    let together = processes::of_training()?;
+    if together.as_ref().is_some_and(|processes| processes.rank() > 0) {
+        be_silent();
+    }
     let name = args.recipe.as_deref().unwrap_or("default");
     let (title, text) = recipe_text(name)?;
     let (mut recipe, dropped) = Recipe::with_changes(&text, &changes(&args)?)?;
@@ -54,28 +60,69 @@ pub fn train(args: Train, device: &Device) -> anyhow::Result<ExitCode> {
     }
     let config = recipe.resolve(data.shape())?;
     let Some(folder) = args.out else {
-        return go(Run::create(&free_folder(&title), config, data, device)?, device);
+        if together.is_some() {
+            let message = "several processes of one training need --out, which names its folder";
+            return Err(
+                betavae::Error::Config { message: message.into(), hint: String::new() }.into()
+            );
+        }
+        return go(Run::create(&free_folder(&title), config, data, device)?, None, device);
     };
-    if !args.go_on {
-        return go(Run::create(&folder, config, data, device)?, device);
-    }
-    match Run::enter(&folder, config, data, &Finish::default(), device)? {
-        Entered::Training(run) => {
+    let together = match together {
+        Some(processes) if processes.rank() > 0 => {
+            return follow(&folder, config, data, device, processes);
+        }
+        together => together,
+    };
+    let entered = match args.go_on {
+        false => {
+            Run::create(&folder, config, data, device).map(|run| Entered::Training(Box::new(run)))
+        }
+        true => Run::enter(&folder, config, data, &Finish::default(), device),
+    };
+    match (entered, together) {
+        (Ok(Entered::Training(run)), together) => {
             let step = run.trainer().steps_taken();
             if step > 0 {
                 say(&format!("resuming at step {step}"));
             }
-            go(*run, device)
+            go(*run, together, device)
         }
-        Entered::Done => {
+        (Ok(Entered::Done), together) => {
+            together.iter().for_each(|processes| dismiss(&**processes));
             say("this run is done already");
             print(&folder.display().to_string())?;
             Ok(ExitCode::SUCCESS)
         }
+        (Err(error), together) => {
+            together.iter().for_each(|processes| dismiss(&**processes));
+            Err(error.into())
+        }
     }
 }
 
+/// What all processes of a training do but the first, which alone writes and speaks.
+fn follow(
+    folder: &Path,
+    config: Config,
+    data: Arc<dyn Dataset>,
+    device: &Device,
+    processes: Box<dyn Processes>,
+) -> anyhow::Result<ExitCode> {
+    // Signals come to all; what to do about them the first one decides.
+    signals::catch()?;
+    run::follow(folder, config, data, device, processes)?;
+    Ok(ExitCode::SUCCESS)
+}
+
 pub fn resume(args: Resume, device: &Device) -> anyhow::Result<ExitCode> {
+    if processes::of_training()?.is_some() {
+        return Err(betavae::Error::Config {
+            message: "several processes go on with a run by the command that started it".into(),
+            hint: "betavae train ... --out DIR --continue".into(),
+        }
+        .into());
+    }
     let config = Config::of_run(&args.folder)?;
     let moved = args.data.as_deref().map(|word| moved(config.data(), word)).transpose()?;
     let wanted = moved.as_ref().unwrap_or(config.data());
@@ -88,7 +135,7 @@ pub fn resume(args: Resume, device: &Device) -> anyhow::Result<ExitCode> {
     let data = open(wanted, config.seed())?;
     let run = Run::resume(&args.folder, args.steps, moved, data, device)?;
     say(&format!("resuming at step {}", run.trainer().steps_taken()));
-    go(run, device)
+    go(run, None, device)
 }
 
 /// The data of a run at another place, with the run's settings.
@@ -116,8 +163,16 @@ fn make_absolute(data: &mut DataConfig) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Trains, then shows what came out.
-fn go(mut run: Run, device: &Device) -> anyhow::Result<ExitCode> {
+/// Trains, together with other processes if there are some, then shows what came out.
+fn go(
+    mut run: Run,
+    together: Option<Box<dyn Processes>>,
+    device: &Device,
+) -> anyhow::Result<ExitCode> {
+    if let Some(processes) = together {
+        say(&format!("processes  {}", processes.size()));
+        run.join(processes)?;
+    }
     for warning in run.warnings() {
         say(&format!("warning: {warning}"));
     }

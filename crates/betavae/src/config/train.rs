@@ -15,6 +15,9 @@ pub struct TrainConfig {
     pub steps: u64,
     /// Images per step.
     pub batch: usize,
+    /// Parts of a batch whose gradients are computed by themselves and then added, so that up to as many processes can
+    /// share a step. It is part of what determines the bytes of the results.
+    pub parts: usize,
     /// Steps between rows of metrics.csv, each the mean over the steps since the last.
     pub log_every: u64,
     /// Steps between checkpoints; there is always one at the end.
@@ -38,6 +41,7 @@ impl Default for TrainConfig {
         Self {
             steps: 10_000,
             batch: 64,
+            parts: 1,
             log_every: 50,
             checkpoint_every: 1000,
             keep_checkpoints: 3,
@@ -55,6 +59,7 @@ impl TrainConfig {
     pub(super) fn check(&self) -> Result<()> {
         let positive = [
             ("batch", self.batch as u64),
+            ("parts", self.parts as u64),
             ("log_every", self.log_every),
             ("checkpoint_every", self.checkpoint_every),
         ];

@@ -146,6 +146,11 @@ impl<const OF_PRODUCT: bool> Loss for Ada<OF_PRODUCT> {
         Constraint { value: inputs.kl.clone() * self.beta.at(step), terms: vec![shared] }
     }
 
+    fn by_kl(&self, kl: f64, step: u64) -> Option<[f64; 2]> {
+        let beta = self.beta.at(step);
+        Some([beta * kl, beta])
+    }
+
     /// Number of latents that count as shared, averaged over the pairs.
     fn terms(&self) -> &'static [(&'static str, Unit)] {
         &[("shared_latents", Unit::Number)]

@@ -89,6 +89,13 @@ impl Loss for LossB {
         Constraint::new((inputs.kl.clone() - self.capacity_at(step)).abs() * self.gamma.at(step))
     }
 
+    fn by_kl(&self, kl: f64, step: u64) -> Option<[f64; 2]> {
+        let (distance, gamma) = (kl - self.capacity_at(step), self.gamma.at(step));
+        // As PyTorch has it, the slope at C itself is 0.
+        let sign = if distance == 0.0 { 0.0 } else { distance.signum() };
+        Some([gamma * distance.abs(), gamma * sign])
+    }
+
     fn weights(&self, _: &Facts, step: u64) -> Vec<Term> {
         let mut weights = vec![Term::new("capacity", Unit::Nats, self.capacity_at(step))];
         if let Schedule::Varying(_) = self.gamma {

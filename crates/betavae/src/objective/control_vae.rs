@@ -110,6 +110,11 @@ impl Loss for ControlVae {
         Constraint::new(inputs.kl.clone() * beta)
     }
 
+    fn by_kl(&self, kl: f64, step: u64) -> Option<[f64; 2]> {
+        let (_, beta) = self.control(kl, step);
+        Some([beta * kl, beta])
+    }
+
     fn weights(&self, facts: &Facts, step: u64) -> Vec<Term> {
         let norm = beta_norm(self.beta, facts.latents, facts.image_values);
         vec![

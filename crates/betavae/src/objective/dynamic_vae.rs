@@ -129,6 +129,11 @@ impl Loss for DynamicVae {
         Constraint::new(inputs.kl.clone() * beta)
     }
 
+    fn by_kl(&self, kl: f64, step: u64) -> Option<[f64; 2]> {
+        let beta = self.control(kl, step).beta;
+        Some([beta * kl, beta])
+    }
+
     fn weights(&self, facts: &Facts, step: u64) -> Vec<Term> {
         let beta = self.state.beta;
         let norm = beta_norm(beta, facts.latents, facts.image_values);

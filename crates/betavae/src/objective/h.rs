@@ -61,6 +61,11 @@ impl Loss for LossH {
         Constraint::new(inputs.kl.clone() * self.beta.at(step))
     }
 
+    fn by_kl(&self, kl: f64, step: u64) -> Option<[f64; 2]> {
+        let beta = self.beta.at(step);
+        Some([beta * kl, beta])
+    }
+
     fn weights(&self, facts: &Facts, step: u64) -> Vec<Term> {
         let beta = self.beta.at(step);
         let norm = beta_norm(beta, facts.latents, facts.image_values);

@@ -92,6 +92,11 @@ pub(super) trait Loss {
     /// What is added to the reconstruction at `step`, which counts from 1.
     fn constraint(&self, inputs: &Inputs<'_>, step: u64) -> Constraint;
 
+    /// The constraint at a KL of the batch in nats, and its derivative, where it depends on the batch by its KL alone.
+    fn by_kl(&self, _kl: f64, _step: u64) -> Option<[f64; 2]> {
+        None
+    }
+
     /// Names and units of the terms that this objective has beside those of all.
     fn terms(&self) -> &'static [(&'static str, Unit)] {
         &[]

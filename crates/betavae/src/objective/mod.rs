@@ -149,31 +149,47 @@ impl Objective {
 
     /// The loss of a batch at an optimisation step, which counts from 1, with its terms.
     pub fn loss(&self, model: &BetaVae, batch: &Batch, step: u64, pass: &mut Pass) -> LossTensors {
+        let forward = self.forward(model, batch, pass);
+        self.loss_of(&forward, model, pass.precision(), step, None)
+    }
+
+    /// The pass of a batch through the model, with the posterior that this objective makes of the encoder's.
+    pub(crate) fn forward(&self, model: &BetaVae, batch: &Batch, pass: &mut Pass) -> Forward {
         let (images, noise) = match self.draws() {
             Draws::Pairs(_) => batch.joined(),
             Draws::Batch | Draws::TwoBatches => (batch.images.clone(), batch.noise.clone()),
         };
-        let change = |posterior| self.active().posterior(posterior);
-        let forward = model.forward_with(images, noise, pass, change);
-        self.loss_of(&forward, model, pass.precision(), step)
+        model.forward_with(images, noise, pass, |posterior| self.active().posterior(posterior))
     }
 
-    /// The same where the code comes from elsewhere than the model's encoder.
+    /// The constraint at a KL of the batch in nats, and what a nat of it costs there, for objectives that depend on the
+    /// batch by its KL alone.
+    pub(crate) fn by_kl(&self, kl: f64, step: u64) -> Option<[f64; 2]> {
+        self.active().by_kl(kl, step)
+    }
+
+    /// The loss of a pass. With `weight`, which a batch has that this is a part of, the constraint is that times the KL.
     pub(crate) fn loss_of(
         &self,
         forward: &Forward,
         model: &BetaVae,
         precision: Precision,
         step: u64,
+        weight: Option<f64>,
     ) -> LossTensors {
         let kl_per_latent = forward.posterior.kl_per_latent();
         let kl = kl_per_latent.clone().sum();
-        let inputs = Inputs { kl, kl_per_latent: kl_per_latent.clone(), forward, precision };
+        let inputs =
+            Inputs { kl: kl.clone(), kl_per_latent: kl_per_latent.clone(), forward, precision };
         let (likelihood, image_values) = (model.likelihood(), model.network().image.values());
         let reconstruction = forward.nll.clone() + likelihood.constant(image_values);
         let constraint = self.active().constraint(&inputs, step);
         let errors = [forward.nll.clone(), reconstruction.clone()];
-        let total = self.reduction.total(likelihood, image_values, errors, constraint.value);
+        let value = match weight {
+            Some(weight) => kl * weight,
+            None => constraint.value,
+        };
+        let total = self.reduction.total(likelihood, image_values, errors, value);
         let names = self.active().terms().iter();
         let own = names.zip(constraint.terms).map(|((name, unit), value)| (*name, *unit, value));
         let (own, z) = (own.collect(), forward.z.clone());

@@ -36,6 +36,14 @@ impl Reduction {
         }
     }
 
+    /// What the constraint is multiplied by in the loss.
+    pub(crate) fn constraint_scale(self) -> f64 {
+        match self {
+            Reduction::Sum => 1.0,
+            Reduction::Mean { kl_weight } => kl_weight,
+        }
+    }
+
     /// What a weight of the constraint is when the loss is written in nats per image: itself for sums; for
     /// means, multiplied by kl_weight * H * W * C, and for the Gaussian by 1 / (2 sigma^2).
     pub fn weight_in_nats(self, weight: f64, likelihood: Likelihood, image_values: usize) -> f64 {

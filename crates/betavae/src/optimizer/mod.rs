@@ -48,6 +48,27 @@ impl NamedGradients {
         Self(self.0.into_iter().map(|(name, gradient)| (name, gradient * factor)).collect())
     }
 
+    /// Name and length of each.
+    pub(crate) fn lengths(&self) -> Vec<(String, usize)> {
+        self.0.iter().map(|(name, gradient)| (name.clone(), gradient.dims()[0])).collect()
+    }
+
+    /// All values one after the other.
+    pub(crate) fn flat(&self) -> Vec<f32> {
+        self.0.iter().flat_map(|(_, gradient)| weights::values(gradient.clone())).collect()
+    }
+
+    /// The gradients of these names and lengths, whose values stand one after the other.
+    pub(crate) fn of_flat(lengths: &[(String, usize)], flat: &[f32], device: &Device) -> Self {
+        let mut rest = flat;
+        let tensors = lengths.iter().map(|(name, length)| {
+            let (own, others) = rest.split_at(*length);
+            rest = others;
+            (name.clone(), Tensor::from_data(TensorData::new(own.to_vec(), [*length]), device))
+        });
+        Self(tensors.collect())
+    }
+
     /// The first parameter whose gradient has an element that is infinite or NaN.
     pub fn first_non_finite(&self) -> Option<&str> {
         let tensors: Vec<_> = self.0.iter().map(|(_, tensor)| tensor.clone()).collect();

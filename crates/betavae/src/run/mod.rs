@@ -14,12 +14,14 @@ mod folder;
 mod lease;
 mod metrics;
 mod observer;
+mod parallel;
 mod provenance;
 mod results;
 
 pub use enter::Entered;
 pub(crate) use lease::{at_work, times_taken};
 pub use observer::{Observer, Outcome};
+pub use parallel::{dismiss, follow};
 pub(crate) use results::is_finished;
 pub use results::{Finish, Results};
 
@@ -211,6 +213,7 @@ impl Run {
                 if saved != Some(self.trainer.steps_taken()) {
                     self.save(observer)?;
                 }
+                self.trainer.release();
                 return Ok(Outcome::Stopped);
             }
             let terms = self.trainer.step()?;
@@ -228,6 +231,7 @@ impl Run {
                 saved = Some(step);
             }
         }
+        self.trainer.release();
         self.log_rest(since, observer)?;
         Ok(Outcome::Finished)
     }

@@ -166,7 +166,7 @@ pub fn bottleneck(
         let nll = model.decoder.nll(z.clone(), targets, model.likelihood(), &mut pass);
         let loss = {
             let forward = Forward { posterior, z, nll };
-            trainer.objective().loss_of(&forward, model, pass.precision(), step)
+            trainer.objective().loss_of(&forward, model, pass.precision(), step, None)
         };
         let mut backward = loss.total.backward();
         let of_encoder = NamedGradients::collect(&encoder, &mut backward);

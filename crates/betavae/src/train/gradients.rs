@@ -57,7 +57,7 @@ impl Gradients {
 }
 
 /// Mean and variance over both parts.
-fn pooled(a: BatchMoments, b: BatchMoments) -> BatchMoments {
+pub(super) fn pooled(a: BatchMoments, b: BatchMoments) -> BatchMoments {
     let count = a.count + b.count;
     let shares = [a.count, b.count].map(|part| part as f64 / count as f64);
     let mean = a.mean.clone() * shares[0] + b.mean.clone() * shares[1];

@@ -1,10 +1,14 @@
 //! Training in memory: [`Trainer`] takes optimisation steps. What is kept of them on disk is in [`crate::run`].
 
 mod gradients;
+mod parts;
+mod processes;
 
 pub use gradients::Gradients;
+pub use processes::Processes;
 
 use std::fs;
+use std::ops::Range;
 use std::sync::Arc;
 
 use burn::module::Module;
@@ -22,6 +26,7 @@ use crate::model::{BetaVae, Pass};
 use crate::objective::{Batch, Draws, Facts, LossTensors, Objective, OwnGradients, Term, Terms};
 use crate::optimizer::{NamedGradients, Optimizer};
 use crate::random::Stream;
+use processes::Alone;
 
 /// A model under training. Step t is a pure function of the parameters, the optimiser's state, t
 /// and the configuration: batch and noise are drawn from (seed, t), so there is no other state.
@@ -71,6 +76,8 @@ pub struct Trainer {
     optimizer: Optimizer,
     step: u64,
     device: Device,
+    /// Those that take steps together with this one.
+    processes: Box<dyn Processes>,
     /// SHA-256 of the file whose weights it started from.
     init_sha256: Option<String>,
 }
@@ -153,7 +160,7 @@ impl Trainer {
         };
         let (order, batch) = (config.data().order, config.train().batch);
         let images = pairs.as_ref().map_or(data.len(), Pairs::len);
-        Ok(Self {
+        let trainer = Self {
             order: BatchOrder::new(order, config.seed(), images, batch)?,
             pairs,
             objective,
@@ -161,10 +168,32 @@ impl Trainer {
             model: Some(model.train()),
             device: device.clone().autodiff(),
             step: 0,
+            processes: Box::new(Alone),
             init_sha256: None,
             config,
             data,
-        })
+        };
+        trainer.check_parts()?;
+        Ok(trainer)
+    }
+
+    /// Takes steps together with other processes that have the same configuration and data, each its share of the parts of a
+    /// batch (`train.parts`). Every process must then take every step; all have the same parameters after it.
+    ///
+    /// # Errors
+    /// If there are more processes than parts.
+    pub fn join(&mut self, processes: Box<dyn Processes>) -> Result<()> {
+        let (parts, size) = (self.config.train().parts, processes.size());
+        if parts < size {
+            return Err(Error::config(
+                format!(
+                    "train.parts: expected at least {size}, the number of processes, found {parts}"
+                ),
+                "--set train.parts=8 divides a batch among up to eight; it is part of what determines the results",
+            ));
+        }
+        self.processes = processes;
+        Ok(())
     }
 
     /// Takes the next optimisation step and returns the terms of its loss.
@@ -174,10 +203,41 @@ impl Trainer {
     /// still those before the step.
     pub fn step(&mut self) -> Result<Terms> {
         // From inside the thread pool, handing out the many small pieces of a step costs less.
+        self.announce(true);
         betavae_kernels::with_spinning_threads(|| {
-            let gradients = self.gradients(&self.batch(self.step + 1)?)?;
+            let gradients = match self.config.train().parts {
+                1 => self.gradients(&self.batch(self.step + 1)?)?,
+                _ => self.gradients_in_parts()?,
+            };
             Ok(self.apply(gradients))
         })
+    }
+
+    /// The first process tells the others whether there is another step.
+    fn announce(&self, another: bool) {
+        if self.processes.rank() == 0 {
+            self.processes.broadcast(&mut [f32::from(u8::from(another))]);
+        }
+    }
+
+    /// Releases the processes that follow this one: there are no more steps.
+    pub(crate) fn release(&self) {
+        self.announce(false);
+    }
+
+    /// Takes steps for as long as the first process does.
+    ///
+    /// # Errors
+    /// As [`Trainer::step`].
+    pub(crate) fn follow(&mut self) -> Result<()> {
+        loop {
+            let mut another = [0.0];
+            self.processes.broadcast(&mut another);
+            if another == [0.0] {
+                return Ok(());
+            }
+            self.step()?;
+        }
     }
 
     /// Images [B, H, W, C] in [0, 1] and standard normal noise [B, D] of a step, twice where the objective wants two
@@ -186,16 +246,21 @@ impl Trainer {
     /// # Errors
     /// If an image cannot be read.
     pub fn batch(&self, step: u64) -> Result<Batch> {
+        self.batch_of(step, 0..self.config.train().batch)
+    }
+
+    /// Some of the images of a step's batch, by their positions in it.
+    fn batch_of(&self, step: u64, range: Range<usize>) -> Result<Batch> {
         let (epoch, indices) = self.order.batch(step);
         let Some(pairs) = &self.pairs else {
-            let first = self.read(epoch, indices, "noise", step)?;
+            let first = self.read(epoch, &indices, &range, "noise", step)?;
             let second = match self.objective.draws() {
                 Draws::Batch | Draws::Pairs(_) => None,
                 Draws::TwoBatches => {
                     let order = self.order.clone().named("order of second batches");
                     let (epoch, indices) = order.batch(step);
-                    let second = self.read(epoch, indices, "noise of second batches", step)?;
-                    Some(Box::new(second))
+                    let noise = "noise of second batches";
+                    Some(Box::new(self.read(epoch, &indices, &range, noise, step)?))
                 }
             };
             return Ok(Batch { second, ..first });
@@ -203,15 +268,27 @@ impl Trainer {
         let mut stream = Stream::new(self.config.seed(), "partners", step);
         let pairs = indices.into_iter().map(|position| pairs.get(position, &mut stream).into());
         let (first, partners): (Vec<usize>, Vec<usize>) = pairs.unzip();
-        let second = self.read(epoch, partners, "noise of partners", step)?;
-        Ok(Batch { second: Some(Box::new(second)), ..self.read(epoch, first, "noise", step)? })
+        let second = self.read(epoch, &partners, &range, "noise of partners", step)?;
+        let first = self.read(epoch, &first, &range, "noise", step)?;
+        Ok(Batch { second: Some(Box::new(second)), ..first })
     }
 
-    fn read(&self, epoch: u64, indices: Vec<usize>, noise: &str, step: u64) -> Result<Batch> {
+    /// The images at some positions of a batch, and their noise.
+    fn read(
+        &self,
+        epoch: u64,
+        indices: &[usize],
+        range: &Range<usize>,
+        noise: &str,
+        step: u64,
+    ) -> Result<Batch> {
+        let (batch, latents) = (indices.len(), self.model().latents());
+        let indices = indices[range.clone()].to_vec();
         let images = load_epoch(&*self.data, &indices, epoch, &self.device)?;
-        let shape = [indices.len(), self.model().latents()];
-        let noise = Stream::new(self.config.seed(), noise, step).normals(shape[0] * shape[1]);
-        let noise = Tensor::from_data(TensorData::new(noise, shape), &self.device);
+        let noise = Stream::new(self.config.seed(), noise, step).normals(batch * latents);
+        let noise = noise[range.start * latents..range.end * latents].to_vec();
+        let noise = TensorData::new(noise, [indices.len(), latents]);
+        let noise = Tensor::from_data(noise, &self.device);
         Ok(Batch { images, noise, indices, second: None })
     }
 
