@@ -279,3 +279,17 @@ fn resuming_what_cannot_be_resumed_is_refused() {
     assert!(damaged.contains("every checkpoint is damaged"), "{damaged}");
     assert!(fs::read(folder.join("metrics.csv")).unwrap() == metrics);
 }
+
+#[cfg(not(feature = "mpi"))]
+#[test]
+fn processes_that_would_each_train_the_same_run_are_refused() {
+    let scratch = tempfile::tempdir().unwrap();
+    for variable in ["OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "SLURM_STEP_NUM_TASKS"] {
+        let mut command = betavae();
+        command.args(train_arguments(&scratch.path().join("run"))).env(variable, "4");
+        let output = command.output().unwrap();
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(2), "{stderr}");
+        assert!(stderr.contains("has started 4 processes for one training"), "{stderr}");
+    }
+}
