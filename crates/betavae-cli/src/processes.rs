@@ -68,16 +68,14 @@ mod with_mpi {
     }
 
     pub(super) fn start(size: usize) -> anyhow::Result<Option<Box<dyn Processes>>> {
-        // Calls come one at a time, though from any thread of the pool.
-        let started = mpi::initialize_with_threading(Threading::Serialized);
+        // Only this thread calls it, beside others that do not.
+        let started = mpi::initialize_with_threading(Threading::Funneled);
         let (universe, threading) = started.ok_or_else(|| anyhow!("MPI is in use already"))?;
         let found = universe.world().size() as usize;
         UNIVERSE.with(|held| *held.borrow_mut() = Some(universe));
-        if threading < Threading::Serialized {
+        if threading < Threading::Funneled {
             end(false);
-            return Err(anyhow!(
-                "this MPI does not allow calls from several threads, one at a time"
-            ));
+            return Err(anyhow!("this MPI does not allow threads beside the one that calls it"));
         }
         if found != size {
             end(false);

@@ -202,13 +202,14 @@ impl Trainer {
     /// If an image cannot be read, or a term or a gradient is not finite; the parameters are then
     /// still those before the step.
     pub fn step(&mut self) -> Result<Terms> {
-        // From inside the thread pool, handing out the many small pieces of a step costs less.
         self.announce(true);
+        if self.config.train().parts > 1 {
+            let gradients = self.gradients_in_parts()?;
+            return Ok(self.apply(gradients));
+        }
+        // From inside the thread pool, handing out the many small pieces of a step costs less.
         betavae_kernels::with_spinning_threads(|| {
-            let gradients = match self.config.train().parts {
-                1 => self.gradients(&self.batch(self.step + 1)?)?,
-                _ => self.gradients_in_parts()?,
-            };
+            let gradients = self.gradients(&self.batch(self.step + 1)?)?;
             Ok(self.apply(gradients))
         })
     }

@@ -68,29 +68,34 @@ impl Trainer {
     pub(super) fn gradients_in_parts(&self) -> Result<Gradients> {
         let (precision, step) = (self.config.train().precision, self.step + 1);
         let (division, processes) = (self.division(), &*self.processes);
-        let mut passes = BTreeMap::new();
-        for part in division.of(processes.rank()) {
-            let batch = self.batch_of(step, self.images_of(part))?;
-            let mut pass = Pass::train_in(precision);
-            let forward = self.objective.forward(self.model(), &batch, &mut pass);
-            passes.insert(part, (forward, pass));
-        }
-        let latents = self.model().latents();
+        let own = division.of(processes.rank());
+        // Computed in the thread pool, and sent from outside of it: whoever waits there would keep a thread from its work.
+        let passes: BTreeMap<_, _> = betavae_kernels::with_spinning_threads(|| {
+            let pass = |part| {
+                let batch = self.batch_of(step, self.images_of(part))?;
+                let mut pass = Pass::train_in(precision);
+                let forward = self.objective.forward(self.model(), &batch, &mut pass);
+                Ok((part, (forward, pass)))
+            };
+            own.map(pass).collect::<Result<_>>()
+        })?;
         let kl = passes
             .iter()
             .map(|(part, (forward, _))| (*part, values(forward.posterior.kl_per_latent().inner())));
-        let kl = processes::gather(processes, division, &kl.collect(), latents);
+        let kl = processes::gather(processes, division, &kl.collect(), self.model().latents());
         let kl: f32 = self.averaged(&kl).iter().sum();
         let [constraint, weight] = self
             .objective
             .by_kl(f64::from(kl), step)
             .unwrap_or_else(|| unreachable!("checked when the trainer was made"));
-        let mut parts = BTreeMap::new();
-        for (part, (forward, pass)) in passes {
-            let loss =
-                self.objective.loss_of(&forward, self.model(), precision, step, Some(weight));
-            parts.insert(part, self.part(&loss, pass, self.share(part)));
-        }
+        let parts = betavae_kernels::with_spinning_threads(|| {
+            let part = |(part, (forward, pass))| {
+                let (model, weight) = (self.model(), Some(weight));
+                let loss = self.objective.loss_of(&forward, model, precision, step, weight);
+                (part, self.part(&loss, pass, self.share(part)))
+            };
+            passes.into_iter().map(part).collect()
+        });
         let beyond = constraint - weight * f64::from(kl);
         self.added(division, parts, beyond)
     }

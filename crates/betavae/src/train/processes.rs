@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 
 /// What processes that take steps together need of whatever connects them, such as MPI. Every process makes the same calls in
-/// the same order, from any thread but one at a time.
+/// the same order, each from one thread.
 pub trait Processes: Send + Sync {
     /// Which of them this one is, from 0.
     fn rank(&self) -> usize;
