@@ -213,9 +213,10 @@ impl Run {
                 if saved != Some(self.trainer.steps_taken()) {
                     self.save(observer)?;
                 }
-                self.trainer.release();
+                self.trainer.announce(false);
                 return Ok(Outcome::Stopped);
             }
+            self.trainer.announce(true);
             let terms = self.trainer.step()?;
             let step = self.trainer.steps_taken();
             self.window.add(&terms);
@@ -231,7 +232,7 @@ impl Run {
                 saved = Some(step);
             }
         }
-        self.trainer.release();
+        self.trainer.announce(false);
         self.log_rest(since, observer)?;
         Ok(Outcome::Finished)
     }

@@ -202,7 +202,6 @@ impl Trainer {
     /// If an image cannot be read, or a term or a gradient is not finite; the parameters are then
     /// still those before the step.
     pub fn step(&mut self) -> Result<Terms> {
-        self.announce(true);
         if self.config.train().parts > 1 {
             let gradients = self.gradients_in_parts()?;
             return Ok(self.apply(gradients));
@@ -214,16 +213,9 @@ impl Trainer {
         })
     }
 
-    /// The first process tells the others whether there is another step.
-    fn announce(&self, another: bool) {
-        if self.processes.rank() == 0 {
-            self.processes.broadcast(&mut [f32::from(u8::from(another))]);
-        }
-    }
-
-    /// Releases the processes that follow this one: there are no more steps.
-    pub(crate) fn release(&self) {
-        self.announce(false);
+    /// The first process tells those that [follow](Trainer::follow) it whether there is another step.
+    pub(crate) fn announce(&self, another: bool) {
+        self.processes.broadcast(&mut [f32::from(u8::from(another))]);
     }
 
     /// Takes steps for as long as the first process does.
