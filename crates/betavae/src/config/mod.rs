@@ -10,7 +10,7 @@ mod train;
 mod words;
 
 pub use changes::change_data;
-#[cfg(feature = "model")]
+#[cfg(feature = "figures")]
 pub(crate) use recipe::explain;
 pub use recipe::{Recipe, read_recipe};
 pub use resolved::Config;

@@ -169,6 +169,7 @@ pub(crate) fn owner_of(folder: &Path) -> Option<Owner> {
 }
 
 /// Who is at work in a folder and since when, if somebody is, as far as can be told without its lock.
+#[cfg(feature = "figures")]
 pub(crate) fn at_work(folder: &Path) -> Option<(String, SystemTime)> {
     let owner = owner_of(folder)?;
     let renewed = fs::metadata(folder.join(FILE)).ok()?.modified().ok()?;
@@ -183,6 +184,7 @@ pub(crate) fn at_work(folder: &Path) -> Option<(String, SystemTime)> {
 }
 
 /// How often the lease of a folder has been taken.
+#[cfg(feature = "figures")]
 pub(crate) fn times_taken(folder: &Path) -> usize {
     let log = fs::read_to_string(folder.join("lease.log")).unwrap_or_default();
     log.lines().filter(|line| line.contains("\"event\":\"taken")).count()

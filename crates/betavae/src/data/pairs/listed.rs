@@ -56,7 +56,7 @@ impl ListedPairs {
             Ok(())
         };
         // Names of columns that are names of images are a pair: the table has none.
-        let header = [first, second].map(|column| Cell::of_name(column));
+        let header = [first, second].map(Cell::of_name);
         if let [Some(a), Some(b)] = header {
             let is_image =
                 |cell| images.find(cell, path, "the first line").is_ok_and(|found| found.is_some());

@@ -1,6 +1,7 @@
 //! The runs that a sweep stands for.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;
@@ -63,8 +64,8 @@ impl Sweep {
         let mut shapes: HashMap<String, ImageShape> = HashMap::new();
         for recipe in &recipes {
             let key = format!("{:?}", recipe.data);
-            if !shapes.contains_key(&key) {
-                shapes.insert(key, shape(&recipe.data, recipe.seed)?);
+            if let Entry::Vacant(entry) = shapes.entry(key) {
+                entry.insert(shape(&recipe.data, recipe.seed)?);
             }
         }
         let mut runs: Vec<PlannedRun> = recipes
