@@ -19,9 +19,11 @@ mod provenance;
 mod results;
 
 pub use enter::Entered;
+#[cfg(feature = "figures")]
 pub(crate) use lease::{at_work, times_taken};
 pub use observer::{Observer, Outcome};
 pub use parallel::{dismiss, follow};
+#[cfg(feature = "figures")]
 pub(crate) use results::is_finished;
 pub use results::{Finish, Results};
 
