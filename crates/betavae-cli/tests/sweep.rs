@@ -155,8 +155,14 @@ fn signals_save_all_and_say_that_something_is_left() {
     let place = Place::new(&SWEEP.replace("steps = 30", "steps = 100000"));
     let out = place.out("runs");
     for (jobs, signal) in [("1", "USR1"), ("2", "TERM"), ("2", "INT")] {
+        let steps =
+            || place.status(&out).iter().filter_map(|run| run["step"].as_u64()).sum::<u64>();
+        let before = steps();
         let child = place.spawn("run", &out, &["--jobs", jobs]);
-        sleep(Duration::from_millis(1500));
+        // At work, and not only starting.
+        while steps() == before {
+            sleep(Duration::from_millis(50));
+        }
         let id = child.id().to_string();
         std::process::Command::new("kill").args(["-s", signal, &id]).status().unwrap();
         let output = child.wait_with_output().unwrap();

@@ -90,8 +90,8 @@ fn list(args: SweepList, threads: Option<usize>) -> anyhow::Result<ExitCode> {
 }
 
 fn run(args: SweepRun, threads: Option<usize>, device: &Device) -> anyhow::Result<ExitCode> {
-    let sweep = plan(&args.place)?;
     signals::catch()?;
+    let sweep = plan(&args.place)?;
     if args.worker {
         return worker::work(&sweep, device);
     }
