@@ -100,7 +100,7 @@ fn faults_of_a_cluster_lose_nothing() {
         .replace("\"1..=3\"", &format!("\"1..={seeds}\""))
         .replace("objective.kind = \"control-vae\"", "optimizer.learning_rate = 1e30")
         // Long enough to be met by a fault.
-        .replace("batch = 4", "batch = 256");
+        .replace("batch = 4", "batch = 64");
     let place = Place::new(&text);
     let [alone, runs] = ["alone", "runs"].map(|name| place.out(name));
     let blocked = {
