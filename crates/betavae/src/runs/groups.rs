@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::record::Record;
+use crate::data;
 
 /// Settings that have no influence on what is learned.
 const WITHOUT_INFLUENCE: [&str; 6] = [
@@ -48,6 +49,10 @@ fn identity(run: &Record, free: &[&str]) -> BTreeMap<String, String> {
     };
     let settings = run.config.settings().into_iter();
     let mut settings: BTreeMap<_, _> = settings.filter(|(key, _)| !is_free(key)).collect();
+    // Where the seed makes the images too, as the noise of some rendered sets, their fingerprint differs with it.
+    if is_free("seed") && data::depends_on_seed(run.config.data()) {
+        return settings;
+    }
     if let Some(sha256) = run.provenance.get("data_sha256").and_then(toml::Value::as_str) {
         // The order is a property of the training; all else about images is in their fingerprint.
         settings.retain(|key, _| !key.starts_with("data.") || key == "data.order");
@@ -59,7 +64,8 @@ fn identity(run: &Record, free: &[&str]) -> BTreeMap<String, String> {
     settings
 }
 
-/// What distinguishes a group from the others.
+/// What distinguishes a group from the others. That a group of another kind lacks a setting, such as `objective.gamma`, is
+/// not said: the kind says it.
 fn label(
     own: &BTreeMap<String, String>,
     all: &[&BTreeMap<String, String>],
@@ -69,10 +75,24 @@ fn label(
     let mut keys: Vec<&String> = keys.collect();
     keys.sort();
     keys.dedup();
-    let differ = |key: &&String| all.iter().any(|settings| settings.get(*key) != own.get(*key));
+    let differ = |key: &&String| {
+        let kind =
+            key.split_once('.').map_or(String::new(), |(section, _)| format!("{section}.kind"));
+        let differs = |settings: &&BTreeMap<String, String>| {
+            let (own_value, value) = (own.get(*key), settings.get(*key));
+            let both = own_value.is_some() && value.is_some();
+            own_value != value && (both || settings.get(&kind) == own.get(&kind))
+        };
+        all.iter().any(differs)
+    };
+    let mut keys: Vec<&String> = keys.into_iter().filter(differ).collect();
+    // The kind first, then what belongs to it.
+    keys.sort_by_key(|key| {
+        let (section, rest) = key.split_once('.').unwrap_or((key, ""));
+        (section, rest != "kind", rest)
+    });
     let words: Vec<String> = keys
         .into_iter()
-        .filter(differ)
         .map(|key| match own.get(key) {
             Some(value) => format!("{key} {value}"),
             None => format!("no {key}"),
@@ -133,5 +153,35 @@ mod tests {
         let labels: Vec<String> = groups(&runs, &[]).into_iter().map(|group| group.label).collect();
         assert_eq!(labels, ["data faces 01234567", "data faces abcdefab"]);
         assert_eq!(groups(&runs[..2], &[])[0].label, "faces");
+    }
+
+    #[test]
+    fn seeds_are_pooled_where_they_make_the_images_too() {
+        let with = |seed: u64, sha256: &str| {
+            let provenance = format!("data = \"dsprites-noisy\"\ndata_sha256 = \"{sha256}\"");
+            let recipe = format!("seed = {seed}\ndata.name = 'dsprites-noisy'");
+            Record { provenance: provenance.parse().unwrap(), ..run(&recipe) }
+        };
+        let runs = [with(1, "0123456789"), with(2, "abcdefabcd")];
+        assert_eq!(sizes(&runs, &["seed"]), [2]);
+        assert_eq!(sizes(&runs, &["train"]), [1, 1]);
+    }
+
+    #[test]
+    fn labels_say_what_distinguishes_a_group_and_no_more() {
+        let runs = [
+            run("objective = { kind = 'h', beta = 1.0 }"),
+            run("objective = { kind = 'h', beta = 4.0 }"),
+            run("objective = { kind = 'factor-vae', gamma = 10.0 }\nmodel.latents = 5"),
+        ];
+        let runs: Vec<&Record> = runs.iter().collect();
+        let labels: Vec<String> =
+            groups(&runs, &["seed"]).into_iter().map(|group| group.label).collect();
+        let expected = [
+            "model.latents 10, objective.kind h, objective.beta 1.0",
+            "model.latents 10, objective.kind h, objective.beta 4.0",
+            "model.latents 5, objective.kind factor-vae",
+        ];
+        assert_eq!(labels, expected);
     }
 }
