@@ -132,8 +132,9 @@ fn images_without_factors_have_a_report_without_labels() {
         let pixel = |x: u32, y: u32| image::Luma([(x * 16) as u8 ^ (y * 16) as u8 ^ (20 * i)]);
         image::GrayImage::from_fn(16, 16, pixel).save(images.join(format!("{i}.png"))).unwrap();
     }
-    let data = "data.path = 'images'\ndata.name = ''";
-    let sweep = plan(folder.path(), data, "[grid]\nobjective.beta = [1, 2]\nseed = [1, 2]");
+    fs::write(folder.path().join("own.toml"), "[data]\npath = 'images'").unwrap();
+    let rest = "recipe = 'own.toml'\n[grid]\nobjective.beta = [1, 2]\nseed = [1, 2]";
+    let sweep = plan(folder.path(), "", rest);
     execute(&sweep, 4);
     let found = report(&sweep, None);
     assert_eq!((found.groups.len(), found.udr.len()), (2, 4));
