@@ -15,6 +15,9 @@ const WITHOUT_INFLUENCE: [&str; 6] = [
     "train.tensorboard",
 ];
 
+/// Settings of a section on which it depends which others there are.
+const KINDS: [&str; 3] = ["kind", "architecture", "likelihood"];
+
 /// Runs that are equal but for the settings that [`groups`] was told to leave free.
 #[derive(Clone, Debug)]
 pub struct Group<'a> {
@@ -51,6 +54,8 @@ fn identity(run: &Record, free: &[&str]) -> BTreeMap<String, String> {
     let mut settings: BTreeMap<_, _> = settings.filter(|(key, _)| !is_free(key)).collect();
     // Where the seed makes the images too, as the noise of some rendered sets, their fingerprint differs with it.
     if is_free("seed") && data::depends_on_seed(run.config.data()) {
+        settings.remove("data.name");
+        settings.insert("data".into(), data_name(run));
         return settings;
     }
     if let Some(sha256) = run.provenance.get("data_sha256").and_then(toml::Value::as_str) {
@@ -76,12 +81,21 @@ fn label(
     keys.sort();
     keys.dedup();
     let differ = |key: &&String| {
-        let kind =
-            key.split_once('.').map_or(String::new(), |(section, _)| format!("{section}.kind"));
+        // The shape of the images is that of the data.
+        if *key == "model.image" && all.iter().any(|other| other.get("data") != own.get("data")) {
+            return false;
+        }
+        let section = key.split_once('.').map_or("", |(section, _)| section);
+        let of_other_kind = |settings: &BTreeMap<String, String>| {
+            KINDS.iter().any(|kind| {
+                let kind = format!("{section}.{kind}");
+                settings.get(&kind) != own.get(&kind)
+            })
+        };
         let differs = |settings: &&BTreeMap<String, String>| {
             let (own_value, value) = (own.get(*key), settings.get(*key));
             let both = own_value.is_some() && value.is_some();
-            own_value != value && (both || settings.get(&kind) == own.get(&kind))
+            own_value != value && (both || !of_other_kind(settings))
         };
         all.iter().any(differs)
     };
@@ -165,6 +179,10 @@ mod tests {
         let runs = [with(1, "0123456789"), with(2, "abcdefabcd")];
         assert_eq!(sizes(&runs, &["seed"]), [2]);
         assert_eq!(sizes(&runs, &["train"]), [1, 1]);
+        let other = run("data.name = 'dsprites-color'");
+        let labels: Vec<String> =
+            groups(&[&runs[0], &other], &["seed"]).into_iter().map(|group| group.label).collect();
+        assert_eq!(labels, ["data dsprites-noisy", "data dsprites-color"]);
     }
 
     #[test]
@@ -173,14 +191,16 @@ mod tests {
             run("objective = { kind = 'h', beta = 1.0 }"),
             run("objective = { kind = 'h', beta = 4.0 }"),
             run("objective = { kind = 'factor-vae', gamma = 10.0 }\nmodel.latents = 5"),
+            run("objective.beta = 1.0\nmodel.likelihood = 'gaussian'"),
         ];
         let runs: Vec<&Record> = runs.iter().collect();
         let labels: Vec<String> =
             groups(&runs, &["seed"]).into_iter().map(|group| group.label).collect();
         let expected = [
-            "model.latents 10, objective.kind h, objective.beta 1.0",
-            "model.latents 10, objective.kind h, objective.beta 4.0",
-            "model.latents 5, objective.kind factor-vae",
+            "model.latents 10, model.likelihood bernoulli, objective.kind h, objective.beta 1.0",
+            "model.latents 10, model.likelihood bernoulli, objective.kind h, objective.beta 4.0",
+            "model.latents 5, model.likelihood bernoulli, objective.kind factor-vae",
+            "model.latents 10, model.likelihood gaussian, objective.kind h, objective.beta 1.0",
         ];
         assert_eq!(labels, expected);
     }

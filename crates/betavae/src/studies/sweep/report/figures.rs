@@ -6,7 +6,7 @@ use super::quantity::Quantity;
 use super::summary::Summarised;
 use super::weights::{Curve, Varying};
 use crate::figures::plot::{Axis, Figure, Heatmap, Lines, Mark, Panel, Series};
-use crate::runs::Record;
+use crate::runs::{self, Record};
 
 /// A figure with its name in files and what it shows.
 pub(super) struct ReportFigure {
@@ -55,14 +55,16 @@ pub(super) fn over_weights<'a>(groups: &[&'a Summarised<'a>]) -> Vec<ReportFigur
     let mut figures = Vec::new();
     let of_objective = |curve: &&Curve<'_>| curve.key.starts_with("objective.");
     let weights: Vec<&Curve<'_>> = curves.iter().filter(of_objective).collect();
-    figures.extend(curves_figure(&weights, "score-weight", &quantities));
+    // A curve that is alone needs no name.
+    let alone = curves.len() == 1 && rest.is_empty();
+    figures.extend(curves_figure(&weights, "score-weight", &quantities, alone));
     let mut others: Vec<&str> =
         curves.iter().filter(|curve| !of_objective(curve)).map(|curve| &*curve.key).collect();
     others.sort_unstable();
     others.dedup();
     for key in others {
         let curves: Vec<&Curve<'_>> = curves.iter().filter(|curve| curve.key == key).collect();
-        figures.extend(curves_figure(&curves, &format!("score-{key}"), &quantities));
+        figures.extend(curves_figure(&curves, &format!("score-{key}"), &quantities, alone));
     }
     figures.extend(points_figure(&rest, &quantities));
     figures
@@ -90,6 +92,7 @@ fn curves_figure(
     curves: &[&Curve<'_>],
     name: &str,
     quantities: &[Quantity],
+    alone: bool,
 ) -> Option<ReportFigure> {
     let first = curves.first()?;
     let same = curves.iter().all(|curve| curve.key == first.key);
@@ -106,16 +109,13 @@ fn curves_figure(
             });
             let (points, band) = found.unzip();
             let label = match same {
+                _ if alone => String::new(),
                 true => curve.label.clone(),
                 false => format!("{} ({})", curve.label, weight(&curve.key)),
             };
             Series { mark: Mark::Points, band, ..Series::line(label, points) }
         });
-        // Over curves of one kind there is nothing to tell apart.
-        let mut series: Vec<Series> = series.collect();
-        if let [only] = &mut series[..] {
-            only.label.clear();
-        }
+        let series = series.collect();
         let (title, y) = (quantity.title().into(), axis(*quantity));
         Panel::Lines(Lines { title, x: x.clone(), y, series })
     };
@@ -148,7 +148,10 @@ fn points_figure(groups: &[&Summarised<'_>], quantities: &[Quantity]) -> Option<
     if groups.is_empty() {
         return None;
     }
-    let words: Vec<String> = groups.iter().map(|group| group.summary.label.clone()).collect();
+    // What distinguishes these groups, which may be less than what distinguishes all.
+    let firsts: Vec<&Record> = groups.iter().map(|group| group.runs[0]).collect();
+    let words: Vec<String> =
+        runs::groups(&firsts, &["seed"]).into_iter().map(|group| group.label).collect();
     let panel = |quantity: &Quantity| {
         let (mut means, mut bars, mut runs) = (Vec::new(), Vec::new(), Vec::new());
         for (place, group) in groups.iter().enumerate() {
@@ -180,10 +183,12 @@ pub(super) fn correlations(runs: &[&Record]) -> Option<ReportFigure> {
     let pairs = |a: Quantity, b: Quantity| -> (Vec<f64>, Vec<f64>) {
         runs.iter().filter_map(|run| Some((a.of(run)?, b.of(run)?))).unzip()
     };
-    let n = scores.iter().map(|score| pairs(*score, *score).0.len()).max().unwrap_or(0);
-    if scores.len() < 2 || n < LEAST {
+    let counts = scores.iter().flat_map(|a| scores.iter().map(|b| pairs(*a, *b).0.len()));
+    let (least, most) = counts.fold((usize::MAX, 0), |(l, m), n| (l.min(n), m.max(n)));
+    if scores.len() < 2 || most < LEAST {
         return None;
     }
+    let n = if least < most { format!("{least} to {most}") } else { most.to_string() };
     let value = |a: Quantity, b: Quantity| rank_correlation(&pairs(a, b)).unwrap_or(f64::NAN);
     let values = scores.iter().flat_map(|a| scores.iter().map(|b| value(*a, *b))).collect();
     let names: Vec<String> = scores.iter().map(|score| score.name().to_owned()).collect();

@@ -67,8 +67,8 @@ fn over_seeds(groups: &[GroupSummary]) -> Markup {
         h2 { "Over seeds" }
         p {
             "A row is a group of runs that are equal but for their seed. In a cell stand the mean, its interval (bootstrap \
-             over runs, 95 %; none for fewer than 3 runs), and the median. Of few runs this interval is too narrow: of \
-             normally distributed values it has the true mean in about 75 % of the cases for 3 runs, 84 % for 5, 90 % for 10."
+             over runs, 95\u{a0}%; none for fewer than 3 runs), and the median. Of few runs this interval is too narrow: of \
+             normally distributed values it has the true mean in about 75\u{a0}% of the cases for 3 runs, 84\u{a0}% for 5, 90\u{a0}% for 10."
         }
         h3 { "Loss terms in nats per image with sampled z, and time of training" }
         (table(groups, &Quantity::TERMS))
@@ -183,7 +183,7 @@ fn ranking(report: &SweepReport) -> Markup {
             "Unsupervised disentanglement ranking (Duan et al. 2020): models of other seeds find the same latents, up to order \
              and sign, where these are disentangled. The UDR of a run is the median of its likeness (lasso) with the other \
              runs of its group, from codes of the same " (thousands(IMAGES)) " images or of all where there are fewer. It \
-             ranks runs and settings without any factors, and more surely the more seeds there are: the paper has 5 and more."
+             ranks runs and settings without any factors, and more surely the more seeds there are."
         }
         div.wide {
             table.groups {

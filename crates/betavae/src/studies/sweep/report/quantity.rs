@@ -64,7 +64,7 @@ impl Quantity {
     pub(super) fn text(self, value: f64) -> String {
         match self {
             Self::Reconstruction | Self::Kl | Self::Elbo => format!("{value:.2}"),
-            Self::ActiveLatents => format!("{value:.1}"),
+            Self::ActiveLatents | Self::Score(ScoreName::ActiveUnits) => format!("{value:.1}"),
             Self::Seconds if value < 60.0 => format!("{value:.1} s"),
             Self::Seconds => words::duration(value),
             Self::Score(_) => format!("{value:.3}"),

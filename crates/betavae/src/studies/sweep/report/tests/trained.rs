@@ -68,7 +68,7 @@ fn a_sweep_that_is_half_done_has_every_part() {
     let page = found.page();
     for part in [
         "Over seeds",
-        "bootstrap over runs, 95 %",
+        "bootstrap over runs, 95\u{a0}%",
         "objective.kind h, objective.beta 4.0",
         "<h2>Figures",
         "rank correlation between scores",
