@@ -25,7 +25,8 @@ pub use figures::{Explore, FigureFormat, Figures, Report, Watch};
 pub use pictures::{Reconstruct, Sample, Traverse};
 pub use scores::{Estimation, Evaluate, Score, ScoreNames};
 pub use sweep::{
-    Sweep, SweepCollect, SweepCommand, SweepList, SweepPlace, SweepRun, SweepStatus, SweepSubmit,
+    Sweep, SweepCollect, SweepCommand, SweepList, SweepPlace, SweepReport, SweepRun, SweepStatus,
+    SweepSubmit,
 };
 pub use train::{Advise, Bottleneck, Resume, Train};
 use values::threads;

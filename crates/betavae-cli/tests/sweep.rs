@@ -54,6 +54,16 @@ fn results_do_not_depend_on_jobs_threads_order_or_who_does_it() {
         assert!(names.contains(&name), "{name} of {names:?}");
     }
     assert_eq!(table.lines().filter(|line| line.contains(",done,")).count(), 11);
+    // So has the report, in groups of seeds.
+    let printed = place.succeed("report", &alone, &["--by", "sap"]);
+    assert!(printed.contains("report.html") && printed.contains("best-traversal.png"));
+    let page = fs::read_to_string(alone.join("report/report.html")).unwrap();
+    assert!(page.contains("Best and median run by sap"));
+    let report: serde_json::Value =
+        serde_json::from_str(&place.succeed("report", &alone, &["--json"])).unwrap();
+    let sizes = report["groups"].as_array().unwrap().iter().map(|group| &group["runs"]);
+    assert_eq!(sizes.map(|runs| runs.as_array().unwrap().len()).sum::<usize>(), 11);
+    assert!(report["data_sets"][0]["choice"]["by"] == "mig" && report["progress"]["done"] == 11);
     // Other scores of the same models need no training.
     fs::write(place.file(), SWEEP.replace(r#""mig", "sap""#, r#""mig""#)).unwrap();
     assert!(place.status(&together).iter().all(|run| run["state"] == "waiting"));

@@ -37,6 +37,7 @@ mod random;
 mod sap;
 mod source;
 mod split;
+mod statistics;
 mod suite;
 #[cfg(test)]
 mod testing;
@@ -62,6 +63,7 @@ pub use random::Random;
 pub use sap::{Sap, sap, sap_continuous};
 pub use source::{Draw, Generator, Pool, Source};
 pub use split::Split;
+pub use statistics::{bootstrap_mean, median, ranks, spearman};
 pub use suite::{DciWith, Progress, Score, ScoreName, Scores, Suite, SuiteSettings};
 pub use udr::{Similarity, Udr, UdrModel, udr};
 pub use unsupervised::{Unsupervised, unsupervised};

@@ -8,6 +8,7 @@ use crate::array::{Codes, Matrix};
 use crate::dci::standard;
 use crate::error::{Error, Result};
 use crate::learn::{Gram, LassoSettings};
+use crate::statistics::{median, ranks};
 
 /// How alike two models' latents are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -106,7 +107,7 @@ pub fn udr(models: &[UdrModel], similarity: Similarity) -> Result<Udr> {
     let pairs = Matrix::from_vec(models.len(), models.len(), rows.concat());
     let score = |to: usize| {
         let others = (0..models.len()).filter(|from| *from != to);
-        median(others.map(|from| pairs[[from, to]]).collect())
+        median(&others.map(|from| pairs[[from, to]]).collect::<Vec<f64>>())
     };
     Ok(Udr { scores: (0..models.len()).map(score).collect(), pairs })
 }
@@ -125,20 +126,6 @@ fn active(model: &UdrModel, similarity: Similarity) -> Vec<Vec<f64>> {
     values.map(standardised).collect()
 }
 
-/// From 1; equal values share the mean of theirs.
-fn ranks(values: &[f64]) -> Vec<f64> {
-    let mut order: Vec<usize> = (0..values.len()).collect();
-    order.sort_by(|a, b| values[*a].total_cmp(&values[*b]));
-    let mut ranks = vec![0.0; values.len()];
-    let mut start = 0;
-    for tie in order.chunk_by(|a, b| values[*a] == values[*b]) {
-        let rank = start as f64 + (tie.len() + 1) as f64 / 2.0;
-        tie.iter().for_each(|row| ranks[*row] = rank);
-        start += tie.len();
-    }
-    ranks
-}
-
 /// The mean over columns of largest² / sum; 0 for a column of zeros.
 fn strength(likeness: &Matrix) -> f64 {
     if likeness.rows() == 0 || likeness.columns() == 0 {
@@ -150,15 +137,6 @@ fn strength(likeness: &Matrix) -> f64 {
         if sum > 0.0 { largest * largest / sum } else { 0.0 }
     };
     (0..likeness.columns()).map(of).sum::<f64>() / likeness.columns() as f64
-}
-
-fn median(mut values: Vec<f64>) -> f64 {
-    values.sort_by(f64::total_cmp);
-    let middle = values.len() / 2;
-    match values.len() % 2 {
-        1 => values[middle],
-        _ => (values[middle - 1] + values[middle]) / 2.0,
-    }
 }
 
 #[cfg(test)]
@@ -199,11 +177,5 @@ mod tests {
         assert!(error.to_string().contains("model 1"), "{error}");
         let collapsed = UdrModel { kl: vec![0.0; 2], ..one.clone() };
         assert_eq!(udr(&[one, collapsed], Similarity::Lasso).unwrap().scores, [0.0, 0.0]);
-    }
-
-    #[test]
-    fn ranks_of_equal_values_are_shared() {
-        assert_eq!(ranks(&[3.0, 1.0, 3.0, 0.0]), [3.5, 2.0, 3.5, 1.0]);
-        assert_eq!(median(vec![4.0, 1.0, 2.0, 3.0]), 2.5);
     }
 }

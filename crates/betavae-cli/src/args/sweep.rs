@@ -2,9 +2,10 @@
 
 use std::path::PathBuf;
 
+use betavae::scores::ScoreName;
 use clap::{Args, Subcommand};
 
-use super::values::count;
+use super::values::{count, one_of};
 
 /// Do many runs that one file describes: on this machine, or as job arrays of Slurm
 ///
@@ -24,6 +25,7 @@ pub enum SweepCommand {
     Submit(SweepSubmit),
     Status(SweepStatus),
     Collect(SweepCollect),
+    Report(SweepReport),
 }
 
 /// Which sweep.
@@ -178,4 +180,30 @@ pub struct SweepCollect {
     /// Where to write, .csv or .parquet; may be repeated [default: runs.csv and runs.parquet in the sweep's folder]
     #[arg(long, value_name = "FILE")]
     pub output: Vec<PathBuf>,
+}
+
+/// Write a page of what the runs come to together: aggregates over seeds, figures, UDR, the best and the median run
+///
+/// It is made of the runs that are done, at any time. Beside report.html the folder gets summary.csv and summary.parquet, a row
+/// for each group of runs that are equal but for their seed, udr.csv, and every figure.
+#[derive(Args)]
+#[command(after_help = "Examples:
+  betavae sweep report beta.toml
+  betavae sweep report beta.toml --by dci_disentanglement --output paper/
+  betavae sweep report beta.toml --json | jq '.groups[] | {label, mig: .quantities.mig.mean}'")]
+pub struct SweepReport {
+    #[command(flatten)]
+    pub place: SweepPlace,
+
+    /// Score by which the best and the median run are chosen [default: mig, or the first there is]
+    #[arg(long, value_name = "SCORE", value_parser = one_of(ScoreName::ALL, ScoreName::name))]
+    pub by: Option<ScoreName>,
+
+    /// Where to write [default: report, in the sweep's folder]
+    #[arg(long, value_name = "DIR")]
+    pub output: Option<PathBuf>,
+
+    /// Print the report as one JSON object, in place of the names of its files
+    #[arg(long)]
+    pub json: bool,
 }

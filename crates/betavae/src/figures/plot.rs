@@ -93,7 +93,7 @@ pub(crate) struct Series {
     pub(crate) label: String,
     /// x and y.
     pub(crate) points: Vec<[f64; 2]>,
-    /// Low and high end at each point, drawn as an interval; may be empty.
+    /// Low and high end at each point, drawn as an interval; not a number where there is none; may be empty.
     pub(crate) band: Vec<[f64; 2]>,
     /// Words beside the points; may be empty.
     pub(crate) names: Vec<String>,

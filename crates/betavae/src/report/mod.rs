@@ -2,7 +2,7 @@
 
 mod compare;
 mod live;
-mod page;
+pub(crate) mod page;
 
 pub use live::{live, live_page};
 

@@ -20,7 +20,7 @@ const STYLE: &str = include_str!("report.css");
 const WATCH: &str = include_str!("watch.js");
 
 /// A document.
-pub(super) fn whole(title: &str, body: &[Markup]) -> String {
+pub(crate) fn whole(title: &str, body: &[Markup]) -> String {
     let title = format!("Report: {title}");
     let content = html! {
         h1 { (title) }
@@ -236,7 +236,7 @@ fn provenance(table: &toml::Table) -> Markup {
 }
 
 /// A figure with its caption: pictures as data URLs, figures with axes as SVG in the page's colours.
-pub(super) fn figure(drawing: &Drawing, caption: &str) -> Markup {
+pub(crate) fn figure(drawing: &Drawing, caption: &str) -> Markup {
     html! {
         figure {
             div.wide {
@@ -262,6 +262,6 @@ fn data_url(picture: &RgbImage) -> String {
 }
 
 /// Something the reader should know.
-pub(super) fn note(text: &str) -> Markup {
+pub(crate) fn note(text: &str) -> Markup {
     html! { p.note { (text) } }
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::record::Record;
+use crate::data;
 
 /// Settings that have no influence on what is learned.
 const WITHOUT_INFLUENCE: [&str; 6] = [
@@ -13,6 +14,9 @@ const WITHOUT_INFLUENCE: [&str; 6] = [
     "train.previews",
     "train.tensorboard",
 ];
+
+/// Settings of a section on which it depends which others there are.
+const KINDS: [&str; 3] = ["kind", "architecture", "likelihood"];
 
 /// Runs that are equal but for the settings that [`groups`] was told to leave free.
 #[derive(Clone, Debug)]
@@ -48,6 +52,12 @@ fn identity(run: &Record, free: &[&str]) -> BTreeMap<String, String> {
     };
     let settings = run.config.settings().into_iter();
     let mut settings: BTreeMap<_, _> = settings.filter(|(key, _)| !is_free(key)).collect();
+    // Where the seed makes the images too, as the noise of some rendered sets, their fingerprint differs with it.
+    if is_free("seed") && data::depends_on_seed(run.config.data()) {
+        settings.remove("data.name");
+        settings.insert("data".into(), data_name(run));
+        return settings;
+    }
     if let Some(sha256) = run.provenance.get("data_sha256").and_then(toml::Value::as_str) {
         // The order is a property of the training; all else about images is in their fingerprint.
         settings.retain(|key, _| !key.starts_with("data.") || key == "data.order");
@@ -59,7 +69,8 @@ fn identity(run: &Record, free: &[&str]) -> BTreeMap<String, String> {
     settings
 }
 
-/// What distinguishes a group from the others.
+/// What distinguishes a group from the others. That a group of another kind lacks a setting, such as `objective.gamma`, is
+/// not said: the kind says it.
 fn label(
     own: &BTreeMap<String, String>,
     all: &[&BTreeMap<String, String>],
@@ -69,10 +80,33 @@ fn label(
     let mut keys: Vec<&String> = keys.collect();
     keys.sort();
     keys.dedup();
-    let differ = |key: &&String| all.iter().any(|settings| settings.get(*key) != own.get(*key));
+    let differ = |key: &&String| {
+        // The shape of the images is that of the data.
+        if *key == "model.image" && all.iter().any(|other| other.get("data") != own.get("data")) {
+            return false;
+        }
+        let section = key.split_once('.').map_or("", |(section, _)| section);
+        let of_other_kind = |settings: &BTreeMap<String, String>| {
+            KINDS.iter().any(|kind| {
+                let kind = format!("{section}.{kind}");
+                settings.get(&kind) != own.get(&kind)
+            })
+        };
+        let differs = |settings: &&BTreeMap<String, String>| {
+            let (own_value, value) = (own.get(*key), settings.get(*key));
+            let both = own_value.is_some() && value.is_some();
+            own_value != value && (both || !of_other_kind(settings))
+        };
+        all.iter().any(differs)
+    };
+    let mut keys: Vec<&String> = keys.into_iter().filter(differ).collect();
+    // The kind first, then what belongs to it.
+    keys.sort_by_key(|key| {
+        let (section, rest) = key.split_once('.').unwrap_or((key, ""));
+        (section, rest != "kind", rest)
+    });
     let words: Vec<String> = keys
         .into_iter()
-        .filter(differ)
         .map(|key| match own.get(key) {
             Some(value) => format!("{key} {value}"),
             None => format!("no {key}"),
@@ -133,5 +167,41 @@ mod tests {
         let labels: Vec<String> = groups(&runs, &[]).into_iter().map(|group| group.label).collect();
         assert_eq!(labels, ["data faces 01234567", "data faces abcdefab"]);
         assert_eq!(groups(&runs[..2], &[])[0].label, "faces");
+    }
+
+    #[test]
+    fn seeds_are_pooled_where_they_make_the_images_too() {
+        let with = |seed: u64, sha256: &str| {
+            let provenance = format!("data = \"dsprites-noisy\"\ndata_sha256 = \"{sha256}\"");
+            let recipe = format!("seed = {seed}\ndata.name = 'dsprites-noisy'");
+            Record { provenance: provenance.parse().unwrap(), ..run(&recipe) }
+        };
+        let runs = [with(1, "0123456789"), with(2, "abcdefabcd")];
+        assert_eq!(sizes(&runs, &["seed"]), [2]);
+        assert_eq!(sizes(&runs, &["train"]), [1, 1]);
+        let other = run("data.name = 'dsprites-color'");
+        let labels: Vec<String> =
+            groups(&[&runs[0], &other], &["seed"]).into_iter().map(|group| group.label).collect();
+        assert_eq!(labels, ["data dsprites-noisy", "data dsprites-color"]);
+    }
+
+    #[test]
+    fn labels_say_what_distinguishes_a_group_and_no_more() {
+        let runs = [
+            run("objective = { kind = 'h', beta = 1.0 }"),
+            run("objective = { kind = 'h', beta = 4.0 }"),
+            run("objective = { kind = 'factor-vae', gamma = 10.0 }\nmodel.latents = 5"),
+            run("objective.beta = 1.0\nmodel.likelihood = 'gaussian'"),
+        ];
+        let runs: Vec<&Record> = runs.iter().collect();
+        let labels: Vec<String> =
+            groups(&runs, &["seed"]).into_iter().map(|group| group.label).collect();
+        let expected = [
+            "model.latents 10, model.likelihood bernoulli, objective.kind h, objective.beta 1.0",
+            "model.latents 10, model.likelihood bernoulli, objective.kind h, objective.beta 4.0",
+            "model.latents 5, model.likelihood bernoulli, objective.kind factor-vae",
+            "model.latents 10, model.likelihood gaussian, objective.kind h, objective.beta 1.0",
+        ];
+        assert_eq!(labels, expected);
     }
 }

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 
 mod read;
 
-use disentanglement::{Codes, Factors, Labelled, Pool, Suite, UdrModel, activity};
+use disentanglement::{Codes, Factors, Labelled, Pool, Similarity, Suite, UdrModel, activity};
 pub use disentanglement::{DciWith, Progress, Score, ScoreName, Scores, SuiteSettings};
 use rayon::prelude::*;
 
@@ -196,6 +196,16 @@ pub(crate) fn left_out(factors: &Factors) -> Vec<(usize, String)> {
         }
     };
     (0..factors.count()).filter_map(reason).collect()
+}
+
+/// The unsupervised disentanglement ranking of models that differ in their seed (Duan et al. 2020), one number for each,
+/// from codes of the same images; likeness by the lasso, as in `udr` of [`score`].
+///
+/// # Errors
+/// If there are fewer than two models, they differ in the number of images or latents, or lack log-variances.
+pub fn udr(models: &[Representation]) -> Result<Vec<f64>> {
+    let models: Vec<UdrModel> = models.iter().map(udr_model).collect::<Result<_>>()?;
+    Ok(disentanglement::udr(&models, Similarity::Lasso).map_err(unscored)?.scores)
 }
 
 fn udr_model(codes: &Representation) -> Result<UdrModel> {

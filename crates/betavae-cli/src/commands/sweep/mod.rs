@@ -2,6 +2,7 @@
 
 mod here;
 mod parent;
+mod report;
 mod slurm;
 mod status;
 mod submit;
@@ -33,6 +34,7 @@ pub fn sweep(
         SweepCommand::Submit(args) => submit::submit(args, threads, device),
         SweepCommand::Status(args) => status::status(args),
         SweepCommand::Collect(args) => collect(args),
+        SweepCommand::Report(args) => report::report(args, device),
     }
 }
 

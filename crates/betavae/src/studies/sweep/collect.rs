@@ -6,6 +6,7 @@ use rayon::prelude::*;
 
 use super::plan::{PlannedRun, Sweep};
 use super::state::{RunState, RunStatus};
+use crate::config::Config;
 use crate::evaluate::{AverageLoss, Evaluation};
 use crate::runs::{DataColumn, Record};
 use crate::scores::{Score, ScoreName};
@@ -71,7 +72,7 @@ pub fn columns(runs: &[CollectedRun<'_>]) -> Vec<DataColumn> {
         numbers("restarts", &|run| Some(run.status.restarts as f64)),
         numbers("seconds", &|run| run.record.as_ref()?.seconds),
     ];
-    columns.extend(settings(runs));
+    columns.extend(settings(runs.iter().map(|run| &run.planned.config)));
     let evaluation =
         |run: &CollectedRun<'_>| -> Option<Evaluation> { run.record.as_ref()?.evaluation.clone() };
     for (name, term) in TERMS {
@@ -108,9 +109,8 @@ fn state(state: &RunState) -> &'static str {
 }
 
 /// A column for each setting: of numbers if every value is one.
-fn settings(runs: &[CollectedRun<'_>]) -> Vec<DataColumn> {
-    let flat: Vec<Vec<(String, String)>> =
-        runs.iter().map(|run| run.planned.config.settings()).collect();
+pub(super) fn settings<'a>(configs: impl Iterator<Item = &'a Config>) -> Vec<DataColumn> {
+    let flat: Vec<Vec<(String, String)>> = configs.map(Config::settings).collect();
     let mut keys: Vec<&String> = Vec::new();
     let mut known: BTreeSet<&String> = BTreeSet::new();
     for (key, _) in flat.iter().flatten() {

@@ -7,6 +7,7 @@
 //! | `state` | how far each of them is, read from its folder |
 //! | `execute` | what a process does with one of them |
 //! | `collect` | all of them as a table |
+//! | `report` | what they come to together, as a page and as files |
 //!
 //! The folders of the runs are all the state there is. The name of a run ends with a hash of its configuration, so the same
 //! file stands for the same folders however often it is read and whatever else it comes to describe. A lease per folder
@@ -17,10 +18,15 @@ mod collect;
 mod execute;
 mod file;
 mod plan;
+mod report;
 mod state;
 
 pub use collect::{CollectedRun, columns};
 pub use execute::{Executed, Executor};
 pub use file::{Budget, SweepFile};
 pub use plan::{PlannedRun, Sweep};
+pub use report::{
+    Aggregate, Agreement, Choice, ChosenRun, DataSetReport, Failure, GroupSummary, Quantity,
+    RankedRun, SweepProgress, SweepReport,
+};
 pub use state::{RunState, RunStatus};

@@ -158,14 +158,7 @@ fn curve(
     let scaled = |axis: &Axis, value: f64| if axis.log { value.log10() } else { value };
     let place = |x: f64, y: f64| (scaled(&panel.x, x), scaled(&panel.y, y));
     let finite = |(x, y): &(f64, f64)| x.is_finite() && y.is_finite();
-    let band = series.points.iter().zip(&series.band);
-    let low: Vec<_> =
-        band.clone().map(|([x, _], [low, _])| place(*x, *low)).filter(finite).collect();
-    let high: Vec<_> = band.map(|([x, _], [_, high])| place(*x, *high)).filter(finite).collect();
-    if low.len() > 1 {
-        let around: Vec<_> = low.into_iter().chain(high.into_iter().rev()).collect();
-        chart.draw_series([Polygon::new(around, color.mix(0.18).filled())])?;
-    }
+    intervals(chart, series, color, &|x, [low, high]| [place(x, low), place(x, high)])?;
     let width = if series.mark.is_thin() { 1 } else { 2 };
     let stroke = color.stroke_width(width);
     // Gaps where values are missing.
@@ -198,6 +191,31 @@ fn curve(
     chart.draw_series(words.map(|(point, name)| beside(*point, name, -9)))?;
     if let (Mark::Contour, Some(first)) = (series.mark, points.first()) {
         chart.draw_series([beside(*first, &series.label, -7)])?;
+    }
+    Ok(())
+}
+
+/// The intervals of a curve as a band around it; as a bar for each point where points have no order, or no neighbour with
+/// an interval.
+fn intervals(
+    chart: &mut Chart<'_, '_>,
+    series: &Series,
+    color: RGBColor,
+    place: &dyn Fn(f64, [f64; 2]) -> [(f64, f64); 2],
+) -> Drawn {
+    let ends = series.points.iter().zip(&series.band).map(|([x, _], ends)| place(*x, *ends));
+    let ends: Vec<[(f64, f64); 2]> = ends.collect();
+    let known = |ends: &[(f64, f64); 2]| ends.iter().all(|(x, y)| x.is_finite() && y.is_finite());
+    for part in ends.split(|ends| !known(ends)).filter(|part| !part.is_empty()) {
+        if part.len() > 1 && series.mark != Mark::Dots {
+            let low = part.iter().map(|[low, _]| *low);
+            let around: Vec<_> = low.chain(part.iter().rev().map(|[_, high]| *high)).collect();
+            chart.draw_series([Polygon::new(around, color.mix(0.18).filled())])?;
+        } else {
+            let bar =
+                |ends: &[(f64, f64); 2]| PathElement::new(ends.to_vec(), color.stroke_width(2));
+            chart.draw_series(part.iter().map(bar))?;
+        }
     }
     Ok(())
 }
