@@ -298,6 +298,7 @@ fn collection(args: &SweepSubmit, sweep: &Sweep) -> anyhow::Result<String> {
 # What is not done shows in the table.
 cd {folder_of_file} || exit 1
 {program} sweep collect {file} --out {folder}
+{program} sweep report {file} --out {folder}
 {program} sweep status {file} --out {folder}
 "#
     ))
