@@ -191,7 +191,9 @@ impl Sweep {
     }
 
     fn about(&self) -> About {
-        let place = format!("{} --out {}", quoted(&self.file.path), quoted(&self.folder));
+        // A page is read from anywhere.
+        let file = std::path::absolute(&self.file.path).unwrap_or_else(|_| self.file.path.clone());
+        let place = format!("{} --out {}", quoted(file), quoted(&self.folder));
         About {
             recipe: self.file.recipe.clone(),
             text: fs::read_to_string(&self.file.path).ok(),

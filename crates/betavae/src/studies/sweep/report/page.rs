@@ -169,8 +169,7 @@ fn ranking(report: &SweepReport) -> Markup {
     let udr = Quantity::Score(ScoreName::Udr);
     let groups = report.groups.iter().filter_map(|group| {
         let found = group.quantities.get(&udr)?;
-        let mut runs: Vec<_> =
-            report.udr.iter().filter(|run| group.runs.contains(&run.name)).collect();
+        let mut runs: Vec<_> = report.udr.iter().filter(|run| run.group == group.label).collect();
         runs.sort_by(|a, b| b.udr.total_cmp(&a.udr));
         Some((group, found, runs))
     });
