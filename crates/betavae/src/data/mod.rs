@@ -50,7 +50,7 @@ pub use labels::LABEL_TABLES;
 pub(crate) use labels::{GapPolicy, factors_of};
 #[cfg(fuzzing)]
 pub use official::read_all;
-#[cfg(feature = "figures")]
+#[cfg(feature = "model")]
 pub(crate) use open::depends_on_seed;
 pub use open::{
     RENDERED_SETS, config_by_word, config_for_model, open, open_name_or_path, open_with_progress,

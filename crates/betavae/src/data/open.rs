@@ -156,7 +156,7 @@ pub(super) fn read(
 }
 
 /// Whether the images of a data set depend on the seed, as the noise of some rendered sets does.
-#[cfg(feature = "figures")]
+#[cfg(feature = "model")]
 pub(crate) fn depends_on_seed(config: &DataConfig) -> bool {
     config.name.as_deref().is_some_and(|name| name.starts_with("dsprites-"))
 }
