@@ -1,0 +1,404 @@
+//! Running a plan: memory on a device, launches, what is written before and read after.
+
+use std::sync::mpsc;
+
+use rayon::prelude::*;
+use wgpu::{BufferUsages, PollType};
+
+use crate::device::Device;
+use crate::error::GpuError;
+use crate::network::Parameter;
+use crate::plan::{Plan, StateLayout, row_len};
+
+/// Steps whose terms are kept until they are read.
+const RING: usize = 256;
+
+/// The numbers of one step.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct StepNumbers {
+    /// Learning rate, for Adam divided by the bias correction of the first moment.
+    pub rate: f64,
+    /// The root of the bias correction of the second moment, for Adam.
+    pub root: f64,
+    /// The constraint is beta * KL + gamma * |KL - capacity|.
+    pub beta: f64,
+    /// See beta.
+    pub gamma: f64,
+    /// See beta, in nats.
+    pub capacity: f64,
+}
+
+/// The terms of one step, in nats per image.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StepTerms {
+    /// What was minimised.
+    pub total: f32,
+    /// -ln p(x | z) with its constant.
+    pub reconstruction: f32,
+    /// The KL of each latent, `[D]`.
+    pub kl_per_latent: Vec<f32>,
+    /// Whether a term was not finite; the step was not taken then.
+    pub bad_term: bool,
+    /// Whether a gradient was not finite; the step was not taken then.
+    pub bad_gradient: bool,
+}
+
+/// The parameters, gradients, moments and running averages of a network on a device.
+#[derive(Clone, Debug)]
+struct State {
+    layout: StateLayout,
+    buffer: wgpu::Buffer,
+}
+
+/// Which of the values that a parameter has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Slot {
+    /// The parameter itself. Running averages have only this.
+    Value,
+    /// The gradient of the newest step.
+    Gradient,
+    /// The mean of gradients, or Adagrad's sum.
+    First,
+    /// The mean of squared gradients.
+    Second,
+}
+
+/// A plan on a device, with its state.
+#[derive(Debug)]
+pub struct Session {
+    device: Device,
+    plan: Plan,
+    state: State,
+    maps: wgpu::Buffer,
+    results: wgpu::Buffer,
+    fault: wgpu::Buffer,
+    numbers: wgpu::Buffer,
+    bindings: wgpu::BindGroup,
+    pipelines: Vec<wgpu::ComputePipeline>,
+    /// Steps whose terms nobody has read.
+    pending: usize,
+}
+
+impl Session {
+    /// A plan with a state of zeros.
+    ///
+    /// # Errors
+    /// If the device is too small for it.
+    pub fn new(device: &Device, plan: Plan) -> Result<Self, GpuError> {
+        let usage = BufferUsages::STORAGE | BufferUsages::COPY_DST | BufferUsages::COPY_SRC;
+        let [buffer] = device.buffers([("parameters", bytes(plan.state.len), usage)])?;
+        let layout = plan.state.clone();
+        Self::with_state(device, plan, State { layout, buffer })
+    }
+
+    /// Another plan of the same network, with the same state.
+    ///
+    /// # Errors
+    /// If the device is too small for it.
+    ///
+    /// # Panics
+    /// If it is of another network.
+    pub fn beside(&self, plan: Plan) -> Result<Self, GpuError> {
+        assert_eq!(plan.state, self.state.layout, "plans of the same network");
+        Self::with_state(&self.device, plan, self.state.clone())
+    }
+
+    fn with_state(device: &Device, plan: Plan, state: State) -> Result<Self, GpuError> {
+        let storage = BufferUsages::STORAGE | BufferUsages::COPY_DST | BufferUsages::COPY_SRC;
+        let ring = RING * row_len(plan.latents);
+        let [maps, partials, results, fault, blocks, numbers] = device.buffers([
+            ("the maps of a batch", bytes(plan.maps_len()), storage),
+            ("partial sums", bytes(plan.partials), storage),
+            ("terms", bytes(ring), storage),
+            ("faults", bytes(1), storage),
+            ("the table of partial sums", bytes(4 * plan.blocks.len()), storage),
+            ("numbers of a step", 32, BufferUsages::UNIFORM | BufferUsages::COPY_DST),
+        ])?;
+        device.queue.write_buffer(&blocks, 0, bytemuck::cast_slice(&plan.blocks));
+        let buffers = [&maps, &state.buffer, &partials, &results, &fault, &blocks, &numbers];
+        let layout = binding_layout(device);
+        let entries: Vec<_> = (0..)
+            .zip(buffers)
+            .map(|(binding, buffer)| wgpu::BindGroupEntry {
+                binding,
+                resource: buffer.as_entire_binding(),
+            })
+            .collect();
+        let bindings = device.device.create_bind_group(&wgpu::BindGroupDescriptor {
+            label: None,
+            layout: &layout,
+            entries: &entries,
+        });
+        let pipeline_layout =
+            device.device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
+                bind_group_layouts: &[Some(&layout)],
+                ..wgpu::PipelineLayoutDescriptor::default()
+            });
+        let pipelines = plan.launches.par_iter().map(|launch| {
+            let module = device.device.create_shader_module(wgpu::ShaderModuleDescriptor {
+                label: Some(&launch.what),
+                source: wgpu::ShaderSource::Wgsl(launch.source().into()),
+            });
+            device.device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
+                label: Some(&launch.what),
+                layout: Some(&pipeline_layout),
+                module: &module,
+                entry_point: Some("main"),
+                compilation_options: wgpu::PipelineCompilationOptions {
+                    zero_initialize_workgroup_memory: false,
+                    ..wgpu::PipelineCompilationOptions::default()
+                },
+                cache: None,
+            })
+        });
+        let pipelines = pipelines.collect();
+        device.check()?;
+        let device = device.clone();
+        Ok(Self {
+            device,
+            plan,
+            state,
+            maps,
+            results,
+            fault,
+            numbers,
+            bindings,
+            pipelines,
+            pending: 0,
+        })
+    }
+
+    /// The plan.
+    pub fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
+    /// The device.
+    pub fn device(&self) -> &Device {
+        &self.device
+    }
+
+    /// Writes parameters, running averages or moments by their names.
+    ///
+    /// # Errors
+    /// If one is missing, unknown, or of another length.
+    pub fn write(&mut self, slot: Slot, tensors: &[(&str, &[f32])]) -> Result<(), GpuError> {
+        let expected = self.tensors(slot);
+        if expected.len() != tensors.len() {
+            let found = tensors.len();
+            let message = format!("expected {} tensors, found {found}", expected.len());
+            return Err(GpuError::Tensors(message));
+        }
+        for (parameter, offset) in expected {
+            let found = tensors.iter().find(|(name, _)| *name == parameter.name);
+            match found {
+                Some((_, values)) if values.len() == parameter.len() => {
+                    let bytes = bytemuck::cast_slice(values);
+                    self.device.queue.write_buffer(&self.state.buffer, 4 * offset as u64, bytes);
+                }
+                Some((name, values)) => {
+                    let (expected, found) = (parameter.len(), values.len());
+                    let message = format!("{name}: expected {expected} values, found {found}");
+                    return Err(GpuError::Tensors(message));
+                }
+                None => return Err(GpuError::Tensors(format!("missing {}", parameter.name))),
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads parameters, running averages, gradients or moments.
+    ///
+    /// # Errors
+    /// If the device is lost.
+    pub fn read(&self, slot: Slot) -> Result<Vec<(Parameter, Vec<f32>)>, GpuError> {
+        let all = self.read_buffer(&self.state.buffer, 0, self.state.layout.len)?;
+        let tensors = self.tensors(slot).into_iter();
+        let tensors = tensors.map(|(parameter, offset)| {
+            let values = all[offset..offset + parameter.len()].to_vec();
+            (parameter, values)
+        });
+        Ok(tensors.collect())
+    }
+
+    /// The tensors of a slot and where they begin.
+    fn tensors(&self, slot: Slot) -> Vec<(Parameter, usize)> {
+        let layout = &self.state.layout;
+        let distance = match slot {
+            Slot::Value => 0,
+            Slot::Gradient => layout.parameters,
+            Slot::First => 2 * layout.parameters,
+            Slot::Second => 3 * layout.parameters,
+        };
+        let trained = layout.trained.iter().map(|t| (t.parameter.clone(), t.offset + distance));
+        let running = layout.running.iter().map(|t| (t.parameter.clone(), t.offset));
+        match slot {
+            Slot::Value => trained.chain(running).collect(),
+            Slot::Gradient | Slot::First | Slot::Second => trained.collect(),
+        }
+    }
+
+    /// Takes a step of a plan of training on images [B, H, W, C], as the network wants them, and noise [B, D]. It does not wait
+    /// until the step is done.
+    ///
+    /// # Errors
+    /// If the device is lost.
+    ///
+    /// # Panics
+    /// If images or noise have other lengths, or the terms of 256 steps were not read.
+    pub fn step(
+        &mut self,
+        images: &[f32],
+        noise: &[f32],
+        numbers: StepNumbers,
+    ) -> Result<(), GpuError> {
+        assert!(self.pending < RING, "terms are read before there are too many");
+        assert_eq!(noise.len(), self.plan.batch * self.plan.latents, "noise of a batch");
+        self.write_map(self.plan.noise, noise);
+        let StepNumbers { rate, root, beta, gamma, capacity } = numbers;
+        let floats = [rate, 1.0 / root, beta, gamma, capacity].map(|number| number as f32);
+        let mut content = floats.map(f32::to_bits).to_vec();
+        content.push(self.pending as u32);
+        self.device.queue.write_buffer(&self.numbers, 0, bytemuck::cast_slice(&content));
+        self.run(images)?;
+        self.pending += 1;
+        Ok(())
+    }
+
+    /// Waits for all steps since the last call, and returns their terms.
+    ///
+    /// # Errors
+    /// If the device is lost.
+    pub fn take_terms(&mut self) -> Result<Vec<StepTerms>, GpuError> {
+        let latents = self.plan.latents;
+        let len = row_len(latents);
+        let rows = self.read_buffer(&self.results, 0, self.pending * len)?;
+        self.pending = 0;
+        let terms = rows.chunks_exact(len).map(|row| {
+            let fault = row[latents + 2] as u32;
+            StepTerms {
+                total: row[0],
+                reconstruction: row[1],
+                kl_per_latent: row[2..latents + 2].to_vec(),
+                bad_term: fault & 1 != 0,
+                bad_gradient: fault & 2 != 0,
+            }
+        });
+        Ok(terms.collect())
+    }
+
+    /// Forgets that a term or a gradient was not finite, so that steps are taken again.
+    pub fn forgive(&mut self) {
+        self.device.queue.write_buffer(&self.fault, 0, &[0; 4]);
+    }
+
+    /// Runs a plan outside training, on images or latents, and returns codes or images.
+    ///
+    /// # Errors
+    /// If the device is lost.
+    ///
+    /// # Panics
+    /// If `input` has another length.
+    pub fn pass(&mut self, input: &[f32]) -> Result<Vec<f32>, GpuError> {
+        self.run(input)?;
+        self.read_buffer(&self.maps, self.plan.output, self.plan.output_len)
+    }
+
+    /// A region of maps, by its name, for tests.
+    #[doc(hidden)]
+    pub fn read_map(&self, name: &str) -> Result<Vec<f32>, GpuError> {
+        let region = self.plan.maps.iter().find(|region| region.name == name);
+        let region = region.unwrap_or_else(|| panic!("no map {name}"));
+        self.read_buffer(&self.maps, region.offset, region.len)
+    }
+
+    fn write_map(&self, offset: usize, values: &[f32]) {
+        let bytes = bytemuck::cast_slice(values);
+        self.device.queue.write_buffer(&self.maps, 4 * offset as u64, bytes);
+    }
+
+    fn run(&mut self, input: &[f32]) -> Result<(), GpuError> {
+        assert_eq!(input.len(), self.plan.maps[0].len, "{}", self.plan.maps[0].name);
+        self.write_map(self.plan.input, input);
+        let mut encoder =
+            self.device.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
+        {
+            let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
+            pass.set_bind_group(0, &self.bindings, &[]);
+            for (launch, pipeline) in self.plan.launches.iter().zip(&self.pipelines) {
+                pass.set_pipeline(pipeline);
+                let [x, y, z] = launch.grid();
+                pass.dispatch_workgroups(x, y, z);
+            }
+        }
+        self.device.queue.submit([encoder.finish()]);
+        self.device.check()
+    }
+
+    fn read_buffer(
+        &self,
+        buffer: &wgpu::Buffer,
+        offset: usize,
+        len: usize,
+    ) -> Result<Vec<f32>, GpuError> {
+        if len == 0 {
+            return Ok(Vec::new());
+        }
+        let usage = BufferUsages::COPY_DST | BufferUsages::MAP_READ;
+        let [copy] = self.device.buffers([("a copy to read", bytes(len), usage)])?;
+        let mut encoder =
+            self.device.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
+        encoder.copy_buffer_to_buffer(buffer, bytes(offset), &copy, 0, bytes(len));
+        self.device.queue.submit([encoder.finish()]);
+        let (sender, receiver) = mpsc::channel();
+        copy.map_async(wgpu::MapMode::Read, .., move |result| {
+            // Nobody listens any more if the device was lost meanwhile.
+            let _ = sender.send(result);
+        });
+        let lost = |reason: String| GpuError::Lost {
+            adapter: self.device.facts().adapter.clone(),
+            reason,
+        };
+        let waited = self.device.device.poll(PollType::wait_indefinitely());
+        self.device.check()?;
+        waited.map_err(|error| lost(error.to_string()))?;
+        match receiver.recv() {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => return Err(lost(error.to_string())),
+            Err(error) => return Err(lost(error.to_string())),
+        }
+        let view = copy.get_mapped_range(..).map_err(|error| lost(error.to_string()))?;
+        Ok(bytemuck::pod_collect_to_vec(&view[..4 * len]))
+    }
+}
+
+/// The same for all kernels, so that nothing is bound again between launches.
+fn binding_layout(device: &Device) -> wgpu::BindGroupLayout {
+    use wgpu::BufferBindingType::{Storage, Uniform};
+    let storage = |read_only| Storage { read_only };
+    let kinds = [
+        storage(false),
+        storage(false),
+        storage(false),
+        storage(false),
+        storage(false),
+        storage(true),
+        Uniform,
+    ];
+    let entries: Vec<_> = (0..)
+        .zip(kinds)
+        .map(|(binding, ty)| wgpu::BindGroupLayoutEntry {
+            binding,
+            visibility: wgpu::ShaderStages::COMPUTE,
+            ty: wgpu::BindingType::Buffer { ty, has_dynamic_offset: false, min_binding_size: None },
+            count: None,
+        })
+        .collect();
+    device
+        .device
+        .create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor { label: None, entries: &entries })
+}
+
+fn bytes(values: usize) -> u64 {
+    4 * values as u64
+}

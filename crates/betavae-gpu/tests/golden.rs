@@ -1,0 +1,349 @@
+//! Values, gradients and optimiser steps of whole plans against PyTorch (golden/README.md), on the software driver.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use betavae_gpu::{
+    Device, DeviceName, Layer, Loss, Network, NllKind, Plan, Rule, Session, Slot, StepNumbers,
+};
+use betavae_kernels::{Activation, ConvOptions, Layer as ConvLayer};
+use safetensors::SafeTensors;
+
+/// Largest difference relative to the largest element.
+const TOLERANCE: f32 = 2e-5;
+
+struct Fixture(BTreeMap<String, Vec<f32>>);
+
+impl Fixture {
+    fn read(name: &str) -> Self {
+        let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../golden");
+        let content = std::fs::read(golden.join(format!("{name}.safetensors"))).unwrap();
+        let file = SafeTensors::deserialize(&content).unwrap();
+        let values = |data: &[u8]| {
+            let (values, _) = data.as_chunks::<4>();
+            values.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect()
+        };
+        Self(file.iter().map(|(name, view)| (name.to_owned(), values(view.data()))).collect())
+    }
+
+    fn group(&self, prefix: &str) -> Vec<(&str, &[f32])> {
+        let all = self.0.iter();
+        all.filter_map(|(name, values)| Some((name.strip_prefix(prefix)?, &values[..]))).collect()
+    }
+}
+
+fn largest(values: &[f32]) -> f32 {
+    values.iter().fold(0.0, |largest, value| largest.max(value.abs()))
+}
+
+fn assert_close(what: &str, found: &[f32], expected: &[f32]) {
+    assert_eq!(found.len(), expected.len(), "{what}");
+    let scale = largest(expected).max(1e-12);
+    let worst = found.iter().zip(expected).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+    assert!(worst <= TOLERANCE * scale, "{what}: off by {worst}, scale {scale}");
+}
+
+/// A network that mirrors itself: widths and kernel of the convolutions, hidden widths, in the order of the encoder.
+struct Shape<'a> {
+    image: [usize; 3],
+    latents: usize,
+    convs: &'a [(usize, usize)],
+    hidden: &'a [usize],
+    activation: Activation,
+    norm: bool,
+}
+
+fn conv(filters: usize, kernel: usize, activation: Activation) -> ConvLayer {
+    let options = ConvOptions { stride: 2, padding: (kernel - 1) / 2 };
+    ConvLayer { transposed: None, filters, kernel, options, activation }
+}
+
+/// The transposed convolution that goes back from `from` to `to`.
+fn back(from: [usize; 3], to: [usize; 3], conv: ConvLayer) -> ConvLayer {
+    let ConvOptions { stride, padding } = conv.options;
+    let missing = |i: usize| to[i] + 2 * padding - (from[i] - 1) * stride - conv.kernel;
+    ConvLayer { transposed: Some([missing(0), missing(1)]), filters: to[2], ..conv }
+}
+
+impl Shape<'_> {
+    fn encoder(&self) -> (Vec<Layer>, Vec<[usize; 3]>) {
+        let mut maps = vec![self.image];
+        let mut layers = Vec::new();
+        for (i, &(filters, kernel)) in self.convs.iter().enumerate() {
+            let conv = conv(filters, kernel, self.activation);
+            let layer = Layer::conv(&format!("encoder.conv.{i}"), maps[i], &conv);
+            layers.push(match self.norm {
+                true => layer.normalised(&format!("encoder.norm.{i}")),
+                false => layer,
+            });
+            maps.push(conv.output(maps[i]).unwrap());
+        }
+        let mut features = maps[self.convs.len()];
+        for (i, width) in self.hidden.iter().enumerate() {
+            let name = format!("encoder.hidden.{i}");
+            layers.push(Layer::linear(&[&name], features, [1, 1, *width], self.activation));
+            features = [1, 1, *width];
+        }
+        let heads = ["encoder.mean", "encoder.log_var"];
+        let both = [1, 1, 2 * self.latents];
+        layers.push(Layer::linear(&heads, features, both, Activation::Identity));
+        (layers, maps)
+    }
+
+    fn network(&self) -> Network {
+        let (encoder, maps) = self.encoder();
+        let mut features = [1, 1, self.latents];
+        let mut decoder = Vec::new();
+        for (i, width) in self.hidden.iter().rev().enumerate() {
+            let name = format!("decoder.hidden.{i}");
+            decoder.push(Layer::linear(&[&name], features, [1, 1, *width], self.activation));
+            features = [1, 1, *width];
+        }
+        let start = maps[self.convs.len()];
+        decoder.push(Layer::linear(&["decoder.project"], features, start, self.activation));
+        let count = self.convs.len();
+        for i in 0..count {
+            let (from, to) = (maps[count - i], maps[count - i - 1]);
+            let (filters, kernel) = self.convs[count - i - 1];
+            let is_last = i + 1 == count;
+            let activation = if is_last { Activation::Identity } else { self.activation };
+            let conv = back(from, to, conv(filters, kernel, activation));
+            let layer = Layer::conv(&format!("decoder.conv_transpose.{i}"), from, &conv);
+            decoder.push(match self.norm && !is_last {
+                true => layer.normalised(&format!("decoder.norm.{i}")),
+                false => layer,
+            });
+        }
+        let image_values = self.image.iter().product();
+        Network { image_values, latents: self.latents, encoder, decoder }
+    }
+}
+
+fn network(name: &str) -> Network {
+    let relu = Activation::Relu;
+    match name {
+        "burgess" => Shape {
+            image: [32, 32, 1],
+            latents: 3,
+            convs: &[(4, 4); 3],
+            hidden: &[8, 8],
+            activation: relu,
+            norm: false,
+        }
+        .network(),
+        "higgins-conv" => Shape {
+            image: [32, 16, 3],
+            latents: 4,
+            convs: &[(2, 4), (2, 4), (4, 4), (4, 4)],
+            hidden: &[8],
+            activation: relu,
+            norm: false,
+        }
+        .network(),
+        "custom" => Shape {
+            image: [13, 10, 2],
+            latents: 3,
+            convs: &[(3, 5), (5, 5)],
+            hidden: &[7],
+            activation: Activation::LeakyRelu,
+            norm: true,
+        }
+        .network(),
+        "higgins-fc" => {
+            let shape = Shape {
+                image: [8, 8, 1],
+                latents: 3,
+                convs: &[],
+                hidden: &[12, 12],
+                activation: relu,
+                norm: false,
+            };
+            let (encoder, _) = shape.encoder();
+            let mut features = [1, 1, 3];
+            let mut decoder = Vec::new();
+            for i in 0..3 {
+                let name = format!("decoder.hidden.{i}");
+                let output = [1, 1, 12];
+                decoder.push(Layer::linear(&[&name], features, output, Activation::Tanh));
+                features = output;
+            }
+            let last = ["decoder.project"];
+            decoder.push(Layer::linear(&last, features, shape.image, Activation::Identity));
+            Network { image_values: 64, latents: 3, encoder, decoder }
+        }
+        "locatello" => {
+            let shape = Shape {
+                image: [16, 32, 1],
+                latents: 4,
+                convs: &[(2, 4), (2, 4), (4, 2), (4, 2)],
+                hidden: &[8],
+                activation: relu,
+                norm: false,
+            };
+            let (encoder, maps) = shape.encoder();
+            let mut network = shape.network();
+            network.encoder = encoder;
+            // Its decoder has 4x4 kernels throughout.
+            for i in 0..4 {
+                let activation = if i == 3 { Activation::Identity } else { relu };
+                let (from, to) = (maps[4 - i], maps[3 - i]);
+                let conv = back(from, to, conv(to[2], 4, activation));
+                let at = network.decoder.len() - 4 + i;
+                let name = format!("decoder.conv_transpose.{i}");
+                network.decoder[at] = Layer::conv(&name, from, &conv);
+            }
+            network
+        }
+        "pytorch-vae" => {
+            let leaky = Activation::LeakyRelu;
+            let shape = Shape {
+                image: [24, 20, 3],
+                latents: 4,
+                convs: &[(4, 3), (4, 3), (6, 3), (6, 3), (8, 3)],
+                hidden: &[],
+                activation: leaky,
+                norm: true,
+            };
+            let (_, maps) = shape.encoder();
+            let mut network = shape.network();
+            let start = maps[5];
+            network.decoder[0] =
+                Layer::linear(&["decoder.project"], [1, 1, 4], start, Activation::Identity);
+            // Its last transposed convolution has the first width, and a plain one makes the image.
+            let to = [24, 20, 4];
+            let last = back(maps[1], to, conv(4, 3, leaky));
+            let at = network.decoder.len() - 1;
+            network.decoder[at] = Layer::conv("decoder.conv_transpose.4", maps[1], &last)
+                .normalised("decoder.norm.4");
+            let output = ConvLayer {
+                transposed: None,
+                filters: 3,
+                kernel: 3,
+                options: ConvOptions { stride: 1, padding: 1 },
+                activation: Activation::Tanh,
+            };
+            network.decoder.push(Layer::conv("decoder.output", to, &output));
+            network
+        }
+        _ => panic!("no network {name}"),
+    }
+}
+
+fn adam() -> Rule {
+    Rule::Adam { beta_1: 0.9, beta_2: 0.999, epsilon: 1e-8 }
+}
+
+fn loss(likelihood: &str, reduction: &str, values: usize) -> Loss {
+    let values = values as f64;
+    let sigma = 0.7_f64;
+    let (nll, nll_constant, error_per_nat) = match likelihood {
+        "bernoulli" => (NllKind::Bernoulli, 0.0, 1.0 / values),
+        _ => {
+            let constant = values * (sigma.ln() + 0.5 * std::f64::consts::TAU.ln());
+            (NllKind::Gaussian { sigma }, constant, 2.0 * sigma * sigma / values)
+        }
+    };
+    match reduction {
+        "sum" => Loss {
+            nll,
+            nll_constant,
+            nll_factor: 1.0,
+            constant: nll_constant,
+            constraint_factor: 1.0,
+        },
+        _ => Loss {
+            nll,
+            nll_constant,
+            nll_factor: error_per_nat,
+            constant: 0.0,
+            constraint_factor: 0.00025 * 16.0,
+        },
+    }
+}
+
+fn software() -> Device {
+    Device::open(DeviceName::Software).expect("a software driver of Vulkan, such as lavapipe")
+}
+
+fn check(name: &str) {
+    let fixture = Fixture::read(name);
+    let network = network(name);
+    let device = software();
+    let batch = fixture.0["noise"].len() / network.latents;
+    let mut cases = 0;
+    for likelihood in ["bernoulli", "gaussian"] {
+        for reduction in ["sum", "mean"] {
+            if !fixture.0.contains_key(&format!("h_{likelihood}_{reduction}.total")) {
+                assert_eq!((name, likelihood), ("pytorch-vae", "bernoulli"));
+                continue;
+            }
+            let loss = loss(likelihood, reduction, network.image_values);
+            let plan = Plan::train(&network, batch, &loss, &adam());
+            let mut session = Session::new(&device, plan).unwrap();
+            session.write(Slot::Value, &fixture.group("param.")).unwrap();
+            for (kind, beta, gamma) in [("h", 4.0, 0.0), ("b", 0.0, 10.0)] {
+                let case = format!("{kind}_{likelihood}_{reduction}");
+                // A learning rate of 0 leaves the parameters as they are.
+                let numbers = StepNumbers { rate: 0.0, root: 1.0, beta, gamma, capacity: 1.5 };
+                session.step(&fixture.0["images"], &fixture.0["noise"], numbers).unwrap();
+                let terms = &session.take_terms().unwrap()[0];
+                let close = |what: &str, found: &[f32]| {
+                    let expected = &fixture.0[&format!("{case}.{what}")];
+                    assert_close(&format!("{name} {case}.{what}"), found, expected);
+                };
+                assert_close(&format!("{name} z"), &session.read_map("z").unwrap(), &fixture.0["z"]);
+                close("total", &[terms.total]);
+                close("reconstruction", &[terms.reconstruction]);
+                close("kl_per_latent", &terms.kl_per_latent);
+                assert!(!terms.bad_term && !terms.bad_gradient);
+                let expected = fixture.group(&format!("{case}.grad."));
+                let found = session.read(Slot::Gradient).unwrap();
+                assert_eq!(found.len(), expected.len(), "{name} {case}");
+                let found: BTreeMap<_, _> =
+                    found.into_iter().map(|(parameter, g)| (parameter.name, g)).collect();
+                for (tensor, expected) in expected {
+                    let what = format!("{name} {case} gradient of {tensor}");
+                    // A bias before batch norm has no influence: what is left is rounding.
+                    if expected.iter().all(|value| *value == 0.0) {
+                        let beside = largest(&found[&tensor.replace("bias", "weight")]);
+                        assert!(largest(&found[tensor]) <= 1e-4 * beside, "{what}");
+                        continue;
+                    }
+                    assert_close(&what, &found[tensor], expected);
+                }
+                cases += 1;
+            }
+        }
+    }
+    assert!(cases >= 4, "{name}");
+}
+
+#[test]
+fn burgess() {
+    check("burgess");
+}
+
+#[test]
+fn higgins_fc() {
+    check("higgins-fc");
+}
+
+#[test]
+fn higgins_conv() {
+    check("higgins-conv");
+}
+
+#[test]
+fn locatello() {
+    check("locatello");
+}
+
+#[test]
+fn pytorch_vae() {
+    check("pytorch-vae");
+}
+
+#[test]
+fn custom() {
+    check("custom");
+}
