@@ -14,7 +14,6 @@ mod values;
 
 use std::path::PathBuf;
 
-use betavae::Device;
 use clap::{Args, Parser, Subcommand};
 
 pub use bench::{Architectures, Bench};
@@ -39,7 +38,7 @@ use values::threads;
 #[derive(Parser)]
 #[command(name = "betavae", version, propagate_version = true)]
 pub struct Arguments {
-    /// Where to compute
+    /// Where to take the steps of a training: `cpu`, `gpu`, or a name that `betavae devices` lists
     #[arg(long, global = true, default_value = "cpu", value_name = "DEVICE")]
     pub device: String,
 
@@ -73,6 +72,8 @@ pub enum Command {
     Data(Data),
     Bench(Bench),
     Bottleneck(Bottleneck),
+    Describe(Describe),
+    Devices(Devices),
     Recipes(Recipes),
     Completions(Completions),
     Man(Man),
@@ -88,6 +89,36 @@ pub struct Images {
     /// Change one key of [data], such as data.key=x_test; may be repeated [default: as in the training]
     #[arg(long = "set", value_name = "data.KEY=VALUE")]
     pub set: Vec<String>,
+}
+
+/// Show the network of a recipe: its parameters, and the launches of a step on a GPU
+#[derive(Args)]
+#[command(after_help = "Examples:
+  betavae describe burgess2018-dsprites
+  betavae describe --set model.architecture=pytorch-vae --launches")]
+pub struct Describe {
+    /// A built-in recipe or a .toml file
+    #[arg(value_name = "RECIPE", default_value = "default")]
+    pub recipe: String,
+
+    /// Change one key of the recipe, such as model.latents=5; may be repeated
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub set: Vec<String>,
+
+    /// The launches of a step on a GPU, in their order
+    #[arg(long)]
+    pub launches: bool,
+}
+
+/// List what can take the steps of a training: the CPU and the GPUs that have a driver
+#[derive(Args)]
+#[command(after_help = "Examples:
+  betavae devices
+  betavae devices --report")]
+pub struct Devices {
+    /// Everything that is known of each, for the report of a problem
+    #[arg(long)]
+    pub report: bool,
 }
 
 /// List the built-in recipes, or print one
@@ -117,17 +148,6 @@ pub struct Completions {
 pub struct Man {
     #[arg(value_name = "DIR")]
     pub folder: PathBuf,
-}
-
-/// The device a name stands for.
-pub fn device(name: &str) -> Result<Device, betavae::Error> {
-    match name {
-        "cpu" => Ok(Device::flex()),
-        _ => Err(betavae::Error::Config {
-            message: format!("unknown device `{name}`: this build has `cpu`"),
-            hint: String::new(),
-        }),
-    }
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 
 mod args;
 mod commands;
+mod compute;
 mod output;
 mod processes;
 mod progress;
@@ -13,6 +14,7 @@ use std::process::ExitCode;
 use clap::Parser;
 
 use args::{Arguments, Command};
+use compute::Compute;
 
 // A step frees and asks for the same large blocks again. The system's allocator gives them back to
 // the kernel in between, and page faults then cost a fifth of the time, or half of it.
@@ -35,30 +37,32 @@ fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     if let Some(threads) = arguments.threads {
         rayon::ThreadPoolBuilder::new().num_threads(threads).build_global()?;
     }
-    let device = args::device(&arguments.device)?;
+    let compute = Compute::open(&arguments.device)?;
     match arguments.command {
-        Command::Train(args) => return commands::train::train(args, &device),
-        Command::Resume(args) => return commands::train::resume(args, &device),
+        Command::Train(args) => return commands::train::train(args, &compute),
+        Command::Resume(args) => return commands::train::resume(args, &compute),
         Command::Sweep(args) => {
-            return commands::sweep::sweep(args.command, arguments.threads, &device);
+            return commands::sweep::sweep(args.command, arguments.threads, compute.cpu_alone()?);
         }
-        Command::Encode(args) => commands::codes::encode(args, &device)?,
-        Command::Decode(args) => commands::codes::decode(args, &device)?,
-        Command::Reconstruct(args) => commands::pictures::reconstruct(args, &device)?,
-        Command::Sample(args) => commands::pictures::sample(args, &device)?,
-        Command::Advise(args) => commands::advise::advise(args, &device)?,
-        Command::Figures(args) => commands::figures::figures(args, &device)?,
-        Command::Report(args) => commands::report::report(args, &device)?,
+        Command::Encode(args) => commands::codes::encode(args, &compute)?,
+        Command::Decode(args) => commands::codes::decode(args, &compute)?,
+        Command::Reconstruct(args) => commands::pictures::reconstruct(args, compute.cpu_alone()?)?,
+        Command::Sample(args) => commands::pictures::sample(args, compute.cpu_alone()?)?,
+        Command::Advise(args) => commands::advise::advise(args, compute.cpu_alone()?)?,
+        Command::Figures(args) => commands::figures::figures(args, compute.cpu_alone()?)?,
+        Command::Report(args) => commands::report::report(args, compute.cpu_alone()?)?,
         Command::Watch(args) => commands::watch::watch(args)?,
-        Command::Explore(args) => commands::explore::explore(args, &device)?,
-        Command::Import(args) => commands::export::import(args, &device)?,
-        Command::Export(args) => commands::export::export(args, &device)?,
-        Command::Traverse(args) => commands::pictures::traverse(args, &device)?,
-        Command::Evaluate(args) => commands::evaluate::evaluate(args, &device)?,
+        Command::Explore(args) => commands::explore::explore(args, compute.cpu_alone()?)?,
+        Command::Import(args) => commands::export::import(args, compute.cpu_alone()?)?,
+        Command::Export(args) => commands::export::export(args, compute.cpu_alone()?)?,
+        Command::Traverse(args) => commands::pictures::traverse(args, compute.cpu_alone()?)?,
+        Command::Evaluate(args) => commands::evaluate::evaluate(args, &compute)?,
         Command::Score(args) => commands::score::score(args)?,
         Command::Data(args) => commands::data::data(args)?,
-        Command::Bottleneck(args) => commands::bottleneck::bottleneck(args, &device)?,
-        Command::Bench(args) => commands::bench::bench(args, &device)?,
+        Command::Bottleneck(args) => commands::bottleneck::bottleneck(args, compute.cpu_alone()?)?,
+        Command::Bench(args) => commands::bench::bench(args, &compute)?,
+        Command::Describe(args) => commands::describe::describe(args, compute.cpu_alone()?)?,
+        Command::Devices(args) => commands::devices::devices(args)?,
         Command::Recipes(args) => commands::recipes::recipes(args)?,
         Command::Completions(args) => commands::generate::completions(args)?,
         Command::Man(args) => commands::generate::man(args)?,

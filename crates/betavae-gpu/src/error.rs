@@ -45,3 +45,16 @@ pub enum GpuError {
     #[error("the tensors do not fit the network: {0}")]
     Tensors(String),
 }
+
+impl GpuError {
+    /// The likely fix; may be empty.
+    pub fn hint(&self) -> &'static str {
+        match self {
+            Self::NoDevice { .. } => "`betavae devices` lists what there is; `--device cpu` needs no driver",
+            Self::TooSmall { .. } => "a smaller train.batch or network, or `--device cpu`",
+            Self::OutOfMemory { .. } => "a smaller train.batch, or `--device cpu`",
+            Self::Lost { .. } => "checkpoints that were complete are valid; `betavae resume` goes on from the newest",
+            Self::Tensors(_) => "",
+        }
+    }
+}

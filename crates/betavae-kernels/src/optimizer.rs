@@ -29,7 +29,7 @@ impl AdamStep {
     }
 
     /// The learning rate divided by the first moment's bias correction, and the root of the second's.
-    pub(crate) fn corrected(&self) -> [f64; 2] {
+    pub fn corrected(&self) -> [f64; 2] {
         let rate = self.learning_rate / self.correction(self.beta_1);
         [rate, self.correction(self.beta_2).sqrt()]
     }

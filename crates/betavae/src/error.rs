@@ -83,6 +83,11 @@ pub enum Error {
     #[error("stopped before there was a result")]
     Stopped,
 
+    /// A GPU could not do it.
+    #[cfg(feature = "gpu")]
+    #[error(transparent)]
+    Gpu(#[from] betavae_gpu::GpuError),
+
     /// A loss term or a gradient became infinite or NaN; the parameters were left as they were
     /// before the step.
     #[error(
@@ -113,6 +118,8 @@ impl Error {
             },
             Error::Busy { .. } => "wait for it, or stop it with Ctrl-C",
             Error::Stopped => "",
+            #[cfg(feature = "gpu")]
+            Error::Gpu(error) => error.hint(),
             Error::Unwritable { hint, .. }
             | Error::File { hint, .. }
             | Error::Config { hint, .. }
@@ -143,6 +150,8 @@ impl Error {
         let new = new.into();
         match self {
             Error::Stopped | Error::Busy { .. } => self,
+            #[cfg(feature = "gpu")]
+            Error::Gpu(_) => self,
             Error::Io { action, path, source } => {
                 Error::Unwritable { action, path, reason: source.to_string(), hint: new }
             }

@@ -65,6 +65,8 @@ pub use burn::{
     self,
     tensor::{Device, Tensor, TensorData},
 };
+#[cfg(feature = "gpu")]
+pub use betavae_gpu as gpu;
 pub use error::{Error, Result};
 
 /// Compiles the example of the README.

@@ -5,14 +5,15 @@ use std::io::BufRead;
 use anyhow::bail;
 use betavae::bench::{Bench, BenchOptions, LayerMeasurement, Measurement, measure, measure_layers};
 use betavae::model::Architecture;
-use betavae::{Device, Error, cpu};
+use betavae::{Error, cpu};
 use serde_json::json;
 
 use crate::args::{self, Architectures};
 use crate::commands::warn_if_emulated;
+use crate::compute::Compute;
 use crate::output::{print, print_json};
 
-pub fn bench(args: args::Bench, device: &Device) -> anyhow::Result<()> {
+pub fn bench(args: args::Bench, compute: &Compute) -> anyhow::Result<()> {
     warn_if_emulated(args.precision)?;
     let options = |architecture| {
         let default = BenchOptions::new(architecture);
@@ -32,12 +33,12 @@ pub fn bench(args: args::Bench, device: &Device) -> anyhow::Result<()> {
             let (message, hint) = ("--serve measures one architecture", "name it");
             return Err(Error::Config { message: message.into(), hint: hint.into() }.into());
         }
-        Architectures::All => return presets(&args, options, device),
+        Architectures::All => return presets(&args, options, compute),
     };
     if args.layers {
         return layers(&[options(one)], args.json);
     }
-    let mut bench = Bench::new(options(one), device)?;
+    let mut bench = start(options(one), compute)?;
     if args.serve {
         return serve(&mut bench);
     }
@@ -53,7 +54,7 @@ pub fn bench(args: args::Bench, device: &Device) -> anyhow::Result<()> {
 fn presets(
     args: &args::Bench,
     options: impl Fn(Architecture) -> BenchOptions,
-    device: &Device,
+    compute: &Compute,
 ) -> anyhow::Result<()> {
     let presets = Architecture::ALL.into_iter().filter(|preset| *preset != Architecture::Custom);
     if args.layers {
@@ -64,13 +65,21 @@ fn presets(
         print(&heading())?;
     }
     for preset in presets {
-        let measurement = measure(&mut Bench::new(options(preset), device)?, args.steps)?;
+        let measurement = measure(&mut start(options(preset), compute)?, args.steps)?;
         if !args.json {
             print(&row(&measurement))?;
         }
         measured.push(measurement);
     }
     if args.json { print_json(&measured) } else { Ok(()) }
+}
+
+fn start(options: BenchOptions, compute: &Compute) -> anyhow::Result<Bench> {
+    #[cfg(feature = "gpu")]
+    if let Some(gpu) = &compute.gpu {
+        return Ok(Bench::on_gpu(options, &compute.cpu, gpu)?);
+    }
+    Ok(Bench::new(options, &compute.cpu)?)
 }
 
 fn heading() -> String {
@@ -91,10 +100,13 @@ fn row(measured: &Measurement) -> String {
     let name = measured.architecture.name();
     let image = measured.image.to_string();
     let range = format!("{p10_ms:.2}..{p90_ms:.2}");
-    let share = format!("{:.1} %", 100.0 * share_of_peak);
+    // The peak of a GPU is not known.
+    let peak = peak_gflops.map_or("-".to_owned(), |peak| format!("{peak:.1}"));
+    let share = share_of_peak.map_or("-".to_owned(), |share| format!("{:.1} %", 100.0 * share));
+    let set = measured.gpu.as_ref().map_or(*instruction_set, |_| "gpu");
     format!(
-        "{name:<14}{image:<10}{batch:>5}{threads:>9}  {instruction_set:<14}{median_ms:>9.2}\
-         {range:>18}{images_per_second:>10.0}{gflops:>9.1}{peak_gflops:>9.1}{share:>8}"
+        "{name:<14}{image:<10}{batch:>5}{threads:>9}  {set:<14}{median_ms:>9.2}\
+         {range:>18}{images_per_second:>10.0}{gflops:>9.1}{peak:>9}{share:>8}"
     )
 }
 

@@ -1,6 +1,5 @@
 //! `evaluate`.
 
-use betavae::Device;
 use betavae::checkpoint::Trained;
 use betavae::evaluate::{self, Evaluation, subset};
 use betavae::objective::ACTIVE_NATS;
@@ -11,10 +10,12 @@ use serde::Serialize;
 use super::open_for;
 use super::score::{self, attainable, settings};
 use crate::args::Evaluate;
+use crate::compute::Compute;
 use crate::output::{print, print_json};
 use crate::progress;
 
-pub fn evaluate(args: Evaluate, device: &Device) -> anyhow::Result<()> {
+pub fn evaluate(args: Evaluate, compute: &Compute) -> anyhow::Result<()> {
+    let device = &compute.cpu;
     let trained = Trained::load(&args.model, device)?;
     let data = open_for(&trained, &args.images)?;
     let indices = subset(data.len(), args.limit.unwrap_or(data.len()));
@@ -25,8 +26,9 @@ pub fn evaluate(args: Evaluate, device: &Device) -> anyhow::Result<()> {
     let higgins = factors.as_ref().map(|factors| scores::higgins_factors(&names, factors));
     let settings = settings(&args.estimation, higgins.unwrap_or_default());
     let wanted = attainable(&args.scores, indices.len(), true, args.others.len(), &settings)?;
+    let coder = compute.coder(&trained.model)?;
     let (bar, mut progress) = progress::images(indices.len());
-    let (evaluation, codes) = evaluate::evaluate(&trained, &*data, &indices, &mut progress)?;
+    let (evaluation, codes) = evaluate::evaluate(&trained, &*coder, &*data, &indices, &mut progress)?;
     bar.finish_and_clear();
     let mut found = Scores::default();
     if let Some(factors) = factors {
@@ -35,7 +37,8 @@ pub fn evaluate(args: Evaluate, device: &Device) -> anyhow::Result<()> {
         let others = compared.iter().map(|model| {
             let other = Trained::load(model, device)?;
             let (bar, mut progress) = progress::images(indices.len());
-            let codes = evaluate::encode(&other.model, &*data, &indices, &mut progress)?;
+            let coder = compute.coder(&other.model)?;
+            let codes = evaluate::encode(&*coder, &*data, &indices, &mut progress)?;
             bar.finish_and_clear();
             Representation::try_from(&codes)
         });

@@ -5,6 +5,8 @@ pub mod bench;
 pub mod bottleneck;
 pub mod codes;
 pub mod data;
+pub mod describe;
+pub mod devices;
 pub mod evaluate;
 pub mod explore;
 pub mod export;

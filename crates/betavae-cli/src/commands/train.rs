@@ -14,11 +14,13 @@ use betavae::{Device, recipes, words};
 use crate::args::{Resume, Train};
 use crate::commands::evaluate::table;
 use crate::commands::{absolute, open, score, warn_if_emulated};
+use crate::compute::Compute;
 use crate::output::{be_silent, print, say};
 use crate::progress::Progress;
 use crate::{processes, signals};
 
-pub fn train(args: Train, device: &Device) -> anyhow::Result<ExitCode> {
+pub fn train(args: Train, compute: &Compute) -> anyhow::Result<ExitCode> {
+    let device = &compute.cpu;
     let together = processes::of_training()?;
     if together.as_ref().is_some_and(|processes| processes.rank() > 0) {
         be_silent();
@@ -59,6 +61,7 @@ pub fn train(args: Train, device: &Device) -> anyhow::Result<ExitCode> {
         recipe.train.batch = images;
     }
     let config = recipe.resolve(data.shape())?;
+    check_device(&config, together.is_some(), compute)?;
     let Some(folder) = args.out else {
         if together.is_some() {
             let message = "several processes of one training need --out, which names its folder";
@@ -66,7 +69,7 @@ pub fn train(args: Train, device: &Device) -> anyhow::Result<ExitCode> {
                 betavae::Error::Config { message: message.into(), hint: String::new() }.into()
             );
         }
-        return go(Run::create(&free_folder(&title), config, data, device)?, None, device);
+        return go(Run::create(&free_folder(&title), config, data, device)?, None, compute);
     };
     let together = match together {
         Some(processes) if processes.rank() > 0 => {
@@ -86,7 +89,7 @@ pub fn train(args: Train, device: &Device) -> anyhow::Result<ExitCode> {
             if step > 0 {
                 say(&format!("resuming at step {step}"));
             }
-            go(*run, together, device)
+            go(*run, together, compute)
         }
         (Ok(Entered::Done), together) => {
             together.iter().for_each(|processes| dismiss(&**processes));
@@ -99,6 +102,23 @@ pub fn train(args: Train, device: &Device) -> anyhow::Result<ExitCode> {
             Err(error.into())
         }
     }
+}
+
+/// Refuses a training that the device cannot take, before anything is written.
+fn check_device(config: &Config, is_together: bool, compute: &Compute) -> anyhow::Result<()> {
+    if compute.gpu.is_none() {
+        return Ok(());
+    }
+    if is_together {
+        let message = "several processes of one training compute on CPUs".to_owned();
+        let hint = "leave out --device".to_owned();
+        return Err(betavae::Error::Config { message, hint }.into());
+    }
+    #[cfg(feature = "gpu")]
+    betavae::train::check_for_gpu(config)?;
+    #[cfg(not(feature = "gpu"))]
+    let _ = config;
+    Ok(())
 }
 
 /// What all processes of a training do but the first, which alone writes and speaks.
@@ -115,7 +135,7 @@ fn follow(
     Ok(ExitCode::SUCCESS)
 }
 
-pub fn resume(args: Resume, device: &Device) -> anyhow::Result<ExitCode> {
+pub fn resume(args: Resume, compute: &Compute) -> anyhow::Result<ExitCode> {
     if processes::of_training()?.is_some() {
         return Err(betavae::Error::Config {
             message: "several processes go on with a run by the command that started it".into(),
@@ -132,10 +152,11 @@ pub fn resume(args: Resume, device: &Device) -> anyhow::Result<ExitCode> {
         let hint = format!("if they have moved: betavae resume {folder} --data PATH");
         return Err(betavae::Error::Config { message, hint }.into());
     }
+    check_device(&config, false, compute)?;
     let data = open(wanted, config.seed())?;
-    let run = Run::resume(&args.folder, args.steps, moved, data, device)?;
+    let run = Run::resume(&args.folder, args.steps, moved, data, &compute.cpu)?;
     say(&format!("resuming at step {}", run.trainer().steps_taken()));
-    go(run, None, device)
+    go(run, None, compute)
 }
 
 /// The data of a run at another place, with the run's settings.
@@ -167,8 +188,12 @@ fn make_absolute(data: &mut DataConfig) -> anyhow::Result<()> {
 fn go(
     mut run: Run,
     together: Option<Box<dyn Processes>>,
-    device: &Device,
+    compute: &Compute,
 ) -> anyhow::Result<ExitCode> {
+    #[cfg(feature = "gpu")]
+    if let Some(gpu) = &compute.gpu {
+        run.move_to_gpu(gpu)?;
+    }
     if let Some(processes) = together {
         say(&format!("processes  {}", processes.size()));
         run.join(processes)?;
@@ -188,7 +213,7 @@ fn go(
     let word = words::quoted(run.folder());
     match outcome? {
         Outcome::Finished => {
-            let results = run.finish(&Finish::default(), device, &mut progress);
+            let results = run.finish(&Finish::default(), &compute.cpu, &mut progress);
             progress.finish();
             let results = results?;
             say(&format!("\n{}", table(&results.evaluation)));
@@ -225,6 +250,10 @@ fn introduce(run: &Run) {
     let told = trainer.config().in_words(data.name(), data.len(), parameters);
     for (label, text) in told {
         say(&format!("{label:<11}{text}"));
+    }
+    #[cfg(feature = "gpu")]
+    if let Some(gpu) = trainer.gpu() {
+        say(&format!("device     {}", gpu.facts().adapter));
     }
     say(&format!(
         "threads    {}\nfolder     {}",

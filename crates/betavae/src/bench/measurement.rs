@@ -41,12 +41,14 @@ pub struct Measurement {
     /// 10^9 floating point operations per second at the median, counted as in
     /// [`crate::model::Flops`].
     pub gflops: f64,
+    /// The GPU that took the steps, if one did.
+    pub gpu: Option<String>,
     /// 10^9 floating point operations per second that all threads reached in registers alone; the
-    /// median over the same time.
-    pub peak_gflops: f64,
+    /// median over the same time. It is not known of GPUs.
+    pub peak_gflops: Option<f64>,
     /// `gflops / peak_gflops`. An algorithm with fewer operations than the direct one, such as
     /// Winograd's, can bring it above 1.
-    pub share_of_peak: f64,
+    pub share_of_peak: Option<f64>,
     /// Version of this library.
     pub version: &'static str,
 }
@@ -59,14 +61,16 @@ pub fn measure(bench: &mut Bench, steps: usize) -> Result<Measurement> {
     let steps = steps.max(1);
     let (mut seconds, mut peaks) = (Vec::new(), Vec::new());
     for round in 0..ROUNDS.min(steps) {
-        peaks.push(cpu::peak_gflops());
+        if bench.gpu().is_none() {
+            peaks.push(cpu::peak_gflops());
+        }
         let until = steps * (round + 1) / ROUNDS.min(steps);
         seconds.extend(bench.run(until - seconds.len())?);
     }
     let options = bench.options().clone();
     let median = quantile(&mut seconds, 0.5);
     let gflops = bench.flops() as f64 / median / 1e9;
-    let peak_gflops = quantile(&mut peaks, 0.5);
+    let peak_gflops = (!peaks.is_empty()).then(|| quantile(&mut peaks, 0.5));
     Ok(Measurement {
         architecture: options.architecture,
         batch: options.batch,
@@ -80,8 +84,9 @@ pub fn measure(bench: &mut Bench, steps: usize) -> Result<Measurement> {
         p90_ms: 1e3 * quantile(&mut seconds, 0.9),
         images_per_second: options.batch as f64 / median,
         gflops,
+        gpu: bench.gpu().map(str::to_owned),
         peak_gflops,
-        share_of_peak: gflops / peak_gflops,
+        share_of_peak: peak_gflops.map(|peak| gflops / peak),
         version: env!("CARGO_PKG_VERSION"),
     })
 }

@@ -165,33 +165,63 @@ impl Bench {
         Ok(bench)
     }
 
-    /// Takes `steps` steps and returns the seconds each took.
+    /// The same with steps that a GPU takes.
+    ///
+    /// # Errors
+    /// If the options do not fit together, or the device cannot take such steps.
+    #[cfg(feature = "gpu")]
+    pub fn on_gpu(
+        options: BenchOptions,
+        device: &Device,
+        gpu: &betavae_gpu::Device,
+    ) -> Result<Self> {
+        let mut bench = Self::new(options, device)?;
+        match &mut bench.work {
+            Work::Train(trainer) => trainer.move_to_gpu(gpu)?,
+            Work::Encode(_) => {
+                let message = "--mode encode is measured on the CPU, found a GPU";
+                return Err(Error::config(message, "leave out --device, or --mode train"));
+            }
+        }
+        bench.run(WARM_UP)?;
+        Ok(bench)
+    }
+
+    /// The name of the GPU that takes the steps, if one does.
+    pub fn gpu(&self) -> Option<&str> {
+        #[cfg(feature = "gpu")]
+        if let Work::Train(trainer) = &self.work {
+            return trainer.gpu().map(|gpu| &*gpu.facts().adapter);
+        }
+        None
+    }
+
+    /// Takes `steps` steps and returns the seconds each took; of steps that are handed out together, their share.
     ///
     /// # Errors
     /// If a loss or a gradient is not finite.
     pub fn run(&mut self, steps: usize) -> Result<Vec<f64>> {
-        (0..steps)
-            .map(|_| {
-                let start = Instant::now();
-                self.step()?;
-                Ok(start.elapsed().as_secs_f64())
-            })
-            .collect()
+        let mut seconds = Vec::new();
+        while seconds.len() < steps {
+            let start = Instant::now();
+            let taken = self.steps(steps - seconds.len())?;
+            let share = start.elapsed().as_secs_f64() / taken as f64;
+            seconds.extend(std::iter::repeat_n(share, taken));
+        }
+        Ok(seconds)
     }
 
-    fn step(&mut self) -> Result<()> {
-        match &mut self.work {
-            Work::Train(trainer) => {
-                trainer.step()?;
-            }
+    fn steps(&mut self, most: usize) -> Result<usize> {
+        Ok(match &mut self.work {
+            Work::Train(trainer) => trainer.steps(most as u64)?.len(),
             Work::Encode(both) => {
                 let (model, images) = &**both;
                 let posterior = model.encode(images.clone());
                 // The codes are read back, as a program that encodes images would do.
                 std::hint::black_box((values(posterior.mean), values(posterior.log_var)));
+                1
             }
-        }
-        Ok(())
+        })
     }
 
     /// What is measured.

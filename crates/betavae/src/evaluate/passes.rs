@@ -3,7 +3,7 @@
 use burn::tensor::{Device, Tensor, TensorData};
 use serde::{Deserialize, Serialize};
 
-use super::Codes;
+use super::{Coder, Codes};
 use crate::checkpoint::Trained;
 use crate::data::{Dataset, read_batch};
 use crate::error::{Error, Result};
@@ -12,7 +12,7 @@ use crate::objective::ACTIVE_NATS;
 use crate::random::{Permutation, Stream};
 
 /// Images per forward pass.
-const BATCH: usize = 128;
+pub(super) const BATCH: usize = 128;
 
 /// Loss terms in nats per image, averaged over images.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -137,13 +137,13 @@ pub fn check_shape(model: &BetaVae, data: &dyn Dataset) -> Result<()> {
 /// # Errors
 /// If the images have another shape or one cannot be read.
 pub fn encode(
-    model: &BetaVae,
+    coder: &dyn Coder,
     data: &dyn Dataset,
     indices: &[usize],
     progress: &mut dyn FnMut(usize),
 ) -> Result<Codes> {
-    let mut codes = Codes { latents: model.latents(), ..Codes::default() };
-    encode_batches(model, data, indices, &mut |_, batch| {
+    let mut codes = Codes { latents: coder.model().latents(), ..Codes::default() };
+    encode_batches(coder, data, indices, &mut |_, batch| {
         codes.mean.extend(batch.mean);
         codes.log_var.extend(batch.log_var);
         progress(codes.mean.len() / codes.latents);
@@ -157,14 +157,15 @@ pub fn encode(
 /// # Errors
 /// If the images have another shape or one cannot be read, and what `each` says.
 pub fn encode_batches(
-    model: &BetaVae,
+    coder: &dyn Coder,
     data: &dyn Dataset,
     indices: &[usize],
     each: &mut dyn FnMut(&[usize], Codes) -> Result<()>,
 ) -> Result<()> {
+    let model = coder.model();
     check_shape(model, data)?;
     for batch in indices.chunks(BATCH) {
-        let posterior = model.encode(load(data, batch, &model.device())?);
+        let posterior = coder.encode(load(data, batch, &model.device())?)?;
         let (mean, log_var) = (values(posterior.mean), values(posterior.log_var));
         each(batch, Codes { latents: model.latents(), mean, log_var })?;
     }
@@ -185,18 +186,19 @@ pub fn kl_per_latent(model: &BetaVae, data: &dyn Dataset, indices: &[usize]) -> 
     Ok(sums.iter().map(|sum| sum / indices.len() as f64).collect())
 }
 
-/// The loss terms over some images, at z = mean and with noise that depends on the model's seed and
-/// the image only; and the codes of the images, for scores.
+/// The loss terms of a trained model over some images, at z = mean and with noise that depends on the model's seed and
+/// the image only, by passes of `coder`, which is its model on some device; and the codes of the images, for scores.
 ///
 /// # Errors
 /// If the images have another shape or one cannot be read.
 pub fn evaluate(
     trained: &Trained,
+    coder: &dyn Coder,
     data: &dyn Dataset,
     indices: &[usize],
     progress: &mut dyn FnMut(usize),
 ) -> Result<(Evaluation, Codes)> {
-    let model = &trained.model;
+    let model = coder.model();
     check_shape(model, data)?;
     let (device, latents) = (model.device(), model.latents());
     let mut kl = vec![0.0; latents];
@@ -204,7 +206,7 @@ pub fn evaluate(
     let mut codes = Codes { latents, ..Codes::default() };
     for batch in indices.chunks(BATCH) {
         let images = load(data, batch, &device)?;
-        let posterior = model.encode(images.clone());
+        let posterior = coder.encode(images.clone())?;
         let batch_kl = values(posterior.kl_per_latent());
         let count = batch.len() as f64;
         kl.iter_mut().zip(batch_kl).for_each(|(sum, kl)| *sum += f64::from(kl) * count);
@@ -215,7 +217,7 @@ pub fn evaluate(
         codes.log_var.extend(values(posterior.log_var));
         let mean = posterior.mean;
         for (sum, z) in reconstruction.iter_mut().zip([mean, sampled]) {
-            let output = model.decode_raw(z);
+            let output = coder.decode_raw(z)?;
             let nll = values(model.likelihood().nll(output, targets.clone()));
             *sum += nll.iter().map(|nll| f64::from(*nll)).sum::<f64>();
         }

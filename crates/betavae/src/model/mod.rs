@@ -6,6 +6,8 @@ mod decoder;
 mod encoder;
 pub(crate) mod floats;
 mod flops;
+#[cfg(feature = "gpu")]
+mod gpu;
 mod layers;
 mod likelihood;
 mod network;

@@ -13,7 +13,7 @@ use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
 use super::batch::{Draws, Facts};
-use super::loss::{Constraint, Inputs, Loss, Settings};
+use super::loss::{Constraint, Inputs, KlConstraint, Loss, Settings};
 use super::schedule::Schedule;
 use super::terms::{Term, Unit, beta_norm};
 use crate::data::PairsConfig;
@@ -146,9 +146,8 @@ impl<const OF_PRODUCT: bool> Loss for Ada<OF_PRODUCT> {
         Constraint { value: inputs.kl.clone() * self.beta.at(step), terms: vec![shared] }
     }
 
-    fn by_kl(&self, kl: f64, step: u64) -> Option<[f64; 2]> {
-        let beta = self.beta.at(step);
-        Some([beta * kl, beta])
+    fn kl_constraint(&self, step: u64) -> Option<KlConstraint> {
+        Some(KlConstraint { beta: self.beta.at(step), ..KlConstraint::default() })
     }
 
     /// Number of latents that count as shared, averaged over the pairs.

@@ -4,7 +4,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::batch::Facts;
-use super::loss::{Constraint, Inputs, Loss, Settings, at_least};
+use super::loss::{Constraint, Inputs, KlConstraint, Loss, Settings, at_least};
 use super::schedule::Schedule;
 use super::terms::{Term, Unit};
 use crate::error::Result;
@@ -89,11 +89,9 @@ impl Loss for LossB {
         Constraint::new((inputs.kl.clone() - self.capacity_at(step)).abs() * self.gamma.at(step))
     }
 
-    fn by_kl(&self, kl: f64, step: u64) -> Option<[f64; 2]> {
-        let (distance, gamma) = (kl - self.capacity_at(step), self.gamma.at(step));
-        // As PyTorch has it, the slope at C itself is 0.
-        let sign = if distance == 0.0 { 0.0 } else { distance.signum() };
-        Some([gamma * distance.abs(), gamma * sign])
+    fn kl_constraint(&self, step: u64) -> Option<KlConstraint> {
+        let (gamma, capacity) = (self.gamma.at(step), self.capacity_at(step));
+        Some(KlConstraint { beta: 0.0, gamma, capacity })
     }
 
     fn weights(&self, _: &Facts, step: u64) -> Vec<Term> {

@@ -4,7 +4,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::batch::Facts;
-use super::loss::{Constraint, Inputs, Loss, Settings};
+use super::loss::{Constraint, Inputs, KlConstraint, Loss, Settings};
 use super::schedule::Schedule;
 use super::terms::{Term, Unit, beta_norm};
 use crate::error::Result;
@@ -61,9 +61,8 @@ impl Loss for LossH {
         Constraint::new(inputs.kl.clone() * self.beta.at(step))
     }
 
-    fn by_kl(&self, kl: f64, step: u64) -> Option<[f64; 2]> {
-        let beta = self.beta.at(step);
-        Some([beta * kl, beta])
+    fn kl_constraint(&self, step: u64) -> Option<KlConstraint> {
+        Some(KlConstraint { beta: self.beta.at(step), ..KlConstraint::default() })
     }
 
     fn weights(&self, facts: &Facts, step: u64) -> Vec<Term> {

@@ -77,6 +77,25 @@ impl Constraint {
     }
 }
 
+/// beta * KL + gamma * |KL - capacity|, in nats.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(crate) struct KlConstraint {
+    pub(crate) beta: f64,
+    pub(crate) gamma: f64,
+    pub(crate) capacity: f64,
+}
+
+impl KlConstraint {
+    /// Its value and its derivative at a KL.
+    fn at(self, kl: f64) -> [f64; 2] {
+        let Self { beta, gamma, capacity } = self;
+        let distance = kl - capacity;
+        // As PyTorch has it, the slope at C itself is 0.
+        let sign = if distance == 0.0 { 0.0 } else { distance.signum() };
+        [beta * kl + gamma * distance.abs(), beta + gamma * sign]
+    }
+}
+
 /// An objective in training.
 pub(super) trait Loss {
     /// What a step is to be taken on.
@@ -92,9 +111,14 @@ pub(super) trait Loss {
     /// What is added to the reconstruction at `step`, which counts from 1.
     fn constraint(&self, inputs: &Inputs<'_>, step: u64) -> Constraint;
 
-    /// The constraint at a KL of the batch in nats, and its derivative, where it depends on the batch by its KL alone.
-    fn by_kl(&self, _kl: f64, _step: u64) -> Option<[f64; 2]> {
+    /// The constraint at `step`, where it is of this form.
+    fn kl_constraint(&self, _step: u64) -> Option<KlConstraint> {
         None
+    }
+
+    /// The constraint at a KL of the batch in nats, and its derivative, where it depends on the batch by its KL alone.
+    fn by_kl(&self, kl: f64, step: u64) -> Option<[f64; 2]> {
+        self.kl_constraint(step).map(|constraint| constraint.at(kl))
     }
 
     /// Names and units of the terms that this objective has beside those of all.

@@ -33,6 +33,8 @@ pub use dip_vae::{DipVaeI, DipVaeII};
 pub use dynamic_vae::DynamicVaeConfig;
 pub use factor_vae::FactorVaeConfig;
 pub use h::LossH;
+#[cfg(feature = "gpu")]
+pub(crate) use loss::KlConstraint;
 pub(crate) use loss::{ObjectiveState, OwnGradients};
 pub use reduction::Reduction;
 pub use schedule::{Schedule, Varying};
@@ -166,6 +168,12 @@ impl Objective {
     /// batch by its KL alone.
     pub(crate) fn by_kl(&self, kl: f64, step: u64) -> Option<[f64; 2]> {
         self.active().by_kl(kl, step)
+    }
+
+    /// The constraint at `step`, where it is beta * KL + gamma * |KL - C|.
+    #[cfg(feature = "gpu")]
+    pub(crate) fn kl_constraint(&self, step: u64) -> Option<KlConstraint> {
+        self.active().kl_constraint(step)
     }
 
     /// The loss of a pass. With `weight`, which a batch has that this is a part of, the constraint is that times the KL.

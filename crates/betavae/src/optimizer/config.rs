@@ -1,5 +1,7 @@
 //! The `[optimizer]` table.
 
+#[cfg(feature = "gpu")]
+use betavae_kernels::AdamStep;
 use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 
@@ -63,7 +65,7 @@ impl UpdateRule {
     }
 
     /// Names of the state kept for each parameter.
-    pub(super) fn slots(self) -> &'static [&'static str] {
+    pub(crate) fn slots(self) -> &'static [&'static str] {
         match self {
             Self::Adam(_) => &["first_moment", "second_moment"],
             Self::Adagrad(_) => &["sum_of_squares"],
@@ -165,6 +167,19 @@ impl OptimizerConfig {
                 format!("optimizer.{key}: expected a number {range}, found {value}"),
                 "",
             )),
+        }
+    }
+
+    /// The learning rate of `step`, for Adam divided by the bias correction of the first moment, and the root of that of the
+    /// second.
+    #[cfg(feature = "gpu")]
+    pub(crate) fn corrected_at(&self, step: u64) -> [f64; 2] {
+        let learning_rate = self.learning_rate_at(step);
+        match self.rule {
+            UpdateRule::Adam(Adam { beta_1, beta_2, epsilon }) => {
+                AdamStep { learning_rate, beta_1, beta_2, epsilon, step }.corrected()
+            }
+            UpdateRule::Adagrad(_) => [learning_rate, 1.0],
         }
     }
 

@@ -2,11 +2,10 @@
 
 use burn::module::Module;
 
-use crate::data::Dataset;
 use crate::error::Result;
 use crate::evaluate;
-use crate::model::BetaVae;
 use crate::objective::Terms;
+use crate::train::Trainer;
 
 /// Images over which the blank image is averaged.
 const IMAGES: usize = 500;
@@ -30,8 +29,7 @@ impl EmptyCode {
         &mut self,
         step: u64,
         mean: &Terms,
-        model: &BetaVae,
-        data: &dyn Dataset,
+        trainer: &mut Trainer,
     ) -> Result<Option<String>> {
         let capacity = mean.weights.iter().find(|weight| weight.name == "capacity");
         let Some(capacity) = capacity.map(|weight| weight.value) else { return Ok(None) };
@@ -41,7 +39,10 @@ impl EmptyCode {
         }
         let blank = match self.blank {
             Some(blank) => blank,
-            None => evaluate::blank_nll(&model.valid(), data, IMAGES)? as f32,
+            None => {
+                trainer.refresh()?;
+                evaluate::blank_nll(&trainer.model().valid(), &**trainer.data(), IMAGES)? as f32
+            }
         };
         self.blank = Some(blank);
         if mean.reconstruction() + mean.kl() < blank {

@@ -201,6 +201,15 @@ impl Run {
         Ok(run)
     }
 
+    /// Takes all further steps on a GPU.
+    ///
+    /// # Errors
+    /// If the objective or the precision is the CPU's alone, or the device is too small.
+    #[cfg(feature = "gpu")]
+    pub fn move_to_gpu(&mut self, device: &crate::gpu::Device) -> Result<()> {
+        self.trainer.move_to_gpu(device)
+    }
+
     /// Trains to the configured number of steps, or until the observer asks to stop.
     ///
     /// # Errors
@@ -219,12 +228,18 @@ impl Run {
                 return Ok(Outcome::Stopped);
             }
             self.trainer.announce(true);
-            let terms = self.trainer.step()?;
+            let taken = self.trainer.steps_taken();
+            let until = |every: u64| every - taken % every;
+            let most = until(settings.log_every).min(until(settings.checkpoint_every));
+            let mut weights = Vec::new();
+            for (step, terms) in (taken + 1..).zip(self.trainer.steps(most.min(settings.steps - taken))?) {
+                self.window.add(&terms);
+                observer.stepped(step, &terms);
+                weights = terms.weights;
+            }
             let step = self.trainer.steps_taken();
-            self.window.add(&terms);
-            observer.stepped(step, &terms);
             if step.is_multiple_of(settings.log_every) {
-                let mean = self.window.take(&self.trainer.objective().terms(), terms.weights);
+                let mean = self.window.take(&self.trainer.objective().terms(), weights);
                 self.metrics.append(step, &mean.rows())?;
                 self.logged(&mean, since, observer)?;
                 since = (Instant::now(), step);
@@ -254,8 +269,7 @@ impl Run {
             self.timing.append(step, rate)?;
         }
         observer.logged(step, mean);
-        let (model, data) = (self.trainer.model(), &**self.trainer.data());
-        if let Some(warning) = self.empty_code.notice(step, mean, model, data)? {
+        if let Some(warning) = self.empty_code.notice(step, mean, &mut self.trainer)? {
             observer.warned(&warning);
         }
         Ok(())
@@ -278,6 +292,7 @@ impl Run {
     /// Writes a checkpoint, and pictures if they are wanted.
     fn save(&mut self, observer: &mut dyn Observer) -> Result<()> {
         self.lease.check()?;
+        self.trainer.refresh()?;
         let trained = self.trained()?;
         let state = State {
             step: self.trainer.steps_taken(),

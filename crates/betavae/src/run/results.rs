@@ -114,7 +114,7 @@ impl Run {
         let trained = self.trained()?;
         let data = &**self.trainer.data();
         let indices = subset(data.len(), EVALUATED_IMAGES);
-        let (evaluation, _) = evaluate(&trained, data, &indices, &mut |_| ())?;
+        let (evaluation, _) = evaluate(&trained, &trained.model, data, &indices, &mut |_| ())?;
         self.write("evaluation.json", &evaluation)?;
         let (mut scores, mut notes) = (None, Vec::new());
         match self.scores(finish, &trained, observer)? {

@@ -1,9 +1,13 @@
 //! Training in memory: [`Trainer`] takes optimisation steps. What is kept of them on disk is in [`crate::run`].
 
+#[cfg(feature = "gpu")]
+mod gpu;
 mod gradients;
 mod parts;
 mod processes;
 
+#[cfg(feature = "gpu")]
+pub use gpu::{check_for_gpu, launches};
 pub use gradients::Gradients;
 pub use processes::Processes;
 
@@ -78,6 +82,9 @@ pub struct Trainer {
     device: Device,
     /// Those that take steps together with this one.
     processes: Box<dyn Processes>,
+    /// What takes the steps in place of the CPU.
+    #[cfg(feature = "gpu")]
+    engine: Option<gpu::Engine>,
     /// SHA-256 of the file whose weights it started from.
     init_sha256: Option<String>,
 }
@@ -169,6 +176,8 @@ impl Trainer {
             device: device.clone().autodiff(),
             step: 0,
             processes: Box::new(Alone),
+            #[cfg(feature = "gpu")]
+            engine: None,
             init_sha256: None,
             config,
             data,
@@ -202,6 +211,43 @@ impl Trainer {
     /// If an image cannot be read, or a term or a gradient is not finite; the parameters are then
     /// still those before the step.
     pub fn step(&mut self) -> Result<Terms> {
+        let terms = self.steps(1)?.pop();
+        self.refresh()?;
+        Ok(terms.unwrap_or_else(|| unreachable!("at least one step was taken")))
+    }
+
+    /// Takes at least one step and at most `most`, as many as whatever takes them is best given at a time, and returns the
+    /// terms of each. Before the model and the optimiser are looked at, [`Trainer::refresh`] is due.
+    ///
+    /// # Errors
+    /// As [`Trainer::step`].
+    pub fn steps(&mut self, most: u64) -> Result<Vec<Terms>> {
+        #[cfg(feature = "gpu")]
+        if let Some(mut engine) = self.engine.take() {
+            let terms = self.steps_on(&mut engine, most);
+            self.engine = Some(engine);
+            return terms;
+        }
+        debug_assert!(most > 0, "a number of steps");
+        Ok(vec![self.step_on_cpu()?])
+    }
+
+    /// Brings the model and the optimiser's state up to the newest step, where a GPU takes the steps.
+    ///
+    /// # Errors
+    /// If the device is lost.
+    pub fn refresh(&mut self) -> Result<()> {
+        #[cfg(feature = "gpu")]
+        if let Some(mut engine) = self.engine.take_if(|engine| engine.is_ahead) {
+            let refreshed = self.refresh_from(&engine);
+            engine.is_ahead = refreshed.is_err();
+            self.engine = Some(engine);
+            return refreshed;
+        }
+        Ok(())
+    }
+
+    fn step_on_cpu(&mut self) -> Result<Terms> {
         if self.config.train().parts > 1 {
             let gradients = self.gradients_in_parts()?;
             return Ok(self.apply(gradients));
@@ -275,7 +321,7 @@ impl Trainer {
         noise: &str,
         step: u64,
     ) -> Result<Batch> {
-        let (batch, latents) = (indices.len(), self.model().latents());
+        let (batch, latents) = (indices.len(), self.config.model().latents());
         let indices = indices[range.clone()].to_vec();
         let images = load_epoch(&*self.data, &indices, epoch, &self.device)?;
         let noise = Stream::new(self.config.seed(), noise, step).normals(batch * latents);
@@ -340,7 +386,12 @@ impl Trainer {
     }
 
     /// The model as it is now.
+    ///
+    /// # Panics
+    /// If a GPU has taken steps since the last [`Trainer::refresh`].
     pub fn model(&self) -> &BetaVae {
+        #[cfg(feature = "gpu")]
+        assert!(!self.engine.as_ref().is_some_and(|engine| engine.is_ahead), "the model is refreshed");
         self.model.as_ref().unwrap_or_else(|| unreachable!("a step always puts it back"))
     }
 

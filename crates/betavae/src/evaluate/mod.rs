@@ -1,8 +1,14 @@
 //! The model over many images: codes, loss terms at z = mean and with noise, KL per latent.
 
 #[cfg(feature = "model")]
+mod coder;
+#[cfg(feature = "model")]
 mod passes;
 
+#[cfg(feature = "model")]
+pub use coder::Coder;
+#[cfg(feature = "gpu")]
+pub use coder::GpuCoder;
 #[cfg(feature = "model")]
 pub use passes::{
     AverageLoss, Evaluation, check_shape, encode, encode_batches, evaluate, kl_per_latent, load,

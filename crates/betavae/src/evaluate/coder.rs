@@ -1,0 +1,128 @@
+//! What encodes and decodes: a model on the CPU, or its weights on a GPU.
+
+use burn::tensor::Tensor;
+
+use crate::error::Result;
+use crate::model::{BetaVae, Posterior};
+
+/// Passes of a model outside training.
+pub trait Coder {
+    /// The model.
+    fn model(&self) -> &BetaVae;
+
+    /// q(z | x) of images [B, H, W, C] in [0, 1].
+    ///
+    /// # Errors
+    /// If a device fails.
+    fn encode(&self, images: Tensor<4>) -> Result<Posterior>;
+
+    /// The parameters of p(x | z) for latents [B, D]: logits or means [B, H, W, C].
+    ///
+    /// # Errors
+    /// If a device fails.
+    fn decode_raw(&self, z: Tensor<2>) -> Result<Tensor<4>>;
+}
+
+impl Coder for BetaVae {
+    fn model(&self) -> &BetaVae {
+        self
+    }
+
+    fn encode(&self, images: Tensor<4>) -> Result<Posterior> {
+        Ok(BetaVae::encode(self, images))
+    }
+
+    fn decode_raw(&self, z: Tensor<2>) -> Result<Tensor<4>> {
+        Ok(BetaVae::decode_raw(self, z))
+    }
+}
+
+impl<C: Coder + ?Sized> Coder for &C {
+    fn model(&self) -> &BetaVae {
+        (**self).model()
+    }
+
+    fn encode(&self, images: Tensor<4>) -> Result<Posterior> {
+        (**self).encode(images)
+    }
+
+    fn decode_raw(&self, z: Tensor<2>) -> Result<Tensor<4>> {
+        (**self).decode_raw(z)
+    }
+}
+
+#[cfg(feature = "gpu")]
+pub use on_gpu::GpuCoder;
+
+#[cfg(feature = "gpu")]
+mod on_gpu {
+    use std::sync::Mutex;
+
+    use betavae_gpu::{Device, Plan, Session, Slot};
+    use burn::tensor::{Tensor, TensorData};
+
+    use super::Coder;
+    use crate::error::Result;
+    use crate::evaluate::passes::BATCH;
+    use crate::model::{BetaVae, Posterior, values};
+
+    /// A model whose passes run on a GPU.
+    pub struct GpuCoder<'a> {
+        model: &'a BetaVae,
+        encoder: Mutex<Session>,
+        decoder: Mutex<Session>,
+    }
+
+    impl<'a> GpuCoder<'a> {
+        /// # Errors
+        /// If the device is too small.
+        pub fn new(model: &'a BetaVae, device: &Device) -> Result<Self> {
+            let network = model.network().for_gpu();
+            let mut encoder = Session::new(device, Plan::encode(&network, BATCH))?;
+            let tensors = model.to_named_tensors();
+            let named = tensors.iter().map(|tensor| (&*tensor.name, &tensor.values[..]));
+            encoder.write(Slot::Value, &named.collect::<Vec<_>>())?;
+            let decoder = encoder.beside(Plan::decode(&network, BATCH))?;
+            Ok(Self { model, encoder: Mutex::new(encoder), decoder: Mutex::new(decoder) })
+        }
+    }
+
+    /// Rows through a plan of [`BATCH`] rows; what is missing to the last batch is zeros.
+    fn rows(session: &Mutex<Session>, rows: &[f32], width: usize) -> Result<Vec<f32>> {
+        let mut session = session.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut all = Vec::new();
+        for batch in rows.chunks(BATCH * width) {
+            let mut input = batch.to_vec();
+            input.resize(BATCH * width, 0.0);
+            let output = session.pass(&input)?;
+            let each = output.len() / BATCH;
+            all.extend_from_slice(&output[..batch.len() / width * each]);
+        }
+        Ok(all)
+    }
+
+    impl Coder for GpuCoder<'_> {
+        fn model(&self) -> &BetaVae {
+            self.model
+        }
+
+        fn encode(&self, images: Tensor<4>) -> Result<Posterior> {
+            let (device, [batch, ..]) = (images.device(), images.dims());
+            let latents = self.model.latents();
+            let images = values(self.model.to_network_scale(images));
+            let heads = rows(&self.encoder, &images, self.model.network().image.values())?;
+            let heads = TensorData::new(heads, [batch, 2 * latents]);
+            let heads = Tensor::<2>::from_data(heads, &device);
+            let mean = heads.clone().narrow(1, 0, latents);
+            Ok(Posterior { mean, log_var: heads.narrow(1, latents, latents) })
+        }
+
+        fn decode_raw(&self, z: Tensor<2>) -> Result<Tensor<4>> {
+            let (device, [batch, latents]) = (z.device(), z.dims());
+            let image = self.model.network().image;
+            let output = rows(&self.decoder, &values(z), latents)?;
+            let shape = [batch, image.height, image.width, image.channels];
+            Ok(Tensor::from_data(TensorData::new(output, shape), &device))
+        }
+    }
+}

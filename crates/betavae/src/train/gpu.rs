@@ -1,0 +1,281 @@
+//! Steps on a GPU: a plan owns parameters and moments on the device, and hands them back when somebody asks.
+
+use std::time::{Duration, Instant};
+
+use betavae_gpu::{self as gpu, Plan, Session, Slot, StepNumbers, StepTerms};
+
+use super::{Trainer, non_finite};
+use crate::config::Config;
+use crate::data::read_batch;
+use crate::error::{Error, Result};
+use crate::model::{BetaVae, Likelihood, NamedTensor, Precision};
+use crate::objective::{KlConstraint, ObjectiveKind, Reduction, Term, Terms};
+use crate::optimizer::{Adagrad, Adam, Optimizer, OptimizerConfig, UpdateRule};
+use crate::random::Stream;
+
+/// Steps are handed out for so long before their terms are read, so that whoever watches or stops need not wait.
+const PATIENCE: Duration = Duration::from_millis(200);
+/// Steps whose terms a session keeps.
+const MOST: u64 = 128;
+
+/// A training on a device.
+pub(super) struct Engine {
+    session: Session,
+    /// Seconds of a step, as far as they are known.
+    step_seconds: Option<f64>,
+    /// Whether the model and the optimiser of the trainer are older than what is on the device.
+    pub(super) is_ahead: bool,
+}
+
+impl Engine {
+    /// # Errors
+    /// If the objective or the precision is the CPU's alone, or the device is too small.
+    pub(super) fn new(
+        config: &Config,
+        model: &BetaVae,
+        optimizer: &Optimizer,
+        device: &gpu::Device,
+    ) -> Result<Self> {
+        let mut session = Session::new(device, launches(config)?)?;
+        let tensors = model.to_named_tensors();
+        session.write(Slot::Value, &named(&tensors))?;
+        let state = optimizer.to_named_tensors();
+        for (name, slot) in slots(config.optimizer()) {
+            let of_slot = state.iter().filter_map(|tensor| {
+                let parameter = tensor.name.strip_suffix(name)?.strip_suffix('.')?;
+                Some((parameter, &tensor.values[..]))
+            });
+            // Before the first step there is none, and zeros are right.
+            let of_slot: Vec<_> = of_slot.collect();
+            if !state.is_empty() {
+                session.write(slot, &of_slot)?;
+            }
+        }
+        Ok(Self { session, step_seconds: None, is_ahead: false })
+    }
+
+    /// How many of the next steps are worth handing out at a time.
+    pub(super) fn chunk(&self, most: u64) -> u64 {
+        let fitting = match self.step_seconds {
+            None => 1,
+            Some(seconds) => (PATIENCE.as_secs_f64() / seconds) as u64,
+        };
+        fitting.clamp(1, MOST).min(most)
+    }
+
+    /// Hands out a step on images, as the network wants them, and noise.
+    pub(super) fn step(
+        &mut self,
+        (images, noise): (&[f32], &[f32]),
+        optimizer: &OptimizerConfig,
+        constraint: KlConstraint,
+        step: u64,
+    ) -> Result<()> {
+        let [rate, root] = optimizer.corrected_at(step);
+        let KlConstraint { beta, gamma, capacity } = constraint;
+        self.is_ahead = true;
+        Ok(self.session.step(images, noise, StepNumbers { rate, root, beta, gamma, capacity })?)
+    }
+
+    /// The terms of all steps that were handed out since the last call, `began` then.
+    pub(super) fn take_terms(&mut self, began: Instant) -> Result<Vec<StepTerms>> {
+        let terms = self.session.take_terms()?;
+        self.step_seconds = Some(began.elapsed().as_secs_f64() / terms.len().max(1) as f64);
+        Ok(terms)
+    }
+
+    /// The parameter whose gradient is not finite in the newest step. The steps after it were not taken; from now on they are.
+    pub(super) fn forgive(&mut self) -> Result<Option<String>> {
+        self.session.forgive();
+        let gradients = self.session.read(Slot::Gradient)?;
+        let is_bad = |values: &[f32]| values.iter().any(|value| !value.is_finite());
+        let bad = gradients.into_iter().find(|(_, values)| is_bad(values));
+        Ok(bad.map(|(parameter, _)| parameter.name))
+    }
+
+    /// Parameters, running averages and the optimiser's state as they are on the device.
+    pub(super) fn read(
+        &self,
+        config: &OptimizerConfig,
+    ) -> Result<(Vec<NamedTensor>, Vec<NamedTensor>)> {
+        let tensor = |name, shape, values| NamedTensor { name, shape, values };
+        let values = self.session.read(Slot::Value)?.into_iter();
+        let parameters = values.map(|(p, values)| tensor(p.name, p.shape, values)).collect();
+        let mut state = Vec::new();
+        for (name, slot) in slots(config) {
+            let values = self.session.read(slot)?.into_iter();
+            state.extend(values.map(|(p, values)| {
+                tensor(format!("{}.{name}", p.name), vec![values.len()], values)
+            }));
+        }
+        Ok((parameters, state))
+    }
+
+    /// The device.
+    pub(super) fn device(&self) -> &gpu::Device {
+        self.session.device()
+    }
+}
+
+/// The launches of a step of a training on a GPU, which can be read as a table.
+///
+/// # Errors
+/// If the objective or the precision is the CPU's alone.
+pub fn launches(config: &Config) -> Result<Plan> {
+    check_for_gpu(config)?;
+    let network = config.model().network();
+    let loss = loss(config);
+    Ok(Plan::train(&network.for_gpu(), config.train().batch, &loss, &rule(config.optimizer())))
+}
+
+/// Refuses what runs on the CPU alone.
+///
+/// # Errors
+/// If the objective or the precision is the CPU's alone.
+pub fn check_for_gpu(config: &Config) -> Result<()> {
+    let cpu = "`--device cpu` takes it";
+    if config.train().precision != Precision::F32 {
+        let message = "train.precision: a GPU multiplies in f32, found bf16";
+        return Err(Error::config(message, format!("--set train.precision=f32, or {cpu}")));
+    }
+    if config.train().parts > 1 {
+        let parts = config.train().parts;
+        let message = format!("train.parts: a GPU takes a batch whole, found {parts} parts");
+        return Err(Error::config(message, format!("--set train.parts=1, or {cpu}")));
+    }
+    let kind = &config.objective().kind;
+    if !matches!(kind, ObjectiveKind::H(_) | ObjectiveKind::B(_)) {
+        let kind = kind.name();
+        let message = format!("objective.kind: a GPU trains h and b, found {kind}");
+        return Err(Error::config(message, cpu));
+    }
+    Ok(())
+}
+
+fn loss(config: &Config) -> gpu::Loss {
+    let (likelihood, values) = (config.likelihood(), config.image().values());
+    let nll = match likelihood {
+        Likelihood::Bernoulli => gpu::NllKind::Bernoulli,
+        Likelihood::Gaussian { sigma } => gpu::NllKind::Gaussian { sigma },
+    };
+    let nll_constant = likelihood.constant(values);
+    let (nll_factor, constant) = match config.objective().reduction {
+        Reduction::Sum => (1.0, nll_constant),
+        Reduction::Mean { .. } => (likelihood.mean_error_per_nat(values), 0.0),
+    };
+    let constraint_factor = config.objective().reduction.constraint_scale();
+    gpu::Loss { nll, nll_constant, nll_factor, constant, constraint_factor }
+}
+
+fn rule(config: &OptimizerConfig) -> gpu::Rule {
+    match config.rule {
+        UpdateRule::Adam(Adam { beta_1, beta_2, epsilon }) => {
+            gpu::Rule::Adam { beta_1, beta_2, epsilon }
+        }
+        UpdateRule::Adagrad(Adagrad { epsilon }) => gpu::Rule::Adagrad { epsilon },
+    }
+}
+
+/// The state of an update rule, by its name and by where it is on a device.
+fn slots(config: &OptimizerConfig) -> impl Iterator<Item = (&'static str, Slot)> {
+    config.rule.slots().iter().copied().zip([Slot::First, Slot::Second])
+}
+
+fn named(tensors: &[NamedTensor]) -> Vec<(&str, &[f32])> {
+    tensors.iter().map(|tensor| (&*tensor.name, &tensor.values[..])).collect()
+}
+
+impl Trainer {
+    /// Takes all further steps on a GPU, from the state as it is now. The run may go on elsewhere from any checkpoint.
+    ///
+    /// # Errors
+    /// If the objective or the precision is the CPU's alone, or the device is too small.
+    pub fn move_to_gpu(&mut self, device: &gpu::Device) -> Result<()> {
+        self.refresh()?;
+        let (model, optimizer) = (self.model(), &self.optimizer);
+        self.engine = Some(Engine::new(&self.config, model, optimizer, device)?);
+        Ok(())
+    }
+
+    /// The GPU that takes the steps, if one does.
+    pub fn gpu(&self) -> Option<&gpu::Device> {
+        self.engine.as_ref().map(Engine::device)
+    }
+
+    /// Brings the model and the optimiser's state back from the GPU.
+    pub(super) fn refresh_from(&mut self, engine: &Engine) -> Result<()> {
+        let (parameters, state) = engine.read(self.config.optimizer())?;
+        let model = self.model.take().unwrap_or_else(|| unreachable!("put back below"));
+        let model = self.model.insert(model.with_named_tensors(parameters)?);
+        let config = *self.config.optimizer();
+        self.optimizer = Optimizer::from_named_tensors(config, state, model, &self.device)?;
+        Ok(())
+    }
+
+    /// Takes some steps, at most `most`.
+    pub(super) fn steps_on(&mut self, engine: &mut Engine, most: u64) -> Result<Vec<Terms>> {
+        loop {
+            let chunk = engine.chunk(most);
+            let began = Instant::now();
+            for step in self.step + 1..=self.step + chunk {
+                let (images, noise) = self.values_of(step)?;
+                let constraint = self.objective.kl_constraint(step).unwrap_or_default();
+                engine.step((&images, &noise), self.config.optimizer(), constraint, step)?;
+            }
+            let all = engine.take_terms(began)?;
+            let bad = all.iter().position(|terms| terms.bad_term || terms.bad_gradient);
+            let good = match bad {
+                None => all,
+                Some(first) => {
+                    // The device has not taken the bad step, nor one after it.
+                    let gradient = engine.forgive()?;
+                    engine.step_seconds = None;
+                    if first == 0 && chunk == 1 {
+                        return Err(self.fault(&all[0], gradient));
+                    }
+                    all[..first].to_vec()
+                }
+            };
+            if !good.is_empty() {
+                return Ok(good.into_iter().map(|terms| self.taken(terms)).collect());
+            }
+        }
+    }
+
+    /// Counts a step that the device has taken.
+    fn taken(&mut self, terms: StepTerms) -> Terms {
+        let mut terms = self.in_words(&terms);
+        self.step += 1;
+        self.objective.after_step(&mut terms, self.step);
+        terms
+    }
+
+    fn in_words(&self, terms: &StepTerms) -> Terms {
+        let kl = terms.kl_per_latent.iter().sum();
+        let values = [terms.total, terms.reconstruction, kl];
+        let losses = self.objective.terms().into_iter().zip(values);
+        let losses = losses.map(|((name, unit), value)| Term { name, unit, value }).collect();
+        let kl_per_latent = terms.kl_per_latent.clone();
+        Terms { losses, kl_per_latent, weights: Vec::new() }
+    }
+
+    fn fault(&self, terms: &StepTerms, gradient: Option<String>) -> Error {
+        let step = self.step + 1;
+        if let Some((term, value)) = self.in_words(terms).first_non_finite() {
+            return non_finite(step, term, &value.to_string());
+        }
+        let gradient = gradient.map_or("a gradient".to_owned(), |name| format!("the gradient of {name}"));
+        non_finite(step, gradient, "not finite")
+    }
+
+    /// Images of a step, as the network wants them, and noise.
+    fn values_of(&self, step: u64) -> Result<(Vec<f32>, Vec<f32>)> {
+        let (epoch, indices) = self.order.batch(step);
+        let mut images = read_batch(&*self.data, &indices, epoch)?;
+        if self.config.model().network().signed_images() {
+            images.iter_mut().for_each(|value| *value = *value * 2.0 - 1.0);
+        }
+        let noise = Stream::new(self.config.seed(), "noise", step);
+        Ok((images, noise.normals(indices.len() * self.config.model().latents())))
+    }
+}

@@ -1,0 +1,223 @@
+//! Trainings on a GPU against those on the CPU, on a software driver of Vulkan, such as lavapipe.
+
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+
+use betavae::Device;
+use betavae::config::{Config, Recipe};
+use betavae::data::Dataset;
+use betavae::data::blobs::Blobs;
+use betavae::gpu::{Device as Gpu, DeviceName};
+use betavae::model::NamedTensor;
+use betavae::objective::Terms;
+use betavae::run::{Observer, Outcome, Run};
+use betavae::train::Trainer;
+
+const TINY: &str = "
+    model = { architecture = 'custom', widths = [4, 6], hidden = [8], latents = 3 }
+    train = { batch = 8, log_every = 5, checkpoint_every = 10, previews = false, tensorboard = false }";
+
+fn software() -> Gpu {
+    Gpu::open(DeviceName::Software).expect("a software driver of Vulkan")
+}
+
+fn config(text: &str, changes: &[&str]) -> Config {
+    let changes: Vec<String> = changes.iter().map(|change| (*change).to_owned()).collect();
+    let (recipe, _) = Recipe::with_changes(text, &changes).unwrap();
+    recipe.resolve(Blobs::new().shape()).unwrap()
+}
+
+fn trainer(config: Config, on_gpu: bool) -> Trainer {
+    let mut trainer = Trainer::new(config, Arc::new(Blobs::new()), &Device::flex()).unwrap();
+    if on_gpu {
+        trainer.move_to_gpu(&software()).unwrap();
+    }
+    trainer
+}
+
+fn largest(values: &[f32]) -> f32 {
+    values.iter().fold(0.0, |largest, value| largest.max(value.abs()))
+}
+
+/// The largest difference of a tensor, relative to its largest value.
+fn distance(found: &[NamedTensor], expected: &[NamedTensor]) -> f32 {
+    assert_eq!(found.len(), expected.len());
+    let of = |(a, b): (&NamedTensor, &NamedTensor)| {
+        assert_eq!((&a.name, &a.shape), (&b.name, &b.shape));
+        let off = a.values.iter().zip(&b.values).map(|(a, b)| (a - b).abs());
+        off.fold(0.0, f32::max) / largest(&b.values).max(1e-3)
+    };
+    found.iter().zip(expected).map(of).fold(0.0, f32::max)
+}
+
+/// Steps on the CPU and on a GPU from the same start, whose terms and parameters must stay together.
+fn follow(changes: &[&str], steps: u64) {
+    let config = config(TINY, changes);
+    let [mut cpu, mut gpu] = [false, true].map(|on_gpu| trainer(config.clone(), on_gpu));
+    for step in 1..=steps {
+        let [expected, found] = [&mut cpu, &mut gpu].map(|trainer| trainer.step().unwrap());
+        let rows = found.rows().into_iter().zip(expected.rows());
+        let scale = expected.total().abs();
+        for ((name, found), (other, expected)) in rows {
+            assert_eq!(name, other);
+            let off = (found - expected).abs() / scale.max(1.0);
+            assert!(off < 2e-5, "{changes:?}, step {step}, {name}: {found} for {expected}");
+        }
+    }
+    let off = distance(&gpu.model().to_named_tensors(), &cpu.model().to_named_tensors());
+    assert!(off < 2e-3, "{changes:?}: parameters are off by {off}");
+    let [found, expected] = [&gpu, &cpu].map(|trainer| trainer.optimizer().to_named_tensors());
+    let off = distance(&found, &expected);
+    assert!(off < 2e-2, "{changes:?}: moments are off by {off}");
+}
+
+#[test]
+fn ten_steps_follow_the_cpu_whatever_is_minimised() {
+    let optimizer = "optimizer={kind='adam',learning_rate=0.002,epsilon=1e-4}";
+    follow(&[optimizer], 10);
+    let loss_b = ["objective={kind='b',gamma=20,c_min=0.2,c_max=4,c_steps=8,c_start=2}", optimizer];
+    follow(&loss_b, 10);
+    follow(&["objective={kind='h',beta={schedule='linear',from=1.0,to=9.0,steps=6}}", optimizer], 10);
+    follow(&["model.likelihood=gaussian", "model.sigma=0.5", optimizer], 10);
+    follow(&["objective.reduction=mean", "objective.kl_weight=0.01", optimizer], 10);
+    follow(&["model.norm=batch", optimizer], 10);
+    follow(&["optimizer={kind='adagrad',learning_rate=0.01}"], 10);
+    follow(&["optimizer={kind='adam',learning_rate=0.002,decay=0.5,decay_every=3,epsilon=1e-4}"], 10);
+}
+
+#[test]
+fn ten_steps_follow_the_cpu_with_every_network() {
+    let optimizer = "optimizer={kind='adam',learning_rate=0.001,epsilon=1e-4}";
+    for architecture in ["burgess", "higgins-conv", "locatello", "higgins-fc"] {
+        let name = format!("model={{architecture='{architecture}',latents=4}}");
+        follow(&[&name, "train.batch=2", optimizer], 3);
+    }
+    let pytorch = "model={architecture='pytorch-vae',latents=4,widths=[4,4,6,8,8]}";
+    follow(&[pytorch, "objective.beta=1", "train.batch=4", optimizer], 5);
+}
+
+#[test]
+fn the_same_steps_give_the_same_bytes_however_they_are_handed_out() {
+    let config = config(TINY, &["model.norm=batch"]);
+    let mut one_by_one = trainer(config.clone(), true);
+    for _ in 0..30 {
+        one_by_one.step().unwrap();
+    }
+    let mut together = trainer(config, true);
+    let mut terms = Vec::new();
+    while terms.len() < 30 {
+        terms.extend(together.steps(30 - terms.len() as u64).unwrap());
+    }
+    together.refresh().unwrap();
+    assert_eq!(together.steps_taken(), 30);
+    let [a, b] = [&one_by_one, &together].map(|trainer| trainer.model().to_named_tensors());
+    assert_eq!(a, b);
+    let [a, b] = [&one_by_one, &together].map(|trainer| trainer.optimizer().to_named_tensors());
+    assert_eq!(a, b);
+}
+
+#[test]
+fn five_hundred_steps_follow_the_losses_of_the_cpu() {
+    let config = config(TINY, &["optimizer.learning_rate=0.001"]);
+    let mean = |on_gpu| {
+        let mut trainer = trainer(config.clone(), on_gpu);
+        let mut all: Vec<Terms> = Vec::new();
+        while all.len() < 500 {
+            all.extend(trainer.steps(500 - all.len() as u64).unwrap());
+        }
+        let mean = |part: &[Terms]| {
+            part.iter().map(|terms| f64::from(terms.total())).sum::<f64>() / part.len() as f64
+        };
+        all.chunks(100).map(mean).collect::<Vec<f64>>()
+    };
+    let [cpu, gpu] = [false, true].map(mean);
+    assert!(cpu[4] < 0.5 * cpu[0], "it learns: {cpu:?}");
+    for (found, expected) in gpu.iter().zip(&cpu) {
+        assert!((found / expected - 1.0).abs() < 0.01, "{gpu:?} for {cpu:?}");
+    }
+}
+
+#[derive(Default)]
+struct Quiet;
+impl Observer for Quiet {}
+
+/// Trains the run in a folder to some step, on the CPU or on a GPU.
+fn train(folder: &Path, steps: u64, on_gpu: bool) {
+    let (data, device) = (Arc::new(Blobs::new()), Device::flex());
+    let mut run = match folder.join("config.toml").exists() {
+        true => Run::resume(folder, Some(steps), None, data, &device).unwrap(),
+        false => Run::create(folder, config(TINY, &[]).with_steps(steps), data, &device).unwrap(),
+    };
+    if on_gpu {
+        run.move_to_gpu(&software()).unwrap();
+    }
+    assert_eq!(run.train(&mut Quiet).unwrap(), Outcome::Finished);
+}
+
+fn model(folder: &Path, step: u64) -> Vec<u8> {
+    let name = format!("checkpoints/step-{step:09}/model.safetensors");
+    fs::read(folder.join(name)).unwrap()
+}
+
+#[test]
+fn a_run_moves_between_cpu_and_gpu() {
+    let scratch = tempfile::tempdir().unwrap();
+    let [cpu, moved, gpu, stopped] =
+        ["cpu", "moved", "gpu", "stopped"].map(|name| scratch.path().join(name));
+    train(&cpu, 40, false);
+    train(&moved, 10, false);
+    train(&moved, 30, true);
+    train(&moved, 40, false);
+    train(&gpu, 40, true);
+    train(&stopped, 20, true);
+    train(&stopped, 40, true);
+    assert_eq!(model(&gpu, 40), model(&stopped, 40), "stopped or not, the same bytes");
+    let rows = |folder: &Path| fs::read_to_string(folder.join("metrics.csv")).unwrap();
+    assert_eq!(rows(&gpu), rows(&stopped));
+    // Elsewhere the same to the tolerance of a few roundings.
+    let totals = |folder: &Path| -> Vec<f64> {
+        let number = |line: &str| line.split(',').nth(1).unwrap().parse().unwrap();
+        rows(folder).lines().skip(1).map(number).collect()
+    };
+    for folder in [&moved, &gpu] {
+        for (found, expected) in totals(folder).into_iter().zip(totals(&cpu)) {
+            assert!((found / expected - 1.0).abs() < 1e-4, "{found} for {expected}");
+        }
+    }
+}
+
+#[test]
+fn what_a_gpu_does_not_take_is_refused_by_name() {
+    for (change, words) in [
+        ("objective.kind=factor-vae", ["objective.kind", "factor-vae"]),
+        ("objective.kind=control-vae", ["objective.kind", "h and b"]),
+        ("train.precision=bf16", ["train.precision", "bf16"]),
+        ("train.parts=2", ["train.parts", "2"]),
+    ] {
+        let mut trainer = trainer(config(TINY, &[change]), false);
+        let error = trainer.move_to_gpu(&software()).unwrap_err().to_string();
+        assert!(words.iter().all(|word| error.contains(word)), "{error}");
+        trainer.step().unwrap();
+    }
+}
+
+#[test]
+fn a_step_that_is_not_finite_is_not_taken() {
+    let blown = ["optimizer.learning_rate=1e12", "model.likelihood=gaussian"];
+    let config = config(TINY, &blown);
+    let [cpu, gpu] = [false, true].map(|on_gpu| {
+        let mut trainer = trainer(config.clone(), on_gpu);
+        let error = loop {
+            if let Err(error) = trainer.steps(50) {
+                break error.to_string();
+            }
+        };
+        trainer.refresh().unwrap();
+        let finite = |tensor: &NamedTensor| tensor.values.iter().all(|value| value.is_finite());
+        assert!(trainer.model().to_named_tensors().iter().all(finite), "{error}");
+        (trainer.steps_taken(), error)
+    });
+    assert!(gpu.1.contains("training stopped before the parameters were changed"), "{}", gpu.1);
+    assert!(gpu.0.abs_diff(cpu.0) <= 1, "{cpu:?} {gpu:?}");
+}
