@@ -123,8 +123,5 @@ mod with_mpi {
         fn broadcast(&self, values: &mut [f32]) {
             world().process_at_rank(0).broadcast_into(values);
         }
-        fn abort(&self) -> ! {
-            world().abort(1)
-        }
     }
 }

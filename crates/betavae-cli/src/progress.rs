@@ -31,6 +31,8 @@ pub struct Progress {
     drawn: Option<Instant>,
     /// While the finished model is scored.
     scores: Option<ProgressBar>,
+    /// Whether checkpoints are told.
+    tells_checkpoints: bool,
 }
 
 impl Progress {
@@ -56,7 +58,9 @@ impl Progress {
             bar
         });
         let start = (Instant::now(), step);
-        Self { bar, view: View::default(), steps, start, spoken: None, drawn: None, scores: None }
+        let (view, scores) = (View::default(), None);
+        let (spoken, drawn) = (None, None);
+        Self { bar, view, steps, start, spoken, drawn, scores, tells_checkpoints: true }
     }
 
     /// What follows the bar: the view below it, or in a small window the summary beside it.
@@ -83,6 +87,11 @@ impl Progress {
 }
 
 impl Progress {
+    /// The same without word of checkpoints, where there are many runs.
+    pub fn without_checkpoints(self) -> Self {
+        Self { tells_checkpoints: false, ..self }
+    }
+
     /// A line above the bar.
     fn say(&self, text: &str) {
         match &self.bar {
@@ -124,7 +133,9 @@ impl Observer for Progress {
     }
 
     fn saved(&mut self, checkpoint: &Path) {
-        self.say(&format!("saved {}", checkpoint.display()));
+        if self.tells_checkpoints {
+            self.say(&format!("saved {}", checkpoint.display()));
+        }
     }
 
     fn scoring(&mut self, score: &str, share: f64) {

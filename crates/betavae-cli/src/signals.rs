@@ -44,11 +44,6 @@ pub fn ask_to_stop() {
     STOP.store(true, Ordering::SeqCst);
 }
 
-/// Whether a signal has come, without a word about it.
-pub fn stop_is_wanted_quietly() -> bool {
-    STOP.load(Ordering::SeqCst)
-}
-
 /// Whether a signal has come. The user is told once what happens then.
 pub fn stop_is_wanted() -> bool {
     let wanted = STOP.load(Ordering::SeqCst);

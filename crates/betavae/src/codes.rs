@@ -159,12 +159,7 @@ impl CodesWriter {
                     }
                     Ok(())
                 };
-                line().map_err(|error| match error.into_kind() {
-                    csv::ErrorKind::Io(source) => {
-                        Error::Io { action: "write", path: path.clone(), source }
-                    }
-                    kind => Error::file(path, format!("{kind:?}")),
-                })
+                line().map_err(|error| Error::of_csv(path, error))
             }
         }
     }

@@ -190,6 +190,31 @@ impl Error {
         Error::file_hint(path, reason, "build betavae with the cargo feature `formats`")
     }
 
+    /// What went wrong when a table of text was written.
+    pub(crate) fn of_csv(path: impl AsRef<Path>, error: csv::Error) -> Self {
+        let path = path.as_ref().to_owned();
+        match error.into_kind() {
+            csv::ErrorKind::Io(source) => Error::Io { action: "write", path, source },
+            kind => Error::file(path, format!("{kind:?}")),
+        }
+    }
+
+    /// What went wrong when a Parquet file was written.
+    #[cfg(feature = "formats")]
+    pub(crate) fn of_parquet(path: impl AsRef<Path>, error: parquet::errors::ParquetError) -> Self {
+        let path = path.as_ref().to_owned();
+        let other = match error {
+            parquet::errors::ParquetError::External(source) => {
+                match source.downcast::<io::Error>() {
+                    Ok(source) => return Error::Io { action: "write", path, source: *source },
+                    Err(other) => other.to_string(),
+                }
+            }
+            other => other.to_string(),
+        };
+        Error::file(path, format!("cannot be written: {other}"))
+    }
+
     /// An [`Error::Config`] with a hint, which may be empty.
     pub(crate) fn config(message: impl Into<String>, hint: impl Into<String>) -> Self {
         Error::Config { message: message.into(), hint: hint.into() }

@@ -4,6 +4,7 @@ use serde::Serialize;
 
 use crate::array::{Labelled, Matrix};
 use crate::information::equal_width_bins;
+use crate::statistics;
 
 /// Settings of [`irs`].
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -90,9 +91,7 @@ fn mean(values: impl ExactSizeIterator<Item = f64>) -> f64 {
 /// Interpolated linearly between the two nearest, as numpy does. `values` is not empty.
 fn quantile(values: &mut [f64], p: f64) -> f64 {
     values.sort_by(f64::total_cmp);
-    let place = p * (values.len() - 1) as f64;
-    let (below, above) = (values[place.floor() as usize], values[place.ceil() as usize]);
-    below + (above - below) * place.fract()
+    statistics::quantile(values, p)
 }
 
 #[cfg(test)]

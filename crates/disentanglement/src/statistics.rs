@@ -64,12 +64,11 @@ pub fn bootstrap_mean(values: &[f64], resamples: usize, seed: u64) -> Option<[f6
     Some([0.025, 0.975].map(|share| quantile(&means, share)))
 }
 
-/// Of sorted values, between neighbours in proportion (numpy's default, R-7).
-fn quantile(sorted: &[f64], share: f64) -> f64 {
+/// Of sorted values, of which there is at least one, between neighbours in proportion (numpy's default, R-7).
+pub(crate) fn quantile(sorted: &[f64], share: f64) -> f64 {
     let place = share * (sorted.len() - 1) as f64;
-    let low = place.floor() as usize;
-    let high = (low + 1).min(sorted.len() - 1);
-    sorted[low] + (sorted[high] - sorted[low]) * (place - low as f64)
+    let (below, above) = (sorted[place.floor() as usize], sorted[place.ceil() as usize]);
+    below + (above - below) * place.fract()
 }
 
 #[cfg(test)]

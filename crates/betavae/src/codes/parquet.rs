@@ -115,15 +115,7 @@ impl ParquetWriter {
     }
 
     fn error(&self, error: ParquetError) -> Error {
-        match error {
-            ParquetError::External(source) => match source.downcast::<std::io::Error>() {
-                Ok(source) => {
-                    Error::Io { action: "write", path: self.path.clone(), source: *source }
-                }
-                Err(other) => Error::file(&self.path, format!("cannot be written: {other}")),
-            },
-            other => Error::file(&self.path, format!("cannot be written: {other}")),
-        }
+        Error::of_parquet(&self.path, error)
     }
 }
 

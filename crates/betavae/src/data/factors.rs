@@ -5,6 +5,12 @@ use std::collections::BTreeMap;
 use crate::error::{Error, Result};
 use crate::numbers::short;
 
+/// Whether a factor of so many classes numbers the images rather than telling what they share: with more than half as many
+/// classes as there are images.
+pub(crate) fn numbers_images(classes: usize, images: usize) -> bool {
+    2 * classes > images
+}
+
 /// One ground-truth factor of variation.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Factor {

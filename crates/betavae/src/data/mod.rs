@@ -45,6 +45,7 @@ pub mod variants;
 
 pub use config::{Background, DataConfig, Layout, Split};
 pub use dataset::{Dataset, read_batch};
+pub(crate) use factors::numbers_images;
 pub use factors::{Factor, FactorGrid, FactorTable, Factors};
 pub use labels::LABEL_TABLES;
 pub(crate) use labels::{GapPolicy, factors_of};

@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use super::batch::{Draws, Facts};
 use super::loss::{Constraint, Inputs, KlConstraint, Loss, Settings};
 use super::schedule::Schedule;
-use super::terms::{Term, Unit, beta_norm};
+use super::terms::{Term, Unit, beta_norm, beta_terms};
 use crate::data::PairsConfig;
 use crate::error::Result;
 use crate::model::Posterior;
@@ -65,6 +65,10 @@ impl<const OF_PRODUCT: bool> Settings for Ada<OF_PRODUCT> {
 
     fn beta(&self) -> Option<f64> {
         Some(self.beta.last())
+    }
+
+    fn pairs(&self) -> Option<&PairsConfig> {
+        Some(&self.pairs)
     }
 
     fn describe(&self, latents: usize, image_values: usize) -> String {
@@ -156,8 +160,6 @@ impl<const OF_PRODUCT: bool> Loss for Ada<OF_PRODUCT> {
     }
 
     fn weights(&self, facts: &Facts, step: u64) -> Vec<Term> {
-        let beta = self.beta.at(step);
-        let norm = beta_norm(beta, facts.latents, facts.image_values);
-        vec![Term::new("beta", Unit::Number, beta), Term::new("beta_norm", Unit::Number, norm)]
+        beta_terms(self.beta.at(step), facts).to_vec()
     }
 }

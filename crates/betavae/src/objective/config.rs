@@ -90,19 +90,7 @@ impl ObjectiveKind {
 
     /// Which pairs of images it is trained on, where it needs pairs.
     pub fn pairs(&self) -> Option<&PairsConfig> {
-        match self {
-            Self::AdaGvae(AdaGvae { pairs, .. }) | Self::AdaMlVae(AdaMlVae { pairs, .. }) => {
-                Some(pairs)
-            }
-            Self::H(_)
-            | Self::B(_)
-            | Self::FactorVae(_)
-            | Self::BetaTcvae(_)
-            | Self::DipVaeI(_)
-            | Self::DipVaeII(_)
-            | Self::ControlVae(_)
-            | Self::DynamicVae(_) => None,
-        }
+        self.settings().pairs()
     }
 
     /// The same to be changed, as when its path is made absolute.

@@ -12,8 +12,8 @@ use serde::{Deserialize, Serialize};
 use super::batch::Facts;
 use super::loss::{Constraint, Inputs, Loss, ObjectiveState, Settings, at_least};
 use super::schedule::{Schedule, Varying};
-use super::terms::{Term, Terms, Unit, beta_norm};
-use crate::error::{Error, Result};
+use super::terms::{Term, Terms, Unit, beta_terms};
+use crate::error::Result;
 use crate::model::values;
 
 /// The settings of ControlVAE.
@@ -116,12 +116,8 @@ impl Loss for ControlVae {
     }
 
     fn weights(&self, facts: &Facts, step: u64) -> Vec<Term> {
-        let norm = beta_norm(self.beta, facts.latents, facts.image_values);
-        vec![
-            Term::new("beta", Unit::Number, self.beta),
-            Term::new("beta_norm", Unit::Number, norm),
-            Term::new("target", Unit::Nats, self.config.target.at(step)),
-        ]
+        let target = Term::new("target", Unit::Nats, self.config.target.at(step));
+        beta_terms(self.beta, facts).into_iter().chain([target]).collect()
     }
 
     fn after_step(&mut self, terms: &Terms, step: u64) {
@@ -135,14 +131,8 @@ impl Loss for ControlVae {
     }
 
     fn restore(&mut self, state: ObjectiveState) -> Result<()> {
-        let ObjectiveState { numbers, .. } = state;
-        let (Some(integral), Some(beta)) = (numbers.get("integral"), numbers.get("beta")) else {
-            return Err(Error::config(
-                "the checkpoint has no state of the controller",
-                "it was written with another objective",
-            ));
-        };
-        (self.integral, self.beta) = (*integral, *beta);
+        self.integral = state.of_controller("integral")?;
+        self.beta = state.of_controller("beta")?;
         Ok(())
     }
 }

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::batch::Facts;
 use super::loss::{Constraint, Inputs, Loss, ObjectiveState, Settings, at_least};
 use super::schedule::{Schedule, Varying};
-use super::terms::{Term, Terms, Unit, beta_norm};
+use super::terms::{Term, Terms, Unit, beta_terms};
 use crate::error::{Error, Result};
 use crate::model::values;
 
@@ -135,13 +135,8 @@ impl Loss for DynamicVae {
     }
 
     fn weights(&self, facts: &Facts, step: u64) -> Vec<Term> {
-        let beta = self.state.beta;
-        let norm = beta_norm(beta, facts.latents, facts.image_values);
-        vec![
-            Term::new("beta", Unit::Number, beta),
-            Term::new("beta_norm", Unit::Number, norm),
-            Term::new("target", Unit::Nats, self.config.target.at(step)),
-        ]
+        let target = Term::new("target", Unit::Nats, self.config.target.at(step));
+        beta_terms(self.state.beta, facts).into_iter().chain([target]).collect()
     }
 
     fn after_step(&mut self, terms: &Terms, step: u64) {
@@ -157,14 +152,8 @@ impl Loss for DynamicVae {
     }
 
     fn restore(&mut self, state: ObjectiveState) -> Result<()> {
-        let number = |name: &str| state.numbers.get(name).copied();
-        let (Some(beta), Some(response)) = (number("beta"), number("response")) else {
-            return Err(Error::config(
-                "the checkpoint has no state of the controller",
-                "it was written with another objective",
-            ));
-        };
-        self.state = Controller { beta, kl: number("kl"), response };
+        let (beta, response) = (state.of_controller("beta")?, state.of_controller("response")?);
+        self.state = Controller { beta, kl: state.numbers.get("kl").copied(), response };
         Ok(())
     }
 }

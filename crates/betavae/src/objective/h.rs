@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::batch::Facts;
 use super::loss::{Constraint, Inputs, KlConstraint, Loss, Settings};
 use super::schedule::Schedule;
-use super::terms::{Term, Unit, beta_norm};
+use super::terms::{Term, beta_norm, beta_terms};
 use crate::error::Result;
 
 /// The settings of loss H.
@@ -66,8 +66,6 @@ impl Loss for LossH {
     }
 
     fn weights(&self, facts: &Facts, step: u64) -> Vec<Term> {
-        let beta = self.beta.at(step);
-        let norm = beta_norm(beta, facts.latents, facts.image_values);
-        vec![Term::new("beta", Unit::Number, beta), Term::new("beta_norm", Unit::Number, norm)]
+        beta_terms(self.beta.at(step), facts).to_vec()
     }
 }

@@ -6,6 +6,7 @@ use burn::tensor::Tensor;
 
 use super::batch::{Batch, Draws, Facts};
 use super::terms::{Term, Terms, Unit};
+use crate::data::PairsConfig;
 use crate::error::{Error, Result};
 use crate::model::{BetaVae, Forward, NamedTensor, Posterior, Precision};
 use crate::optimizer::NamedGradients;
@@ -24,6 +25,11 @@ pub(super) trait Settings {
 
     /// Beta, where there is one that weighs the KL, for beta_norm.
     fn beta(&self) -> Option<f64> {
+        None
+    }
+
+    /// Which pairs of images it is trained on, where it needs pairs.
+    fn pairs(&self) -> Option<&PairsConfig> {
         None
     }
 
@@ -167,6 +173,21 @@ pub(crate) struct ObjectiveState {
     pub(crate) numbers: BTreeMap<String, f64>,
     /// Of networks of its own and their optimisers.
     pub(crate) tensors: Vec<NamedTensor>,
+}
+
+impl ObjectiveState {
+    /// A number of a controller.
+    ///
+    /// # Errors
+    /// If it is not there.
+    pub(super) fn of_controller(&self, name: &str) -> Result<f64> {
+        self.numbers.get(name).copied().ok_or_else(|| {
+            Error::config(
+                "the checkpoint has no state of the controller",
+                "it was written with another objective",
+            )
+        })
+    }
 }
 
 /// Refuses a number below `least`.

@@ -1,5 +1,6 @@
 //! The terms of a loss as numbers with names and units, as metrics, windows, checkpoints and pages know them.
 
+use super::batch::Facts;
 use crate::numbers::short;
 
 /// Latents with a KL above this many nats carry information.
@@ -138,6 +139,12 @@ impl Terms {
 /// mean over latents, which can be compared between data sets and latent sizes.
 pub fn beta_norm(beta: f64, latents: usize, image_values: usize) -> f64 {
     beta * latents as f64 / image_values as f64
+}
+
+/// Beta in force, and beta_norm, as terms.
+pub(super) fn beta_terms(beta: f64, facts: &Facts) -> [Term; 2] {
+    let norm = beta_norm(beta, facts.latents, facts.image_values);
+    [Term::new("beta", Unit::Number, beta), Term::new("beta_norm", Unit::Number, norm)]
 }
 
 #[cfg(test)]

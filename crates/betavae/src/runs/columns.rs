@@ -78,10 +78,7 @@ fn write_csv(path: &Path, columns: &[DataColumn]) -> Result<()> {
         }
         Ok(())
     };
-    write().map_err(|error| match error.into_kind() {
-        csv::ErrorKind::Io(source) => Error::io("write", path, source),
-        kind => Error::file(path, format!("{kind:?}")),
-    })?;
+    write().map_err(|error| Error::of_csv(path, error))?;
     let buffer = file.into_inner().map_err(|error| Error::file(path, error.to_string()))?;
     let file = buffer.into_inner().map_err(|error| Error::io("write", path, error.into_error()))?;
     file.finish()
@@ -95,7 +92,7 @@ mod parquet_file {
 
     use parquet::basic::{Compression, LogicalType, Repetition, Type as Physical};
     use parquet::data_type::{ByteArray, ByteArrayType, DoubleType};
-    use parquet::errors::{ParquetError, Result as ParquetResult};
+    use parquet::errors::Result as ParquetResult;
     use parquet::file::properties::WriterProperties;
     use parquet::file::writer::SerializedFileWriter;
     use parquet::schema::types::Type;
@@ -106,13 +103,8 @@ mod parquet_file {
 
     pub(super) fn write(path: &Path, columns: &[DataColumn]) -> Result<()> {
         let file = AtomicFile::create(path)?;
-        let buffer = write_to(BufWriter::new(file), columns).map_err(|error| match error {
-            ParquetError::External(source) => match source.downcast::<std::io::Error>() {
-                Ok(source) => Error::io("write", path, *source),
-                Err(source) => Error::file(path, source.to_string()),
-            },
-            other => Error::file(path, other.to_string()),
-        })?;
+        let buffer = write_to(BufWriter::new(file), columns)
+            .map_err(|error| Error::of_parquet(path, error))?;
         let file = buffer.into_inner();
         file.map_err(|error| Error::io("write", path, error.into_error()))?.finish()
     }

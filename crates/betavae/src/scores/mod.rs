@@ -189,7 +189,7 @@ pub(crate) fn left_out(factors: &Factors) -> Vec<(usize, String)> {
         let classes: HashSet<u32> = factors.factor(factor).into_iter().collect();
         match classes.len() {
             0 | 1 => Some((factor, "constant".to_owned())),
-            many if 2 * many > factors.len() => {
+            many if data::numbers_images(many, factors.len()) => {
                 Some((factor, format!("{many} classes of {} rows", factors.len())))
             }
             _ => None,

@@ -9,11 +9,11 @@ pub use advise::{Advice, LEAST_STEPS, Probe, Tracking, advise};
 pub use bottleneck::{BottleneckRow, BottleneckStudy, bottleneck};
 pub use sweep::{
     Aggregate, Agreement, Choice, ChosenRun, DataSetReport, Failure, GroupSummary, Quantity,
-    RankedRun, SweepProgress, SweepReport,
+    RankedRun, SweepReport,
 };
 pub use sweep::{
     Budget, CollectedRun, Executed, Executor, PlannedRun, RunState, RunStatus, Sweep, SweepFile,
-    columns,
+    SweepProgress, columns,
 };
 
 use crate::error::{Error, Result};

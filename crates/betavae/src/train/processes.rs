@@ -16,8 +16,6 @@ pub trait Processes: Send + Sync {
     fn receive(&self, values: &mut [f32], from: usize);
     /// Gives all of them the numbers that the first one has.
     fn broadcast(&self, values: &mut [f32]);
-    /// Ends all of them, as this one has failed.
-    fn abort(&self) -> !;
 }
 
 /// A process without others.
@@ -33,9 +31,6 @@ impl Processes for Alone {
     fn send(&self, _: &[f32], _: usize) {}
     fn receive(&self, _: &mut [f32], _: usize) {}
     fn broadcast(&self, _: &mut [f32]) {}
-    fn abort(&self) -> ! {
-        std::process::exit(1)
-    }
 }
 
 /// The parts of a batch and which process has which: a block of them each.
@@ -192,9 +187,6 @@ mod tests {
                 0 => (1..self.size).for_each(|rank| self.send(values, rank)),
                 _ => self.receive(values, 0),
             }
-        }
-        fn abort(&self) -> ! {
-            panic!("aborted")
         }
     }
 

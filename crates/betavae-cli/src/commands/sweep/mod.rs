@@ -15,8 +15,8 @@ use betavae::Device;
 use betavae::config::Config;
 use betavae::data;
 use betavae::runs::write_columns;
-use betavae::studies::{self, RunState, RunStatus, Sweep, SweepFile};
-use betavae::words::{counted, quoted};
+use betavae::studies::{self, RunState, RunStatus, Sweep, SweepFile, SweepProgress};
+use betavae::words::counted;
 use serde::Serialize;
 
 use crate::args::{SweepCollect, SweepCommand, SweepList, SweepPlace, SweepRun};
@@ -51,18 +51,6 @@ fn plan(place: &SweepPlace) -> anyhow::Result<Sweep> {
     Ok(sweep)
 }
 
-/// The words that name a sweep on a command line.
-fn place_words(place: &SweepPlace) -> anyhow::Result<String> {
-    let file = quoted(std::path::absolute(&place.file)?);
-    Ok(match &place.out {
-        Some(out) => format!("{file} --out {}", quoted(std::path::absolute(out)?)),
-        None => {
-            let name = SweepFile::read(&place.file)?.name;
-            format!("{file} --out {}", quoted(std::path::absolute(Path::new("runs").join(name))?))
-        }
-    })
-}
-
 fn list(args: SweepList, threads: Option<usize>) -> anyhow::Result<ExitCode> {
     #[derive(Serialize)]
     struct Listed<'a> {
@@ -72,7 +60,7 @@ fn list(args: SweepList, threads: Option<usize>) -> anyhow::Result<ExitCode> {
         config: toml::Table,
     }
     let sweep = plan(&args.place)?;
-    let place = place_words(&args.place)?;
+    let place = sweep.on_command_line();
     let threads = threads.map_or(String::new(), |threads| format!(" --threads {threads}"));
     let command = |name: &str| format!("betavae{threads} sweep run {place} --only {name}");
     if args.json {
@@ -135,16 +123,10 @@ fn run(args: SweepRun, threads: Option<usize>, device: &Device) -> anyhow::Resul
 
 /// How many runs of each kind there are, in words, and the exit status that says so.
 fn conclude(sweep: &Sweep, all: &[RunStatus]) -> ExitCode {
-    let count = |is: fn(&RunState) -> bool| all.iter().filter(|run| is(&run.state)).count();
-    let done = count(|state| matches!(state, RunState::Done));
-    let running = count(|state| matches!(state, RunState::Running { .. }));
-    let waiting = count(|state| matches!(state, RunState::Waiting));
-    let failed = count(|state| matches!(state, RunState::Failed { .. }));
-    let mut parts = vec![format!("{done} of {} done", counted(all.len(), "run"))];
-    let kinds = [(running, "running"), (waiting, "waiting"), (failed, "failed")];
-    parts.extend(
-        kinds.iter().filter(|(count, _)| *count > 0).map(|(count, kind)| format!("{count} {kind}")),
-    );
+    let counts = SweepProgress::of(all.iter().map(|run| &run.state));
+    let SweepProgress { runs, done, running, waiting, failed } = counts;
+    let mut parts = vec![format!("{done} of {} done", counted(runs, "run"))];
+    parts.extend(counts.others_in_words());
     say(&format!("{}: {}", sweep.file.name, parts.join(", ")));
     if failed > 0 {
         say("`--retry-failed` of `betavae sweep run` tries the failed ones again");

@@ -129,7 +129,7 @@ pub(super) fn submit(
     options.push(format!("--dependency=afterany:{}", ids.join(":")));
     let id = slurm::submit(&path, &options)?;
     say(&format!("collection {id}, after them: {}", path.display()));
-    say(&format!("how far they are: betavae sweep status {}", super::place_words(&args.place)?));
+    say(&format!("how far they are: betavae sweep status {}", sweep.on_command_line()));
     print(&ids.join("\n"))?;
     Ok(ExitCode::SUCCESS)
 }
@@ -236,10 +236,8 @@ fn script(
             format!("--signal=B:USR1@{}", args.grace),
         ],
     );
-    let program = quoted(std::env::current_exe()?);
-    let [file, folder] = [std::path::absolute(&args.place.file)?, sweep.folder.clone()];
-    let folder_of_file = file.parent().map(quoted).unwrap_or_default();
-    let (file, folder, list) = (quoted(&file), quoted(folder), quoted(list));
+    let (program, place, list) =
+        (quoted(std::env::current_exe()?), sweep.on_command_line(), quoted(list));
     let restarts = args.restarts;
     Ok(format!(
         r#"#!/usr/bin/env bash
@@ -248,14 +246,13 @@ fn script(
 # alone is put into the queue again. TERM comes when a task is cancelled or preempted: then they are saved, and Slurm knows what
 # happens next.
 set -u
-cd {folder_of_file} || exit 1
 runs=$(sed -n "$((SLURM_ARRAY_TASK_ID + 1))p" {list})
 only=()
 for run in $runs; do only+=(--only "$run"); done
 again=no
 trap 'again=yes; kill -USR1 "$child" 2>/dev/null' USR1
 trap 'again=no; kill -TERM "$child" 2>/dev/null' TERM
-{program} --threads {threads} sweep run {file} --out {folder} --jobs 1 "${{only[@]}}" &
+{program} --threads {threads} sweep run {place} --jobs 1 "${{only[@]}}" &
 child=$!
 # A signal ends `wait` before the program has ended.
 while kill -0 "$child" 2>/dev/null; do wait "$child"; done
@@ -288,18 +285,14 @@ fn collection(args: &SweepSubmit, sweep: &Sweep) -> anyhow::Result<String> {
             format!("--output={}", log.display()),
         ],
     );
-    let program = quoted(std::env::current_exe()?);
-    let [file, folder] = [std::path::absolute(&args.place.file)?, sweep.folder.clone()];
-    let folder_of_file = file.parent().map(quoted).unwrap_or_default();
-    let (file, folder) = (quoted(&file), quoted(folder));
+    let (program, place) = (quoted(std::env::current_exe()?), sweep.on_command_line());
     Ok(format!(
         r#"#!/usr/bin/env bash
 {options}
 # What is not done shows in the table.
-cd {folder_of_file} || exit 1
-{program} sweep collect {file} --out {folder}
-{program} sweep report {file} --out {folder}
-{program} sweep status {file} --out {folder}
+{program} sweep collect {place}
+{program} sweep report {place}
+{program} sweep status {place}
 "#
     ))
 }

@@ -102,6 +102,6 @@ impl Observer for Teller {
         }
     }
     fn should_stop(&mut self) -> bool {
-        signals::stop_is_wanted_quietly()
+        signals::stop_is_wanted()
     }
 }

@@ -3,6 +3,7 @@
 use std::cmp::Ordering;
 use std::ops::Range;
 
+use crate::data::factors::numbers_images;
 use crate::data::{Dataset, FactorGrid, Factors};
 use crate::error::{Error, Result};
 use crate::random::Stream;
@@ -42,12 +43,13 @@ impl SharedFactors {
         };
         let all = factors.factors();
         // With classes that hardly recur, as a number of the image, no two images would share anything.
-        let numbers_images = |k: &usize| {
-            matches!(factors, Factors::Table(_)) && 2 * all[*k].values.len() > factors.len()
+        let is_numbering = |k: &usize| {
+            let classes = all[*k].values.len();
+            matches!(factors, Factors::Table(_)) && numbers_images(classes, factors.len())
         };
         let varying: Vec<usize> = (0..all.len()).filter(|k| all[*k].values.len() > 1).collect();
         let (numbering, varying): (Vec<usize>, Vec<usize>) =
-            varying.into_iter().partition(numbers_images);
+            varying.into_iter().partition(is_numbering);
         let notes = numbering.iter().map(|k| {
             format!(
                 "pairs: factor {} is ignored because hardly any two images share it",

@@ -63,7 +63,7 @@ pub fn columns(runs: &[CollectedRun<'_>]) -> Vec<DataColumn> {
     };
     let mut columns = vec![
         words("name", &|run| Some(run.status.name.clone())),
-        words("state", &|run| Some(state(&run.status.state).to_owned())),
+        words("state", &|run| Some(run.status.state.name().to_owned())),
         words("message", &|run| match &run.status.state {
             RunState::Failed { message } => Some(message.clone()),
             RunState::Done | RunState::Running { .. } | RunState::Waiting => None,
@@ -97,15 +97,6 @@ pub fn columns(runs: &[CollectedRun<'_>]) -> Vec<DataColumn> {
         columns.push(numbers(&format!("{}.high", name.name()), &part(|score| score.high)));
     }
     columns
-}
-
-fn state(state: &RunState) -> &'static str {
-    match state {
-        RunState::Done => "done",
-        RunState::Running { .. } => "running",
-        RunState::Waiting => "waiting",
-        RunState::Failed { .. } => "failed",
-    }
 }
 
 /// A column for each setting: of numbers if every value is one.

@@ -27,6 +27,6 @@ pub use file::{Budget, SweepFile};
 pub use plan::{PlannedRun, Sweep};
 pub use report::{
     Aggregate, Agreement, Choice, ChosenRun, DataSetReport, Failure, GroupSummary, Quantity,
-    RankedRun, SweepProgress, SweepReport,
+    RankedRun, SweepReport,
 };
-pub use state::{RunState, RunStatus};
+pub use state::{RunState, RunStatus, SweepProgress};

@@ -62,17 +62,18 @@ impl Sweep {
             .collect::<Result<_>>()?;
         // Data sets are opened one after the other, and each of them once.
         let mut shapes: HashMap<String, ImageShape> = HashMap::new();
-        for recipe in &recipes {
-            let key = format!("{:?}", recipe.data);
-            if let Entry::Vacant(entry) = shapes.entry(key) {
-                entry.insert(shape(&recipe.data, recipe.seed)?);
-            }
-        }
+        let shapes = recipes.iter().map(|recipe| {
+            Ok(match shapes.entry(format!("{:?}", recipe.data)) {
+                Entry::Occupied(known) => *known.get(),
+                Entry::Vacant(new) => *new.insert(shape(&recipe.data, recipe.seed)?),
+            })
+        });
+        let shapes: Vec<ImageShape> = shapes.collect::<Result<_>>()?;
         let mut runs: Vec<PlannedRun> = recipes
             .par_iter()
+            .zip(shapes)
             .zip(&combinations)
-            .map(|(recipe, changes)| {
-                let shape = shapes[&format!("{:?}", recipe.data)];
+            .map(|((recipe, shape), changes)| {
                 recipe.resolve(shape).map(PlannedRun::new).map_err(|error| about(error, changes))
             })
             .collect::<Result<_>>()?;
@@ -107,6 +108,13 @@ impl Sweep {
     /// The folder of a run.
     pub fn folder_of(&self, run: &PlannedRun) -> PathBuf {
         self.folder.join(&run.name)
+    }
+
+    /// File and folder as words of a command line that means this sweep from wherever it is given.
+    pub fn on_command_line(&self) -> String {
+        let absolute = |path: &Path| std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+        let [file, folder] = [&self.file.path, &self.folder].map(|path| quoted(absolute(path)));
+        format!("{file} --out {folder}")
     }
 
     /// The run of this name.
@@ -287,24 +295,20 @@ fn about(error: Error, changes: &[Change]) -> Error {
 
 /// Leaves every configuration once, and says which came twice.
 fn without_duplicates(runs: &mut Vec<PlannedRun>) -> Result<Vec<String>> {
-    let mut known: HashMap<String, String> = HashMap::new();
-    let (mut duplicates, mut clash) = (Vec::new(), None);
-    runs.retain(|run| {
-        let text = run.config.to_toml();
-        match known.get(&run.name) {
-            None => {
-                known.insert(run.name.clone(), text);
-                true
-            }
-            Some(first) => {
-                if *first != text {
-                    clash.get_or_insert(run.name.clone());
-                }
-                duplicates.push(run.name.clone());
-                false
-            }
+    let mut first: HashMap<&str, &PlannedRun> = HashMap::new();
+    let (mut is_new, mut duplicates, mut clash) = (Vec::new(), Vec::new(), None);
+    for run in runs.iter() {
+        let known = *first.entry(&run.name).or_insert(run);
+        is_new.push(std::ptr::eq(known, run));
+        if !std::ptr::eq(known, run) {
+            duplicates.push(run.name.clone());
         }
-    });
+        if known.config != run.config {
+            clash.get_or_insert(run.name.clone());
+        }
+    }
+    let mut is_new = is_new.into_iter();
+    runs.retain(|_| is_new.next().unwrap_or(true));
     if let Some(name) = clash {
         let message = format!("two different runs would have the folder {name}");
         return Err(Error::config(

@@ -11,6 +11,7 @@ use crate::checkpoint;
 use crate::error::{Error, IoContext, Result};
 use crate::files::write_atomically;
 use crate::run;
+use crate::words::thousands;
 
 /// How far a run is.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -32,6 +33,57 @@ pub enum RunState {
         /// Why.
         message: String,
     },
+}
+
+impl RunState {
+    /// What it is called in tables.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Done => "done",
+            Self::Running { .. } => "running",
+            Self::Waiting => "waiting",
+            Self::Failed { .. } => "failed",
+        }
+    }
+}
+
+/// How many runs there are, and in which state.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct SweepProgress {
+    /// That the sweep has.
+    pub runs: usize,
+    /// Trained and scored.
+    pub done: usize,
+    /// At work.
+    pub running: usize,
+    /// Not begun, or stopped.
+    pub waiting: usize,
+    /// Failed.
+    pub failed: usize,
+}
+
+impl SweepProgress {
+    /// Of these runs.
+    pub fn of<'a>(states: impl Iterator<Item = &'a RunState>) -> Self {
+        let mut counts = Self::default();
+        for state in states {
+            counts.runs += 1;
+            *match state {
+                RunState::Done => &mut counts.done,
+                RunState::Running { .. } => &mut counts.running,
+                RunState::Waiting => &mut counts.waiting,
+                RunState::Failed { .. } => &mut counts.failed,
+            } += 1;
+        }
+        counts
+    }
+
+    /// The states in which there are runs besides those that are done, in words such as `3 running`.
+    pub fn others_in_words(&self) -> Vec<String> {
+        let kinds = [(self.running, "running"), (self.waiting, "waiting"), (self.failed, "failed")];
+        let some = kinds.into_iter().filter(|(count, _)| *count > 0);
+        some.map(|(count, kind)| format!("{} {kind}", thousands(count))).collect()
+    }
 }
 
 /// What is known of a run.
@@ -66,10 +118,9 @@ impl Sweep {
     pub fn status_of(&self, run: &PlannedRun) -> RunStatus {
         let folder = self.folder_of(run);
         let steps = run.config.train().steps;
-        let at_work = run::at_work(&folder);
         let state = if run::is_finished(&folder, steps, &self.file.finish) {
             RunState::Done
-        } else if let Some((owner, since)) = at_work {
+        } else if let Some((owner, since)) = run::at_work(&folder) {
             let seconds = SystemTime::now().duration_since(since).unwrap_or_default().as_secs_f64();
             RunState::Running { owner, seconds }
         } else if let Some(message) = self.failure(run) {

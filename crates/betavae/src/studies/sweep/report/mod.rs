@@ -30,13 +30,12 @@ use std::fs;
 use serde::Serialize;
 
 use super::plan::Sweep;
-use super::state::RunState;
+use super::state::{RunState, SweepProgress};
 use crate::Device;
 use crate::error::Result;
 use crate::runs::{DataColumn, Group, Record, groups};
 use crate::scores::ScoreName;
 use crate::studies::Progress;
-use crate::words::quoted;
 use figures::ReportFigure;
 use summary::{Summarised, summarise};
 
@@ -60,21 +59,6 @@ pub struct SweepReport {
     about: About,
     #[serde(skip)]
     summary: Vec<DataColumn>,
-}
-
-/// Numbers of runs.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct SweepProgress {
-    /// That the sweep has.
-    pub runs: usize,
-    /// Trained and scored.
-    pub done: usize,
-    /// At work.
-    pub running: usize,
-    /// Not begun, or stopped.
-    pub waiting: usize,
-    /// Failed.
-    pub failed: usize,
 }
 
 /// What is compared on a data set.
@@ -143,20 +127,16 @@ impl Sweep {
         device: &Device,
         progress: &mut dyn Progress,
     ) -> Result<SweepReport> {
-        let mut counts = SweepProgress { runs: self.runs.len(), ..SweepProgress::default() };
+        let runs = self.collect();
+        let counts = SweepProgress::of(runs.iter().map(|run| &run.status.state));
         let (mut done, mut failures) = (Vec::new(), Vec::new());
-        for run in self.collect() {
+        for run in runs {
             match (run.status.state, run.record) {
-                (RunState::Done, Some(record)) => {
-                    counts.done += 1;
-                    done.push(record);
-                }
+                (RunState::Done, Some(record)) => done.push(record),
                 (RunState::Failed { message }, _) => {
-                    counts.failed += 1;
                     failures.push(Failure { name: run.status.name, message });
                 }
-                (RunState::Running { .. }, _) => counts.running += 1,
-                (RunState::Waiting | RunState::Done, _) => counts.waiting += 1,
+                (RunState::Running { .. } | RunState::Waiting | RunState::Done, _) => {}
             }
         }
         // A score that no run has is told before models are encoded.
@@ -191,9 +171,7 @@ impl Sweep {
     }
 
     fn about(&self) -> About {
-        // A page is read from anywhere.
-        let file = std::path::absolute(&self.file.path).unwrap_or_else(|_| self.file.path.clone());
-        let place = format!("{} --out {}", quoted(file), quoted(&self.folder));
+        let place = self.on_command_line();
         About {
             recipe: self.file.recipe.clone(),
             text: fs::read_to_string(&self.file.path).ok(),

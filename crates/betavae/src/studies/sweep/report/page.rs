@@ -38,15 +38,8 @@ pub(super) fn page(report: &SweepReport) -> String {
 /// How far the sweep is.
 fn facts(report: &SweepReport) -> Markup {
     let state = &report.progress;
-    let kinds = [
-        (state.done, "done"),
-        (state.running, "running"),
-        (state.waiting, "waiting"),
-        (state.failed, "failed"),
-    ];
-    let kinds = kinds.iter().filter(|(count, _)| *count > 0);
-    let kinds: Vec<String> =
-        kinds.map(|(count, kind)| format!("{} {kind}", thousands(*count))).collect();
+    let done = (state.done > 0).then(|| format!("{} done", thousands(state.done)));
+    let kinds: Vec<String> = done.into_iter().chain(state.others_in_words()).collect();
     html! {
         dl {
             dt { "recipe" } dd { (report.about.recipe) }
