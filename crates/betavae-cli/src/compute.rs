@@ -64,7 +64,7 @@ fn open(name: &str) -> anyhow::Result<Gpu> {
         message: format!("--device: {message}"),
         hint: "`betavae devices` lists those of this machine".into(),
     })?;
-    Ok(Gpu::open(name).map_err(Error::from)?)
+    Ok(Gpu::open(name).map_err(Error::Gpu)?)
 }
 
 #[cfg(not(feature = "gpu"))]

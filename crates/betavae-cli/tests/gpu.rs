@@ -28,7 +28,8 @@ fn a_run_on_a_gpu_says_so_and_is_resumed_anywhere() {
     let mut onwards = gpu.to_vec();
     onwards.extend(["resume", path(&folder), "--steps", "40"]);
     succeed(&onwards);
-    assert_eq!(fs::read_to_string(folder.join("metrics.csv")).unwrap().lines().count(), 2);
+    let rows = fs::read_to_string(folder.join("metrics.csv")).unwrap();
+    assert_eq!(rows.matches("40,total,").count(), 1, "{rows}");
 }
 
 #[test]

@@ -178,8 +178,10 @@ impl Device {
     /// If there is none, or it is too small for any kernel.
     pub fn open(name: DeviceName) -> Result<Self, GpuError> {
         let all = found();
-        let names: Vec<String> =
-            all.iter().map(|found| format!("{} ({})", found.facts.name, found.facts.adapter)).collect();
+        let names: Vec<String> = all
+            .iter()
+            .map(|found| format!("{} ({})", found.facts.name, found.facts.adapter))
+            .collect();
         let hardware = |found: &Found| !found.facts.is_software;
         let chosen = match name {
             DeviceName::Best => all.into_iter().filter(hardware).min_by_key(|found| found.rank),
@@ -236,6 +238,12 @@ impl Device {
     /// What is known of the adapter.
     pub fn facts(&self) -> &AdapterFacts {
         &self.facts
+    }
+
+    /// Gives the device up, as a driver does that has failed, for tests.
+    #[doc(hidden)]
+    pub fn lose(&self) {
+        self.device.destroy();
     }
 
     /// # Errors

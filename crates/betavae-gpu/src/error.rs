@@ -50,10 +50,14 @@ impl GpuError {
     /// The likely fix; may be empty.
     pub fn hint(&self) -> &'static str {
         match self {
-            Self::NoDevice { .. } => "`betavae devices` lists what there is; `--device cpu` needs no driver",
+            Self::NoDevice { .. } => {
+                "`betavae devices` lists what there is; `--device cpu` needs no driver"
+            }
             Self::TooSmall { .. } => "a smaller train.batch or network, or `--device cpu`",
             Self::OutOfMemory { .. } => "a smaller train.batch, or `--device cpu`",
-            Self::Lost { .. } => "checkpoints that were complete are valid; `betavae resume` goes on from the newest",
+            Self::Lost { .. } => {
+                "checkpoints that were complete are valid; `betavae resume` goes on from the newest"
+            }
             Self::Tensors(_) => "",
         }
     }

@@ -394,9 +394,10 @@ fn binding_layout(device: &Device) -> wgpu::BindGroupLayout {
             count: None,
         })
         .collect();
-    device
-        .device
-        .create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor { label: None, entries: &entries })
+    device.device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor {
+        label: None,
+        entries: &entries,
+    })
 }
 
 fn bytes(values: usize) -> u64 {

@@ -86,7 +86,7 @@ pub enum Error {
     /// A GPU could not do it.
     #[cfg(feature = "gpu")]
     #[error(transparent)]
-    Gpu(#[from] betavae_gpu::GpuError),
+    Gpu(betavae_gpu::GpuError),
 
     /// A loss term or a gradient became infinite or NaN; the parameters were left as they were
     /// before the step.

@@ -58,6 +58,8 @@ pub mod torch;
 pub mod train;
 pub mod words;
 
+#[cfg(feature = "gpu")]
+pub use betavae_gpu as gpu;
 #[cfg(feature = "model")]
 pub use betavae_kernels::{Activation, ConvOptions};
 #[cfg(feature = "model")]
@@ -65,8 +67,6 @@ pub use burn::{
     self,
     tensor::{Device, Tensor, TensorData},
 };
-#[cfg(feature = "gpu")]
-pub use betavae_gpu as gpu;
 pub use error::{Error, Result};
 
 /// Compiles the example of the README.

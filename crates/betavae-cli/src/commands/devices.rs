@@ -14,7 +14,9 @@ pub fn devices(args: Devices) -> anyhow::Result<()> {
         print(&format!("betavae {} on {os} {arch}", env!("CARGO_PKG_VERSION")))?;
         for AdapterFacts { name, adapter, driver, is_software, .. } in &found {
             let kind = if *is_software { "software" } else { "hardware" };
-            print(&format!("\n{name}\n  adapter            {adapter} ({kind})\n  driver             {driver}"))?;
+            print(&format!(
+                "\n{name}\n  adapter            {adapter} ({kind})\n  driver             {driver}"
+            ))?;
         }
         for AdapterFacts { name, largest_buffer, workgroup_memory, invocations, .. } in &found {
             let [buffer, memory, invocations] = [largest_buffer, workgroup_memory, invocations]

@@ -28,7 +28,8 @@ pub fn evaluate(args: Evaluate, compute: &Compute) -> anyhow::Result<()> {
     let wanted = attainable(&args.scores, indices.len(), true, args.others.len(), &settings)?;
     let coder = compute.coder(&trained.model)?;
     let (bar, mut progress) = progress::images(indices.len());
-    let (evaluation, codes) = evaluate::evaluate(&trained, &*coder, &*data, &indices, &mut progress)?;
+    let (evaluation, codes) =
+        evaluate::evaluate(&trained, &*coder, &*data, &indices, &mut progress)?;
     bar.finish_and_clear();
     let mut found = Scores::default();
     if let Some(factors) = factors {

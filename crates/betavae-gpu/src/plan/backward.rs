@@ -82,8 +82,7 @@ impl Builder {
             ("PARTIALS", Index(base)),
             ("PARTIALS_STRIDE", Index(values)),
         ];
-        let product =
-            Product { rows, columns, depth, parts, split: Some(split), left_by_k: false };
+        let product = Product { rows, columns, depth, parts, split: Some(split), left_by_k: false };
         let name = format!("weights of {}", layer_name(layer));
         self.product(name, Kernel::Weight, &product, geometry, constants);
     }

@@ -58,7 +58,8 @@ impl StateLayout {
     fn group(&mut self, parameters: &[Parameter]) {
         let start = self.parameters;
         for parameter in parameters {
-            self.trained.push(StateTensor { parameter: parameter.clone(), offset: self.parameters });
+            self.trained
+                .push(StateTensor { parameter: parameter.clone(), offset: self.parameters });
             self.parameters += parameter.len();
         }
         self.groups.push((start, self.parameters - start));
@@ -75,9 +76,7 @@ impl StateLayout {
 
 fn norm_parameters(layer: &Layer) -> Vec<Parameter> {
     let Some(norm) = &layer.norm else { return Vec::new() };
-    let parameter = |kind: &str| Parameter {
-        name: format!("{norm}.{kind}"),
-        shape: vec![layer.channels()],
-    };
+    let parameter =
+        |kind: &str| Parameter { name: format!("{norm}.{kind}"), shape: vec![layer.channels()] };
     ["weight", "bias"].map(parameter).to_vec()
 }

@@ -62,7 +62,7 @@ mod on_gpu {
     use burn::tensor::{Tensor, TensorData};
 
     use super::Coder;
-    use crate::error::Result;
+    use crate::error::{Error, Result};
     use crate::evaluate::passes::BATCH;
     use crate::model::{BetaVae, Posterior, values};
 
@@ -78,11 +78,12 @@ mod on_gpu {
         /// If the device is too small.
         pub fn new(model: &'a BetaVae, device: &Device) -> Result<Self> {
             let network = model.network().for_gpu();
-            let mut encoder = Session::new(device, Plan::encode(&network, BATCH))?;
+            let plan = Plan::encode(&network, BATCH);
+            let mut encoder = Session::new(device, plan).map_err(Error::Gpu)?;
             let tensors = model.to_named_tensors();
             let named = tensors.iter().map(|tensor| (&*tensor.name, &tensor.values[..]));
-            encoder.write(Slot::Value, &named.collect::<Vec<_>>())?;
-            let decoder = encoder.beside(Plan::decode(&network, BATCH))?;
+            encoder.write(Slot::Value, &named.collect::<Vec<_>>()).map_err(Error::Gpu)?;
+            let decoder = encoder.beside(Plan::decode(&network, BATCH)).map_err(Error::Gpu)?;
             Ok(Self { model, encoder: Mutex::new(encoder), decoder: Mutex::new(decoder) })
         }
     }
@@ -94,7 +95,7 @@ mod on_gpu {
         for batch in rows.chunks(BATCH * width) {
             let mut input = batch.to_vec();
             input.resize(BATCH * width, 0.0);
-            let output = session.pass(&input)?;
+            let output = session.pass(&input).map_err(Error::Gpu)?;
             let each = output.len() / BATCH;
             all.extend_from_slice(&output[..batch.len() / width * each]);
         }

@@ -232,7 +232,9 @@ impl Run {
             let until = |every: u64| every - taken % every;
             let most = until(settings.log_every).min(until(settings.checkpoint_every));
             let mut weights = Vec::new();
-            for (step, terms) in (taken + 1..).zip(self.trainer.steps(most.min(settings.steps - taken))?) {
+            for (step, terms) in
+                (taken + 1..).zip(self.trainer.steps(most.min(settings.steps - taken))?)
+            {
                 self.window.add(&terms);
                 observer.stepped(step, &terms);
                 weights = terms.weights;

@@ -36,9 +36,9 @@ impl Engine {
         optimizer: &Optimizer,
         device: &gpu::Device,
     ) -> Result<Self> {
-        let mut session = Session::new(device, launches(config)?)?;
+        let mut session = Session::new(device, launches(config)?).map_err(Error::Gpu)?;
         let tensors = model.to_named_tensors();
-        session.write(Slot::Value, &named(&tensors))?;
+        session.write(Slot::Value, &named(&tensors)).map_err(Error::Gpu)?;
         let state = optimizer.to_named_tensors();
         for (name, slot) in slots(config.optimizer()) {
             let of_slot = state.iter().filter_map(|tensor| {
@@ -48,7 +48,7 @@ impl Engine {
             // Before the first step there is none, and zeros are right.
             let of_slot: Vec<_> = of_slot.collect();
             if !state.is_empty() {
-                session.write(slot, &of_slot)?;
+                session.write(slot, &of_slot).map_err(Error::Gpu)?;
             }
         }
         Ok(Self { session, step_seconds: None, is_ahead: false })
@@ -74,12 +74,13 @@ impl Engine {
         let [rate, root] = optimizer.corrected_at(step);
         let KlConstraint { beta, gamma, capacity } = constraint;
         self.is_ahead = true;
-        Ok(self.session.step(images, noise, StepNumbers { rate, root, beta, gamma, capacity })?)
+        let numbers = StepNumbers { rate, root, beta, gamma, capacity };
+        self.session.step(images, noise, numbers).map_err(Error::Gpu)
     }
 
     /// The terms of all steps that were handed out since the last call, `began` then.
     pub(super) fn take_terms(&mut self, began: Instant) -> Result<Vec<StepTerms>> {
-        let terms = self.session.take_terms()?;
+        let terms = self.session.take_terms().map_err(Error::Gpu)?;
         self.step_seconds = Some(began.elapsed().as_secs_f64() / terms.len().max(1) as f64);
         Ok(terms)
     }
@@ -87,7 +88,7 @@ impl Engine {
     /// The parameter whose gradient is not finite in the newest step. The steps after it were not taken; from now on they are.
     pub(super) fn forgive(&mut self) -> Result<Option<String>> {
         self.session.forgive();
-        let gradients = self.session.read(Slot::Gradient)?;
+        let gradients = self.session.read(Slot::Gradient).map_err(Error::Gpu)?;
         let is_bad = |values: &[f32]| values.iter().any(|value| !value.is_finite());
         let bad = gradients.into_iter().find(|(_, values)| is_bad(values));
         Ok(bad.map(|(parameter, _)| parameter.name))
@@ -99,11 +100,11 @@ impl Engine {
         config: &OptimizerConfig,
     ) -> Result<(Vec<NamedTensor>, Vec<NamedTensor>)> {
         let tensor = |name, shape, values| NamedTensor { name, shape, values };
-        let values = self.session.read(Slot::Value)?.into_iter();
+        let values = self.session.read(Slot::Value).map_err(Error::Gpu)?.into_iter();
         let parameters = values.map(|(p, values)| tensor(p.name, p.shape, values)).collect();
         let mut state = Vec::new();
         for (name, slot) in slots(config) {
-            let values = self.session.read(slot)?.into_iter();
+            let values = self.session.read(slot).map_err(Error::Gpu)?.into_iter();
             state.extend(values.map(|(p, values)| {
                 tensor(format!("{}.{name}", p.name), vec![values.len()], values)
             }));
@@ -264,7 +265,8 @@ impl Trainer {
         if let Some((term, value)) = self.in_words(terms).first_non_finite() {
             return non_finite(step, term, &value.to_string());
         }
-        let gradient = gradient.map_or("a gradient".to_owned(), |name| format!("the gradient of {name}"));
+        let gradient =
+            gradient.map_or("a gradient".to_owned(), |name| format!("the gradient of {name}"));
         non_finite(step, gradient, "not finite")
     }
 
@@ -275,7 +277,7 @@ impl Trainer {
         if self.config.model().network().signed_images() {
             images.iter_mut().for_each(|value| *value = *value * 2.0 - 1.0);
         }
-        let noise = Stream::new(self.config.seed(), "noise", step);
+        let mut noise = Stream::new(self.config.seed(), "noise", step);
         Ok((images, noise.normals(indices.len() * self.config.model().latents())))
     }
 }

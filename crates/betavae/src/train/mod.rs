@@ -391,7 +391,10 @@ impl Trainer {
     /// If a GPU has taken steps since the last [`Trainer::refresh`].
     pub fn model(&self) -> &BetaVae {
         #[cfg(feature = "gpu")]
-        assert!(!self.engine.as_ref().is_some_and(|engine| engine.is_ahead), "the model is refreshed");
+        assert!(
+            !self.engine.as_ref().is_some_and(|engine| engine.is_ahead),
+            "the model is refreshed"
+        );
         self.model.as_ref().unwrap_or_else(|| unreachable!("a step always puts it back"))
     }
 

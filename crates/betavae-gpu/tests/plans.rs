@@ -291,7 +291,11 @@ fn check(name: &str) {
                     let expected = &fixture.0[&format!("{case}.{what}")];
                     assert_close(&format!("{name} {case}.{what}"), found, expected);
                 };
-                assert_close(&format!("{name} z"), &session.read_map("z").unwrap(), &fixture.0["z"]);
+                assert_close(
+                    &format!("{name} z"),
+                    &session.read_map("z").unwrap(),
+                    &fixture.0["z"],
+                );
                 close("total", &[terms.total]);
                 close("reconstruction", &[terms.reconstruction]);
                 close("kl_per_latent", &terms.kl_per_latent);
@@ -346,4 +350,87 @@ fn pytorch_vae() {
 #[test]
 fn custom() {
     check("custom");
+}
+
+/// A session of a network with the parameters and the batch of its fixture.
+fn session(name: &str) -> (Session, Fixture) {
+    let (fixture, network) = (Fixture::read(name), network(name));
+    let batch = fixture.0["noise"].len() / network.latents;
+    let loss = loss("gaussian", "sum", network.image_values);
+    let plan = Plan::train(&network, batch, &loss, &adam());
+    let mut session = Session::new(&software(), plan).unwrap();
+    session.write(Slot::Value, &fixture.group("param.")).unwrap();
+    (session, fixture)
+}
+
+const NUMBERS: StepNumbers =
+    StepNumbers { rate: 0.0, root: 1.0, beta: 4.0, gamma: 0.0, capacity: 0.0 };
+
+#[test]
+fn every_kernel_gives_the_same_bytes_each_time() {
+    for name in ["burgess", "custom"] {
+        let (mut session, fixture) = session(name);
+        let regions: Vec<String> =
+            session.plan().maps.iter().map(|region| region.name.clone()).collect();
+        let once = |session: &mut Session| {
+            session.step(&fixture.0["images"], &fixture.0["noise"], NUMBERS).unwrap();
+            let terms = session.take_terms().unwrap();
+            let gradients = session.read(Slot::Gradient).unwrap();
+            let maps: Vec<Vec<f32>> =
+                regions.iter().map(|region| session.read_map(region).unwrap()).collect();
+            (terms, gradients, maps)
+        };
+        let first = once(&mut session);
+        for _ in 0..20 {
+            assert!(once(&mut session) == first, "{name}");
+        }
+    }
+}
+
+#[test]
+fn a_batch_that_no_buffer_holds_is_refused() {
+    let network = network("burgess");
+    let loss = loss("bernoulli", "sum", network.image_values);
+    let plan = Plan::train(&network, 1_000_000, &loss, &adam());
+    let error = Session::new(&software(), plan).unwrap_err();
+    assert!(error.to_string().contains("the maps of a batch"), "{error}");
+    assert!(error.hint().contains("train.batch"));
+}
+
+#[test]
+fn tensors_of_another_network_are_refused_by_name() {
+    let (mut session, fixture) = session("burgess");
+    let mut tensors = fixture.group("param.");
+    let (name, _) = tensors.pop().unwrap();
+    let error = session.write(Slot::Value, &tensors).unwrap_err().to_string();
+    assert!(error.contains("expected") && error.contains("found"), "{error}");
+    tensors.push((name, &[1.0]));
+    let error = session.write(Slot::Value, &tensors).unwrap_err().to_string();
+    assert!(error.contains(name) && error.contains("found 1"), "{error}");
+    let last = tensors.len() - 1;
+    tensors[last] = ("encoder.other", &[1.0]);
+    let error = session.write(Slot::Value, &tensors).unwrap_err().to_string();
+    assert!(error.contains(&format!("missing {name}")), "{error}");
+}
+
+#[test]
+fn a_device_that_is_lost_is_one_error() {
+    let (mut session, fixture) = session("burgess");
+    session.step(&fixture.0["images"], &fixture.0["noise"], NUMBERS).unwrap();
+    session.take_terms().unwrap();
+    session.device().lose();
+    let step = session.step(&fixture.0["images"], &fixture.0["noise"], NUMBERS);
+    let error = step.and_then(|()| session.take_terms().map(drop)).unwrap_err();
+    assert!(error.to_string().contains("is lost"), "{error}");
+    assert!(error.hint().contains("betavae resume"));
+}
+
+#[test]
+fn a_plan_reads_as_a_table() {
+    let network = network("custom");
+    let loss = loss("gaussian", "mean", network.image_values);
+    let plan = Plan::train(&network, 4, &loss, &adam());
+    let table = plan.to_string();
+    assert_eq!(table.lines().count(), plan.launches.len() + 2);
+    assert!(table.contains("weights of encoder.conv.1") && table.contains("norm sums"), "{table}");
 }
