@@ -1,4 +1,6 @@
-//! `--device`, on a software driver of Vulkan, and on machines without any.
+//! `--device`, on a software driver of Vulkan, and on machines without any:
+//!
+//!     cargo test --workspace --test gpu --test plans -- --include-ignored
 
 #![cfg(feature = "gpu")]
 
@@ -10,6 +12,7 @@ use std::fs;
 use common::{TINY, betavae, path, refuse, succeed, train_tiny};
 
 #[test]
+#[ignore = "needs a software driver of Vulkan"]
 fn a_run_on_a_gpu_says_so_and_is_resumed_anywhere() {
     let scratch = tempfile::tempdir().unwrap();
     let folder = scratch.path().join("run");
@@ -33,6 +36,7 @@ fn a_run_on_a_gpu_says_so_and_is_resumed_anywhere() {
 }
 
 #[test]
+#[ignore = "needs a software driver of Vulkan"]
 fn codes_images_and_scores_are_those_of_the_cpu() {
     let scratch = tempfile::tempdir().unwrap();
     let folder = scratch.path().join("run");
@@ -70,6 +74,7 @@ fn codes_images_and_scores_are_those_of_the_cpu() {
 }
 
 #[test]
+#[ignore = "needs a software driver of Vulkan"]
 fn devices_are_listed_and_unknown_ones_refused() {
     let list = succeed(&["devices"]);
     assert!(list.contains("cpu") && list.contains("vulkan:software"), "{list}");
@@ -103,6 +108,7 @@ fn without_a_driver_there_is_one_error_and_nothing_is_written() {
 }
 
 #[test]
+#[ignore = "needs a software driver of Vulkan"]
 fn what_a_gpu_does_not_take_is_refused_before_anything_is_written() {
     let scratch = tempfile::tempdir().unwrap();
     let folder = scratch.path().join("run");

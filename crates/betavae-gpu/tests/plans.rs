@@ -1,4 +1,6 @@
-//! Values, gradients and optimiser steps of whole plans against PyTorch (golden/README.md), on the software driver.
+//! Values and gradients of whole plans against PyTorch (golden/README.md), on a software driver of Vulkan:
+//!
+//!     cargo test --workspace --test gpu --test plans -- --include-ignored
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -323,31 +325,37 @@ fn check(name: &str) {
 }
 
 #[test]
+#[ignore = "needs a software driver of Vulkan"]
 fn burgess() {
     check("burgess");
 }
 
 #[test]
+#[ignore = "needs a software driver of Vulkan"]
 fn higgins_fc() {
     check("higgins-fc");
 }
 
 #[test]
+#[ignore = "needs a software driver of Vulkan"]
 fn higgins_conv() {
     check("higgins-conv");
 }
 
 #[test]
+#[ignore = "needs a software driver of Vulkan"]
 fn locatello() {
     check("locatello");
 }
 
 #[test]
+#[ignore = "needs a software driver of Vulkan"]
 fn pytorch_vae() {
     check("pytorch-vae");
 }
 
 #[test]
+#[ignore = "needs a software driver of Vulkan"]
 fn custom() {
     check("custom");
 }
@@ -367,6 +375,7 @@ const NUMBERS: StepNumbers =
     StepNumbers { rate: 0.0, root: 1.0, beta: 4.0, gamma: 0.0, capacity: 0.0 };
 
 #[test]
+#[ignore = "needs a software driver of Vulkan"]
 fn every_kernel_gives_the_same_bytes_each_time() {
     for name in ["burgess", "custom"] {
         let (mut session, fixture) = session(name);
@@ -388,6 +397,7 @@ fn every_kernel_gives_the_same_bytes_each_time() {
 }
 
 #[test]
+#[ignore = "needs a software driver of Vulkan"]
 fn a_batch_that_no_buffer_holds_is_refused() {
     let network = network("burgess");
     let loss = loss("bernoulli", "sum", network.image_values);
@@ -398,6 +408,7 @@ fn a_batch_that_no_buffer_holds_is_refused() {
 }
 
 #[test]
+#[ignore = "needs a software driver of Vulkan"]
 fn tensors_of_another_network_are_refused_by_name() {
     let (mut session, fixture) = session("burgess");
     let mut tensors = fixture.group("param.");
@@ -414,6 +425,7 @@ fn tensors_of_another_network_are_refused_by_name() {
 }
 
 #[test]
+#[ignore = "needs a software driver of Vulkan"]
 fn a_device_that_is_lost_is_one_error() {
     let (mut session, fixture) = session("burgess");
     session.step(&fixture.0["images"], &fixture.0["noise"], NUMBERS).unwrap();

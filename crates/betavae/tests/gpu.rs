@@ -1,4 +1,7 @@
-//! Trainings on a GPU against those on the CPU, on a software driver of Vulkan, such as lavapipe.
+//! Trainings on a GPU against those on the CPU, on a software driver of Vulkan, such as lavapipe (Debian's package
+//! mesa-vulkan-drivers):
+//!
+//!     cargo test --workspace --test gpu --test plans -- --include-ignored
 
 use std::fs;
 use std::path::Path;
@@ -78,6 +81,7 @@ fn follow(changes: &[&str], steps: u64) {
 }
 
 #[test]
+#[ignore = "needs a software driver of Vulkan"]
 fn ten_steps_follow_the_cpu_whatever_is_minimised() {
     let optimizer = "optimizer={kind='adam',learning_rate=0.002,epsilon=1e-4}";
     follow(&[optimizer], 10);
@@ -99,6 +103,7 @@ fn ten_steps_follow_the_cpu_whatever_is_minimised() {
 }
 
 #[test]
+#[ignore = "needs a software driver of Vulkan"]
 fn ten_steps_follow_the_cpu_with_every_network() {
     let optimizer = "optimizer={kind='adam',learning_rate=0.001,epsilon=1e-4}";
     for architecture in ["burgess", "higgins-conv", "locatello", "higgins-fc"] {
@@ -111,6 +116,7 @@ fn ten_steps_follow_the_cpu_with_every_network() {
 }
 
 #[test]
+#[ignore = "needs a software driver of Vulkan"]
 fn the_same_steps_give_the_same_bytes_however_they_are_handed_out() {
     let config = config(TINY, &["model.norm=batch"]);
     let mut one_by_one = trainer(config.clone(), true);
@@ -131,6 +137,7 @@ fn the_same_steps_give_the_same_bytes_however_they_are_handed_out() {
 }
 
 #[test]
+#[ignore = "needs a software driver of Vulkan"]
 fn five_hundred_steps_follow_the_losses_of_the_cpu() {
     let small = ["data.size=[8,8]", "model.widths=[4]", "optimizer.learning_rate=0.001"];
     let config = config(TINY, &small);
@@ -176,6 +183,7 @@ fn model(folder: &Path, step: u64) -> Vec<u8> {
 }
 
 #[test]
+#[ignore = "needs a software driver of Vulkan"]
 fn a_run_moves_between_cpu_and_gpu() {
     let scratch = tempfile::tempdir().unwrap();
     let [cpu, moved, gpu, stopped] =
@@ -207,6 +215,7 @@ fn a_run_moves_between_cpu_and_gpu() {
 }
 
 #[test]
+#[ignore = "needs a software driver of Vulkan"]
 fn what_a_gpu_does_not_take_is_refused_by_name() {
     for (change, words) in [
         ("objective.kind=factor-vae", ["objective.kind", "factor-vae"]),
@@ -222,6 +231,7 @@ fn what_a_gpu_does_not_take_is_refused_by_name() {
 }
 
 #[test]
+#[ignore = "needs a software driver of Vulkan"]
 fn a_step_that_is_not_finite_is_not_taken() {
     let blown = ["optimizer.learning_rate=1e12", "model.likelihood=gaussian"];
     let config = config(TINY, &blown);
