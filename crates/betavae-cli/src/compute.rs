@@ -1,7 +1,9 @@
 //! Where is computed: `--device`.
 
+use betavae::config::Config;
 use betavae::evaluate::Coder;
 use betavae::model::BetaVae;
+use betavae::studies::{Executor, Sweep};
 use betavae::{Device, Error};
 
 #[cfg(feature = "gpu")]
@@ -17,6 +19,8 @@ pub struct Compute {
     pub cpu: Device,
     /// What takes the steps of trainings.
     pub gpu: Option<Gpu>,
+    /// What they were asked for by.
+    pub name: String,
 }
 
 impl Compute {
@@ -29,7 +33,7 @@ impl Compute {
             "cpu" => None,
             name => Some(open(name)?),
         };
-        Ok(Self { cpu: Device::flex(), gpu })
+        Ok(Self { cpu: Device::flex(), gpu, name: name.to_owned() })
     }
 
     /// What runs the passes of a model.
@@ -44,6 +48,29 @@ impl Compute {
         Ok(Box::new(model))
     }
 
+    /// What executes the runs of a sweep.
+    pub fn executor<'a>(&self, sweep: &'a Sweep) -> Executor<'a> {
+        let executor = Executor::new(sweep, &self.cpu);
+        #[cfg(feature = "gpu")]
+        if let Some(gpu) = &self.gpu {
+            return executor.on_gpu(gpu.clone());
+        }
+        executor
+    }
+
+    /// Refuses a training that the GPU, if one was asked for, cannot take.
+    ///
+    /// # Errors
+    /// If it cannot.
+    pub fn check(&self, config: &Config) -> betavae::Result<()> {
+        #[cfg(feature = "gpu")]
+        if self.gpu.is_some() {
+            return betavae::train::check_for_gpu(config);
+        }
+        let _ = config;
+        Ok(())
+    }
+
     /// The CPU, for commands that can do with nothing else.
     ///
     /// # Errors
@@ -51,7 +78,7 @@ impl Compute {
     pub fn cpu_alone(&self) -> anyhow::Result<&Device> {
         if self.gpu.is_some() {
             let message = "this command computes on the CPU alone".to_owned();
-            let hint = "leave out --device; train, resume, encode, decode, evaluate and bench can use a GPU".to_owned();
+            let hint = "leave out --device; train, resume, `sweep run`, encode, decode, evaluate and bench can use a GPU".to_owned();
             return Err(Error::Config { message, hint }.into());
         }
         Ok(&self.cpu)

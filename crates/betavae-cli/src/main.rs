@@ -42,7 +42,7 @@ fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Command::Train(args) => return commands::train::train(args, &compute),
         Command::Resume(args) => return commands::train::resume(args, &compute),
         Command::Sweep(args) => {
-            return commands::sweep::sweep(args.command, arguments.threads, compute.cpu_alone()?);
+            return commands::sweep::sweep(args.command, arguments.threads, &compute);
         }
         Command::Encode(args) => commands::codes::encode(args, &compute)?,
         Command::Decode(args) => commands::codes::decode(args, &compute)?,

@@ -75,6 +75,34 @@ fn codes_images_and_scores_are_those_of_the_cpu() {
 
 #[test]
 #[ignore = "needs a software driver of Vulkan"]
+fn a_sweep_runs_on_a_gpu_and_says_so_in_its_provenance() {
+    let scratch = tempfile::tempdir().unwrap();
+    let file = scratch.path().join("small.toml");
+    let settings = "name = 'small'\nrecipe = 'default'\n[set]\ndata = { name = 'blobs', size = [16, 16] }\n\
+        model = { architecture = 'custom', widths = [4], hidden = [8], latents = 2 }\n\
+        train = { steps = 4, batch = 4, previews = false, tensorboard = false }\n[grid]\nseed = '1..=2'\n";
+    fs::write(&file, settings).unwrap();
+    let out = scratch.path().join("runs");
+    for jobs in ["1", "2"] {
+        let place = ["sweep", "run", path(&file), "--out", path(&out), "--jobs", jobs];
+        succeed(&[&["--device", "vulkan:software"], &place[..]].concat());
+    }
+    let done = fs::read_dir(&out).unwrap().map(|entry| entry.unwrap().path());
+    let done: Vec<_> = done.filter(|run| run.join("done.json").exists()).collect();
+    assert_eq!(done.len(), 2);
+    for run in done {
+        let provenance = fs::read_to_string(run.join("provenance.toml")).unwrap();
+        assert!(provenance.contains("device = \"vulkan:software: "), "{provenance}");
+    }
+    let wrong = settings.replace("[grid]", "objective = { kind = 'dip-vae-i' }\n[grid]");
+    fs::write(&file, wrong).unwrap();
+    let place = ["sweep", "run", path(&file), "--out", path(&out)];
+    let error = refuse(2, &[&["--device", "vulkan:software"], &place[..]].concat());
+    assert!(error.contains("dip-vae-i"), "{error}");
+}
+
+#[test]
+#[ignore = "needs a software driver of Vulkan"]
 fn devices_are_listed_and_unknown_ones_refused() {
     let list = succeed(&["devices"]);
     assert!(list.contains("cpu") && list.contains("vulkan:software"), "{list}");

@@ -106,16 +106,16 @@ impl Session {
     fn with_state(device: &Device, plan: Plan, state: State) -> Result<Self, GpuError> {
         let storage = BufferUsages::STORAGE | BufferUsages::COPY_DST | BufferUsages::COPY_SRC;
         let ring = RING * row_len(plan.latents);
-        let [maps, partials, results, fault, blocks, numbers] = device.buffers([
+        let [maps, partials, results, fault, table, numbers] = device.buffers([
             ("the maps of a batch", bytes(plan.maps_len()), storage),
             ("partial sums", bytes(plan.partials), storage),
             ("terms", bytes(ring), storage),
             ("faults", bytes(1), storage),
-            ("the table of partial sums", bytes(4 * plan.blocks.len()), storage),
+            ("the table of launches", bytes(4 * plan.table.len()), storage),
             ("numbers of a step", 32, BufferUsages::UNIFORM | BufferUsages::COPY_DST),
         ])?;
-        device.queue.write_buffer(&blocks, 0, bytemuck::cast_slice(&plan.blocks));
-        let buffers = [&maps, &state.buffer, &partials, &results, &fault, &blocks, &numbers];
+        device.queue.write_buffer(&table, 0, bytemuck::cast_slice(&plan.table));
+        let buffers = [&maps, &state.buffer, &partials, &results, &fault, &table, &numbers];
         let layout = binding_layout(device);
         let entries: Vec<_> = (0..)
             .zip(buffers)

@@ -106,19 +106,12 @@ pub fn train(args: Train, compute: &Compute) -> anyhow::Result<ExitCode> {
 
 /// Refuses a training that the device cannot take, before anything is written.
 fn check_device(config: &Config, is_together: bool, compute: &Compute) -> anyhow::Result<()> {
-    if compute.gpu.is_none() {
-        return Ok(());
-    }
-    if is_together {
+    if is_together && compute.gpu.is_some() {
         let message = "several processes of one training compute on CPUs".to_owned();
         let hint = "leave out --device".to_owned();
         return Err(betavae::Error::Config { message, hint }.into());
     }
-    #[cfg(feature = "gpu")]
-    betavae::train::check_for_gpu(config)?;
-    #[cfg(not(feature = "gpu"))]
-    let _ = config;
-    Ok(())
+    Ok(compute.check(config)?)
 }
 
 /// What all processes of a training do but the first, which alone writes and speaks.

@@ -1,7 +1,6 @@
-// The gradient of a bias: the sum over the pixels of a map of CHANNELS channels, of which each part has PART_PIXELS. Features
-// of a linear layer beside a convolution are numbered channel by channel of a map of HW pixels.
-
-const PIXEL_LANES: u32 = 256u / LANES;
+// The gradients of all biases at once: sums over pixels of the maps' gradients. Two entries of the table tell a workgroup what it
+// sums: the map, its channels, HW, LANES; the first channel, the first and the last pixel, where the sums go. LANES channels
+// are summed side by side. Features of a linear layer beside a convolution are numbered channel by channel of a map of HW pixels.
 
 @compute @workgroup_size(256)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) thread: u32) {
@@ -9,25 +8,28 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     if index >= GROUPS {
         return;
     }
-    let part = index % PARTS;
-    let channel = index / PARTS * LANES + thread % LANES;
-    let last = min(PIXELS, (part + 1u) * PART_PIXELS);
+    let map = table[BIASES + 2u * index];
+    let part = table[BIASES + 2u * index + 1u];
+    let channels = map.y;
+    let lanes = map.w;
+    let channel = part.x + thread % lanes;
     var sum = 0.0;
-    if channel < CHANNELS {
-        let place = (channel % HW) * (CHANNELS / HW) + channel / HW;
-        for (var pixel = part * PART_PIXELS + thread / LANES; pixel < last; pixel += PIXEL_LANES) {
-            sum += maps[GRADIENT + pixel * CHANNELS + place];
+    if channel < channels {
+        let place = (channel % map.z) * (channels / map.z) + channel / map.z;
+        for (var pixel = part.y + thread / lanes; pixel < part.z; pixel += 256u / lanes) {
+            sum += maps[map.x + pixel * channels + place];
         }
     }
     tree[thread] = sum;
-    for (var width = PIXEL_LANES / 2u; width > 0u; width /= 2u) {
+    // The number of lanes is a power of two, so this ends with the sums of all lanes in the first places.
+    for (var width = 128u; width > 0u; width /= 2u) {
         workgroupBarrier();
-        if thread < width * LANES {
-            tree[thread] += tree[thread + width * LANES];
+        if width >= lanes && thread < width {
+            tree[thread] += tree[thread + width];
         }
     }
     workgroupBarrier();
-    if thread < LANES && channel < CHANNELS {
-        partials[PARTIALS + part * PARTIALS_STRIDE + channel] = tree[thread];
+    if thread < lanes && channel < channels {
+        partials[part.w + thread] = tree[thread];
     }
 }

@@ -6,7 +6,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     if i >= PARAMETERS {
         return;
     }
-    let block = blocks[i / 64u];
+    let block = table[i / 64u];
     if i % 64u >= block.w {
         return;
     }

@@ -87,24 +87,32 @@ impl Builder {
         self.product(name, Kernel::Weight, &product, geometry, constants);
     }
 
+    /// Notes what the gradient of a bias is summed over; the sums of all biases are one launch.
     fn bias_gradient(&mut self, layer: &Layer, gradient: usize) {
         let channels = layer.channels();
         let values = self.plan.batch * layer.outputs();
         let sums = ChannelSums::new(values / channels, channels);
         let base = self.gradient_of(&layer.biases[0].name, sums.parts, channels);
-        let pixels = match layer.direction {
+        let map_pixels = match layer.direction {
             Direction::Down => layer.geometry.small_pixels,
             Direction::Up => layer.geometry.large_pixels,
         };
-        let mut constants = sums.constants();
-        constants.extend([
-            ("HW", Index(pixels)),
-            ("GRADIENT", Index(gradient)),
-            ("PARTIALS", Index(base)),
-            ("PARTIALS_STRIDE", Index(channels)),
-        ]);
-        let name = format!("biases of {}", layer_name(layer));
-        self.launch(Launch::new(name, Kernel::Bias, sums.groups(), constants));
+        for channel in (0..channels).step_by(sums.lanes) {
+            for (part, pixels) in sums.pixels_of_parts().enumerate() {
+                let place = base + part * channels + channel;
+                let map = [gradient, channels, map_pixels, sums.lanes];
+                self.biases.push([map, [channel, pixels.start, pixels.end, place]]);
+            }
+        }
+    }
+
+    /// The launch that sums the gradients of all biases.
+    pub(super) fn bias_gradients(&mut self) {
+        let groups = self.biases.len();
+        let entries = std::mem::take(&mut self.biases);
+        let start = self.tabulate(entries.into_iter().flatten());
+        let constants = vec![("BIASES", Index(start))];
+        self.launch(Launch::new("biases of all layers", Kernel::Bias, groups, constants));
     }
 
     /// The gradient of what was normalised, and of shift and scale.
@@ -148,15 +156,16 @@ impl Builder {
         base
     }
 
-    /// Writes down where the partial sums of all parameters are.
+    /// Writes down where the partial sums of all parameters are, at the beginning of the table.
     pub(super) fn tabulate_gradients(&mut self) {
+        let mut rows = Vec::new();
         for &(start, len) in &self.plan.state.groups {
             let sums = self.gradients[&start];
             for first in (0..len).step_by(ALIGN) {
                 let count = (len - first).min(ALIGN);
-                let entry = [sums.base + first, sums.parts, sums.stride, count];
-                self.plan.blocks.push(entry.map(|number| number as u32));
+                rows.push([sums.base + first, sums.parts, sums.stride, count]);
             }
         }
+        self.tabulate(rows);
     }
 }

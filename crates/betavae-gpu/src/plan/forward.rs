@@ -1,5 +1,7 @@
 //! Layers on the way forward.
 
+use std::ops::Range;
+
 use betavae_kernels::Activation;
 
 use super::launch::Constant::{self, Flag, Index, Number};
@@ -239,16 +241,21 @@ impl Builder {
 
     /// Moves all running averages.
     pub(super) fn running_averages(&mut self) {
-        for [running, statistics, channels, pixels] in self.running.clone() {
-            let constants = vec![
-                ("RUNNING", Index(running)),
-                ("STATISTICS", Index(statistics)),
-                ("CHANNELS", Index(channels)),
-                ("PIXELS", Index(pixels)),
-                ("MOMENTUM", Number(MOMENTUM)),
-            ];
-            self.each("running averages", Kernel::Running, channels, constants);
+        let mut rows = Vec::new();
+        for [running, statistics, channels, pixels] in self.running.drain(..) {
+            rows.extend((0..channels).map(|i| [running + i, statistics + i, channels, pixels]));
         }
+        if rows.is_empty() {
+            return;
+        }
+        let channels = rows.len();
+        let start = self.tabulate(rows);
+        let constants = vec![
+            ("NORMS", Index(start)),
+            ("CHANNELS", Index(channels)),
+            ("MOMENTUM", Number(MOMENTUM)),
+        ];
+        self.each("running averages", Kernel::Running, channels, constants);
     }
 }
 
@@ -273,7 +280,7 @@ pub(super) struct ChannelSums {
     /// Parts of the pixels.
     pub(super) parts: usize,
     /// Channels of a workgroup.
-    lanes: usize,
+    pub(super) lanes: usize,
 }
 
 impl ChannelSums {
@@ -283,6 +290,12 @@ impl ChannelSums {
         let parts = (pixels * lanes / 8192).clamp(1, 64);
         let parts = pixels.div_ceil(pixels.div_ceil(parts));
         Self { pixels, channels, parts, lanes }
+    }
+
+    /// The pixels of each part.
+    pub(super) fn pixels_of_parts(&self) -> impl Iterator<Item = Range<usize>> {
+        let (pixels, each) = (self.pixels, self.pixels.div_ceil(self.parts));
+        (0..self.parts).map(move |part| part * each..pixels.min((part + 1) * each))
     }
 
     pub(super) fn groups(&self) -> usize {

@@ -90,8 +90,8 @@ pub struct Plan {
     pub state: StateLayout,
     /// Values of partial sums.
     pub partials: usize,
-    /// For every 64 parameters: where their partial sums begin, their number, their distance, and how many parameters.
-    pub(crate) blocks: Vec<[u32; 4]>,
+    /// What differs between workgroups of one launch, as their kernels read it.
+    pub(crate) table: Vec<[u32; 4]>,
     /// Where images or latents are written before, if anywhere.
     pub(crate) input: usize,
     pub(crate) noise: usize,
@@ -141,6 +141,8 @@ struct Builder {
     plan: Plan,
     /// By where the parameters begin.
     gradients: BTreeMap<usize, PartialSums>,
+    /// Of gradients of biases, an entry of two rows for each workgroup.
+    biases: Vec<[[usize; 4]; 2]>,
     /// Running averages: where they begin, the statistics that move them, channels and pixels.
     running: Vec<[usize; 4]>,
 }
@@ -187,13 +189,13 @@ impl Builder {
             maps: Vec::new(),
             state: StateLayout::new(network),
             partials: 0,
-            blocks: Vec::new(),
+            table: Vec::new(),
             input: 0,
             noise: 0,
             output: 0,
             output_len: 0,
         };
-        Self { plan, gradients: BTreeMap::new(), running: Vec::new() }
+        Self { plan, gradients: BTreeMap::new(), biases: Vec::new(), running: Vec::new() }
     }
 
     /// A new region of maps.
@@ -212,6 +214,13 @@ impl Builder {
 
     fn launch(&mut self, launch: Launch) {
         self.plan.launches.push(launch);
+    }
+
+    /// Appends rows to the table. Returns where they begin.
+    fn tabulate(&mut self, rows: impl IntoIterator<Item = [usize; 4]>) -> usize {
+        let start = self.plan.table.len();
+        self.plan.table.extend(rows.into_iter().map(|row| row.map(|number| number as u32)));
+        start
     }
 
     /// A launch with an invocation for each of some values.
@@ -293,6 +302,7 @@ impl Builder {
         ];
         self.launch(Launch::new("terms of the loss", Kernel::Terms, 1, constants));
         self.tabulate_gradients();
+        self.bias_gradients();
         let parameters = self.plan.state.parameters;
         let regions = vec![
             ("PARAMETERS", Index(parameters)),

@@ -64,6 +64,8 @@ pub struct Run {
     window: Window,
     empty_code: EmptyCode,
     data_sha256: String,
+    /// The file that says on what and with what this session takes steps.
+    provenance: String,
     /// Held while this process owns the folder.
     lease: Lease,
     warnings: Vec<String>,
@@ -116,9 +118,10 @@ impl Run {
             window: Window::default(),
             empty_code: EmptyCode::default(),
             data_sha256,
+            provenance: "provenance.toml".into(),
             lease,
         };
-        run.write_provenance("provenance.toml")?;
+        run.write_provenance()?;
         // Last, because a folder with a configuration is one that can be resumed.
         run.write_config()?;
         Ok(run)
@@ -179,6 +182,7 @@ impl Run {
                 (trainer, Metrics::reopen(metrics_path, metrics_bytes)?, window)
             }
         };
+        let provenance = format!("provenance-{}.toml", trainer.steps_taken());
         let run = Self {
             folder: folder.to_owned(),
             timing: Timing::open(folder)?,
@@ -188,6 +192,7 @@ impl Run {
             window,
             empty_code: EmptyCode::default(),
             data_sha256,
+            provenance,
             lease,
             warnings,
         };
@@ -197,7 +202,7 @@ impl Run {
         if steps.is_some() || is_moved {
             run.write_config()?;
         }
-        run.write_provenance(&format!("provenance-{}.toml", run.trainer.steps_taken()))?;
+        run.write_provenance()?;
         Ok(run)
     }
 
@@ -207,7 +212,8 @@ impl Run {
     /// If the objective or the precision is the CPU's alone, or the device is too small.
     #[cfg(feature = "gpu")]
     pub fn move_to_gpu(&mut self, device: &crate::gpu::Device) -> Result<()> {
-        self.trainer.move_to_gpu(device)
+        self.trainer.move_to_gpu(device)?;
+        self.write_provenance()
     }
 
     /// Trains to the configured number of steps, or until the observer asks to stop.
@@ -354,10 +360,10 @@ impl Run {
         files::write_atomically(&self.folder.join("config.toml"), text.as_bytes())
     }
 
-    fn write_provenance(&self, name: &str) -> Result<()> {
+    fn write_provenance(&self) -> Result<()> {
         let provenance = Provenance::new(&self.trainer, &self.data_sha256);
         let text = toml::to_string(&provenance)
             .unwrap_or_else(|error| unreachable!("plain tables: {error}"));
-        files::write_atomically(&self.folder.join(name), text.as_bytes())
+        files::write_atomically(&self.folder.join(&self.provenance), text.as_bytes())
     }
 }

@@ -39,6 +39,17 @@ struct Machine {
     memory_gib: f64,
 }
 
+/// What takes the steps, with its driver, on which the last digits depend.
+fn device(trainer: &Trainer) -> String {
+    #[cfg(feature = "gpu")]
+    if let Some(gpu) = trainer.gpu() {
+        let facts = gpu.facts();
+        return format!("{}: {}, {}", facts.name, facts.adapter, facts.driver);
+    }
+    let _ = trainer;
+    "cpu".into()
+}
+
 impl Provenance {
     pub(super) fn new(trainer: &Trainer, data_sha256: &str) -> Self {
         let system = sysinfo::System::new_with_specifics(
@@ -62,7 +73,7 @@ impl Provenance {
             images: trainer.data().len(),
             parameters: trainer.model().parameter_count(),
             init_sha256: trainer.init_sha256().map(str::to_owned),
-            device: "cpu".into(),
+            device: device(trainer),
             threads: rayon::current_num_threads(),
             machine: Machine {
                 os: sysinfo::System::long_os_version().unwrap_or_else(|_| "unknown".into()),

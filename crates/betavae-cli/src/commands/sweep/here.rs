@@ -2,18 +2,18 @@
 
 use std::time::{Duration, Instant};
 
-use betavae::Device;
 use betavae::studies::{Executed, Executor, PlannedRun, Sweep};
 use betavae::words;
 
+use crate::compute::Compute;
 use crate::output::say;
 use crate::progress::Progress;
 use crate::signals::stop_is_wanted;
 
 /// Does the runs. What another process is at work on is tried once more at the end.
-pub(super) fn run(sweep: &Sweep, todo: &[&PlannedRun], device: &Device) -> anyhow::Result<()> {
+pub(super) fn run(sweep: &Sweep, todo: &[&PlannedRun], compute: &Compute) -> anyhow::Result<()> {
     let start = Instant::now();
-    let mut executor = Executor::new(sweep, device);
+    let mut executor = compute.executor(sweep);
     let busy = in_turn(sweep, todo, &mut executor, start)?;
     in_turn(sweep, &busy, &mut executor, start)?;
     Ok(())

@@ -11,7 +11,6 @@ mod worker;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use betavae::Device;
 use betavae::config::Config;
 use betavae::data;
 use betavae::runs::write_columns;
@@ -20,21 +19,22 @@ use betavae::words::counted;
 use serde::Serialize;
 
 use crate::args::{SweepCollect, SweepCommand, SweepList, SweepPlace, SweepRun};
+use crate::compute::Compute;
 use crate::output::{print, print_json, say};
 use crate::signals;
 
 pub fn sweep(
     command: SweepCommand,
     threads: Option<usize>,
-    device: &Device,
+    compute: &Compute,
 ) -> anyhow::Result<ExitCode> {
     match command {
         SweepCommand::List(args) => list(args, threads),
-        SweepCommand::Run(args) => run(args, threads, device),
-        SweepCommand::Submit(args) => submit::submit(args, threads, device),
+        SweepCommand::Run(args) => run(args, threads, compute),
+        SweepCommand::Submit(args) => submit::submit(args, threads, compute.cpu_alone()?),
         SweepCommand::Status(args) => status::status(args),
         SweepCommand::Collect(args) => collect(args),
-        SweepCommand::Report(args) => report::report(args, device),
+        SweepCommand::Report(args) => report::report(args, compute.cpu_alone()?),
     }
 }
 
@@ -79,11 +79,11 @@ fn list(args: SweepList, threads: Option<usize>) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn run(args: SweepRun, threads: Option<usize>, device: &Device) -> anyhow::Result<ExitCode> {
+fn run(args: SweepRun, threads: Option<usize>, compute: &Compute) -> anyhow::Result<ExitCode> {
     signals::catch()?;
     let sweep = plan(&args.place)?;
     if args.worker {
-        return worker::work(&sweep, device);
+        return worker::work(&sweep, compute);
     }
     let mut wanted = Vec::new();
     for name in &args.only {
@@ -107,16 +107,21 @@ fn run(args: SweepRun, threads: Option<usize>, device: &Device) -> anyhow::Resul
     if done > 0 {
         say(&format!("{} of {} done or failed before", done, counted(wanted.len(), "run")));
     }
+    todo.iter().try_for_each(|run| compute.check(&run.config))?;
     let jobs = args.jobs.unwrap_or_else(|| {
+        // A GPU is kept busy by one run.
+        if compute.gpu.is_some() {
+            return 1;
+        }
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         (cores / threads.unwrap_or(1)).max(1)
     });
     if jobs.min(todo.len()) <= 1 {
-        here::run(&sweep, &todo, device)?;
+        here::run(&sweep, &todo, compute)?;
     } else {
         let place = [args.place.file.clone(), sweep.folder.clone()];
-        parent::Parent::new(&sweep, place, threads.unwrap_or(1), args.jobs.is_none())
-            .run(&todo, jobs)?;
+        let (threads, by_memory) = (threads.unwrap_or(1), args.jobs.is_none());
+        parent::Parent::new(&sweep, place, threads, &compute.name, by_memory).run(&todo, jobs)?;
     }
     Ok(conclude(&sweep, &wanted.iter().map(|run| sweep.status_of(run)).collect::<Vec<_>>()))
 }

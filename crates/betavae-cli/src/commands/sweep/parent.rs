@@ -30,6 +30,8 @@ pub(super) struct Parent<'a> {
     /// The file and the folder of the sweep.
     place: [PathBuf; 2],
     threads: usize,
+    /// What takes their steps.
+    device: String,
     /// Whether there may be fewer workers than wanted where memory is short.
     by_memory: bool,
     sender: Sender<(usize, Heard)>,
@@ -65,6 +67,7 @@ impl<'a> Parent<'a> {
         sweep: &'a Sweep,
         place: [PathBuf; 2],
         threads: usize,
+        device: &str,
         by_memory: bool,
     ) -> Self {
         let (sender, receiver) = channel();
@@ -72,6 +75,7 @@ impl<'a> Parent<'a> {
             sweep,
             place,
             threads,
+            device: device.to_owned(),
             by_memory,
             sender,
             receiver,
@@ -153,7 +157,8 @@ impl<'a> Parent<'a> {
     /// Starts a worker and gives it a run.
     fn spawn(&mut self) -> anyhow::Result<()> {
         let mut command = Command::new(std::env::current_exe()?);
-        command.args(["--threads", &self.threads.to_string(), "sweep", "run"]);
+        let threads = self.threads.to_string();
+        command.args(["--threads", &threads, "--device", &self.device, "sweep", "run"]);
         command.arg(&self.place[0]).arg("--out").arg(&self.place[1]).arg("--worker");
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
         let mut child = command.spawn()?;

@@ -6,12 +6,13 @@ use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use betavae::cpu;
 use betavae::objective::Terms;
 use betavae::run::Observer;
-use betavae::studies::{Executed, Executor, Sweep};
-use betavae::{Device, cpu};
+use betavae::studies::{Executed, Sweep};
 use serde::{Deserialize, Serialize};
 
+use crate::compute::Compute;
 use crate::output::print;
 use crate::signals;
 
@@ -39,9 +40,9 @@ pub(super) enum Event {
 }
 
 /// Works until there are no more names, or the parent has gone.
-pub(super) fn work(sweep: &Sweep, device: &Device) -> anyhow::Result<ExitCode> {
+pub(super) fn work(sweep: &Sweep, compute: &Compute) -> anyhow::Result<ExitCode> {
     let names = names();
-    let mut executor = Executor::new(sweep, device);
+    let mut executor = compute.executor(sweep);
     for name in names {
         let run = sweep.find(&name)?;
         let mut teller = Teller { last: None };

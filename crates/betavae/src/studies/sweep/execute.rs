@@ -32,6 +32,8 @@ pub enum Executed {
 pub struct Executor<'a> {
     sweep: &'a Sweep,
     device: Device,
+    #[cfg(feature = "gpu")]
+    gpu: Option<betavae_gpu::Device>,
     data: Vec<(DataConfig, u64, Arc<dyn Dataset>)>,
 }
 
@@ -41,7 +43,20 @@ const KEPT: usize = 2;
 impl<'a> Executor<'a> {
     /// For runs of this sweep.
     pub fn new(sweep: &'a Sweep, device: &Device) -> Self {
-        Self { sweep, device: device.clone(), data: Vec::new() }
+        Self {
+            sweep,
+            device: device.clone(),
+            #[cfg(feature = "gpu")]
+            gpu: None,
+            data: Vec::new(),
+        }
+    }
+
+    /// The same with steps that a GPU takes.
+    #[cfg(feature = "gpu")]
+    #[must_use]
+    pub fn on_gpu(self, gpu: betavae_gpu::Device) -> Self {
+        Self { gpu: Some(gpu), ..self }
     }
 
     /// Does a run, from wherever it stands to its end. Where it fails, that is noted in the sweep's folder.
@@ -79,6 +94,10 @@ impl<'a> Executor<'a> {
         match Run::enter(&folder, run.config.clone(), data, finish, &self.device)? {
             Entered::Done => Ok(Outcome::Finished),
             Entered::Training(mut training) => {
+                #[cfg(feature = "gpu")]
+                if let Some(gpu) = &self.gpu {
+                    training.move_to_gpu(gpu)?;
+                }
                 let outcome = training.train(observer)?;
                 if outcome == Outcome::Finished {
                     training.finish(finish, &self.device, observer)?;
