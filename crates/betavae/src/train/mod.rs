@@ -190,8 +190,14 @@ impl Trainer {
     /// batch (`train.parts`). Every process must then take every step; all have the same parameters after it.
     ///
     /// # Errors
-    /// If there are more processes than parts.
+    /// If there are more processes than parts, or a GPU takes the steps.
     pub fn join(&mut self, processes: Box<dyn Processes>) -> Result<()> {
+        #[cfg(feature = "gpu")]
+        if self.engine.is_some() {
+            let message =
+                "several processes of one training compute on CPUs, and a GPU takes its steps";
+            return Err(Error::config(message, ""));
+        }
         let (parts, size) = (self.config.train().parts, processes.size());
         if parts < size {
             return Err(Error::config(
@@ -373,7 +379,12 @@ impl Trainer {
     }
 
     /// Takes the next optimisation step with these gradients, and returns the terms of the loss that they are of.
+    ///
+    /// # Panics
+    /// If a GPU takes the steps.
     pub fn apply(&mut self, gradients: Gradients) -> Terms {
+        #[cfg(feature = "gpu")]
+        assert!(self.engine.is_none(), "a GPU applies the gradients of its own steps");
         let Gradients { parameters, own, moments, mut terms, images: _ } = gradients;
         let model = self.model.take().unwrap_or_else(|| unreachable!("put back below"));
         let mut model = self.optimizer.step(model, parameters, self.step + 1);
