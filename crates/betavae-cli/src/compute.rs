@@ -88,7 +88,7 @@ impl Compute {
 #[cfg(feature = "gpu")]
 fn open(name: &str) -> anyhow::Result<Gpu> {
     let name = name.parse().map_err(|message: String| Error::Config {
-        message: format!("--device: {message}"),
+        message: format!("--device: expected `cpu` or a GPU, but {message}"),
         hint: "`betavae devices` lists those of this machine".into(),
     })?;
     Ok(Gpu::open(name).map_err(Error::Gpu)?)
@@ -96,7 +96,7 @@ fn open(name: &str) -> anyhow::Result<Gpu> {
 
 #[cfg(not(feature = "gpu"))]
 fn open(name: &str) -> anyhow::Result<Gpu> {
-    let message = format!("--device: expected cpu, found {name}");
+    let message = format!("--device: expected `cpu`, found {name}");
     let hint = "build betavae with the cargo feature `gpu`".to_owned();
     Err(Error::Config { message, hint }.into())
 }
