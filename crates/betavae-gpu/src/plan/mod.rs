@@ -332,14 +332,14 @@ impl Builder {
 impl fmt::Display for Plan {
     /// A line for each launch.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "{:>4}  {:<34}{:<18}{:>10}{:>10}", "", "launch", "kernel", "groups", "MFLOP")?;
+        writeln!(f, "{:>4}  {:<37}{:<18}{:>10}{:>10}", "", "launch", "kernel", "groups", "MFLOP")?;
         for (number, launch) in (1..).zip(&self.launches) {
             let Launch { what, kernel, groups, operations, .. } = launch;
             let flops = match operations {
                 0 => String::new(),
                 operations => format!("{:.1}", *operations as f64 / 1e6),
             };
-            writeln!(f, "{number:>4}  {what:<34}{:<18}{groups:>10}{flops:>10}", kernel.name())?;
+            writeln!(f, "{number:>4}  {what:<37}{:<18}{groups:>10}{flops:>10}", kernel.name())?;
         }
         let megabytes = |values: usize| values as f64 * 4.0 / 1e6;
         writeln!(
