@@ -39,6 +39,9 @@ for network in $networks; do
     for batch in $batches; do bench --architecture "$network" --batch "$batch"; done
 done
 
+part "each launch of a step"
+limited 60 "$betavae" --device "$device" bench --layers --batch "$(echo "$batches" | cut -d' ' -f1)"
+
 part "larger images, batch 64"
 channels=1
 for side in $images; do bench --image "${side}x${side}x$channels" --batch "$(echo "$batches" | cut -d' ' -f1)"; done

@@ -1,6 +1,8 @@
 //! Running a plan: memory on a device, launches, what is written before and read after.
 
+use std::ops::Range;
 use std::sync::mpsc;
+use std::time::Instant;
 
 use rayon::prelude::*;
 use wgpu::{BufferUsages, PollType};
@@ -304,6 +306,29 @@ impl Session {
         self.read_buffer(&self.maps, self.plan.output, self.plan.output_len)
     }
 
+    /// Seconds that each launch takes alone, with the wait for it, the median of some rounds. The state is as after so many steps
+    /// of the newest numbers.
+    ///
+    /// # Errors
+    /// If the device is lost.
+    pub fn measure(&mut self, rounds: usize) -> Result<Vec<f64>, GpuError> {
+        let count = self.pipelines.len();
+        let mut seconds = vec![Vec::new(); count];
+        for _ in 0..rounds.max(1) {
+            for (launch, seconds) in seconds.iter_mut().enumerate() {
+                let start = Instant::now();
+                self.submit(launch..launch + 1);
+                self.wait()?;
+                seconds.push(start.elapsed().as_secs_f64());
+            }
+        }
+        let median = |mut seconds: Vec<f64>| {
+            seconds.sort_by(f64::total_cmp);
+            seconds[seconds.len() / 2]
+        };
+        Ok(seconds.into_iter().map(median).collect())
+    }
+
     /// A region of maps, by its name, for tests.
     #[doc(hidden)]
     pub fn read_map(&self, name: &str) -> Result<Vec<f32>, GpuError> {
@@ -320,19 +345,36 @@ impl Session {
     fn run(&mut self, input: &[f32]) -> Result<(), GpuError> {
         assert_eq!(input.len(), self.plan.maps[0].len, "{}", self.plan.maps[0].name);
         self.write_map(self.plan.input, input);
+        self.submit(0..self.pipelines.len());
+        self.device.check()
+    }
+
+    /// Hands out some of the launches.
+    fn submit(&self, range: Range<usize>) {
         let mut encoder =
             self.device.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
         {
             let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
             pass.set_bind_group(0, &self.bindings, &[]);
-            for (launch, pipeline) in self.plan.launches.iter().zip(&self.pipelines) {
+            let launches = &self.plan.launches[range.clone()];
+            for (launch, pipeline) in launches.iter().zip(&self.pipelines[range]) {
                 pass.set_pipeline(pipeline);
                 let [x, y, z] = launch.grid();
                 pass.dispatch_workgroups(x, y, z);
             }
         }
         self.device.queue.submit([encoder.finish()]);
-        self.device.check()
+    }
+
+    /// Waits for everything that was handed out.
+    fn wait(&self) -> Result<(), GpuError> {
+        let waited = self.device.device.poll(PollType::wait_indefinitely());
+        self.device.check()?;
+        waited.map(drop).map_err(|error| self.lost(error.to_string()))
+    }
+
+    fn lost(&self, reason: String) -> GpuError {
+        GpuError::Lost { adapter: self.device.facts().adapter.clone(), reason }
     }
 
     fn read_buffer(
@@ -355,19 +397,13 @@ impl Session {
             // Nobody listens any more if the device was lost meanwhile.
             let _ = sender.send(result);
         });
-        let lost = |reason: String| GpuError::Lost {
-            adapter: self.device.facts().adapter.clone(),
-            reason,
-        };
-        let waited = self.device.device.poll(PollType::wait_indefinitely());
-        self.device.check()?;
-        waited.map_err(|error| lost(error.to_string()))?;
+        self.wait()?;
         match receiver.recv() {
             Ok(Ok(())) => {}
-            Ok(Err(error)) => return Err(lost(error.to_string())),
-            Err(error) => return Err(lost(error.to_string())),
+            Ok(Err(error)) => return Err(self.lost(error.to_string())),
+            Err(error) => return Err(self.lost(error.to_string())),
         }
-        let view = copy.get_mapped_range(..).map_err(|error| lost(error.to_string()))?;
+        let view = copy.get_mapped_range(..).map_err(|error| self.lost(error.to_string()))?;
         Ok(bytemuck::pod_collect_to_vec(&view[..4 * len]))
     }
 }

@@ -448,3 +448,13 @@ fn a_plan_reads_as_a_table() {
     assert_eq!(table.lines().count(), plan.launches.len() + 2);
     assert!(table.contains("weights of encoder.conv.1") && table.contains("norm sums"), "{table}");
 }
+
+#[test]
+#[ignore = "needs a software driver of Vulkan"]
+fn every_launch_is_measured() {
+    let (mut session, fixture) = session("burgess");
+    session.step(&fixture.0["images"], &fixture.0["noise"], NUMBERS).unwrap();
+    let seconds = session.measure(3).unwrap();
+    assert_eq!(seconds.len(), session.plan().launches.len());
+    assert!(seconds.iter().all(|seconds| *seconds > 0.0));
+}

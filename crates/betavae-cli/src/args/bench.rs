@@ -38,8 +38,8 @@ pub struct Bench {
     #[arg(long, value_name = "N", default_value_t = 50, value_parser = count)]
     pub steps: usize,
 
-    /// The kernels of each convolution on one thread, in place of whole steps
-    #[arg(long, conflicts_with_all = ["batch", "steps", "mode", "serve"])]
+    /// The kernels of each convolution on one thread, or each launch of a step on a GPU, in place of whole steps
+    #[arg(long, conflicts_with_all = ["steps", "mode", "serve"])]
     pub layers: bool,
 
     /// Whole optimisation steps, or images to codes

@@ -35,6 +35,11 @@ pub fn bench(args: args::Bench, compute: &Compute) -> anyhow::Result<()> {
         }
         Architectures::All => return presets(&args, options, compute),
     };
+    #[cfg(feature = "gpu")]
+    if args.layers && compute.gpu.is_some() {
+        let bench = start(options(one), compute)?;
+        return launches(&bench.launches(LAUNCH_ROUNDS)?, args.json);
+    }
     if args.layers {
         return layers(&[options(one)], args.json);
     }
@@ -130,6 +135,35 @@ fn layers(networks: &[BenchOptions], as_json: bool) -> anyhow::Result<()> {
         }
     }
     if as_json { print_json(&all) } else { Ok(()) }
+}
+
+/// How often each launch is measured.
+#[cfg(feature = "gpu")]
+const LAUNCH_ROUNDS: usize = 7;
+
+/// The launches of a step on a GPU, each by itself.
+#[cfg(feature = "gpu")]
+fn launches(all: &[(betavae::gpu::Launch, f64)], as_json: bool) -> anyhow::Result<()> {
+    if as_json {
+        let rows = all.iter().map(|(launch, seconds)| {
+            let (kernel, groups) = (launch.kernel.name(), launch.groups);
+            let (operations, ms) = (launch.operations, 1e3 * seconds);
+            json!({ "launch": launch.what, "kernel": kernel, "groups": groups, "operations": operations, "ms": ms })
+        });
+        return print_json(&rows.collect::<Vec<_>>());
+    }
+    let [launch, kernel, groups, ms, rate] = ["launch", "kernel", "groups", "ms", "GFLOP/s"];
+    print(&format!("{launch:<37}{kernel:<18}{groups:>8}{ms:>10}{rate:>10}"))?;
+    for (launch, seconds) in all {
+        let rate = match launch.operations {
+            0 => "-".to_owned(),
+            operations => format!("{:.1}", operations as f64 / seconds / 1e9),
+        };
+        let (what, kernel, groups) = (&launch.what, launch.kernel.name(), launch.groups);
+        print(&format!("{what:<37}{kernel:<18}{groups:>8}{:>10.4}{rate:>10}", 1e3 * seconds))?;
+    }
+    let total: f64 = all.iter().map(|(_, seconds)| seconds).sum();
+    print(&format!("all, one after the other with a wait for each: {:.3} ms", 1e3 * total))
 }
 
 fn layer_row(measured: &LayerMeasurement) -> String {

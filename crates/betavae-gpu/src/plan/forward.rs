@@ -13,6 +13,8 @@ use crate::network::{Direction, Geometry, Layer};
 const NORM_EPSILON: f64 = 1e-5;
 /// Share of the new batch in running averages, as in PyTorch.
 const MOMENTUM: f64 = 0.1;
+/// Wide tiles below which a product is divided into smaller ones.
+const FEW: usize = 128;
 /// Steps of k for which a tile has its operands in the memory of a workgroup.
 const TILE_K: usize = 16;
 
@@ -164,9 +166,15 @@ impl Builder {
         constants: Vec<(&'static str, Constant)>,
     ) -> usize {
         let Product { rows, columns, depth, parts, split, left_by_k } = *product;
-        // Few columns, as in the layer that makes a grey image, would leave most of a wide tile idle.
-        let [tile_m, tile_n, rows_each, columns_each] =
-            if columns <= 4 { [256, 4, 4, 1] } else { [64, 32, 4, 2] };
+        let wide = rows.div_ceil(64) * columns.div_ceil(32) * parts;
+        // Rows and columns of a tile, and of an invocation.
+        let [tile_m, tile_n, rows_each, columns_each] = match () {
+            // Few columns, as in the layer that makes a grey image, would leave most of a wide tile idle.
+            () if columns <= 4 => [256, 4, 4, 1],
+            // Few tiles, as in linear layers, would leave most of a device idle.
+            () if split.is_none() && wide < FEW => [16, 16, 1, 1],
+            () => [64, 32, 4, 2],
+        };
         let tiles = [rows.div_ceil(tile_m), columns.div_ceil(tile_n)];
         let groups = tiles[0] * tiles[1] * parts;
         let batch = self.plan.batch;

@@ -187,6 +187,18 @@ impl Bench {
         Ok(bench)
     }
 
+    /// The launches of a step on a GPU with the seconds that each takes alone; nothing where there is none.
+    ///
+    /// # Errors
+    /// If the device is lost.
+    #[cfg(feature = "gpu")]
+    pub fn launches(mut self, rounds: usize) -> Result<Vec<(betavae_gpu::Launch, f64)>> {
+        match &mut self.work {
+            Work::Train(trainer) => trainer.measure_launches(rounds),
+            Work::Encode(_) => Ok(Vec::new()),
+        }
+    }
+
     /// The name of the GPU that takes the steps, if one does.
     pub fn gpu(&self) -> Option<&str> {
         #[cfg(feature = "gpu")]

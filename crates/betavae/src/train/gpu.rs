@@ -198,6 +198,17 @@ impl Trainer {
         Ok(())
     }
 
+    /// The launches of a step with the seconds that each takes alone, with the wait for it: the median of some rounds. Nothing
+    /// where the CPU takes the steps. The trainer is not to go on afterwards.
+    ///
+    /// # Errors
+    /// If the device is lost.
+    pub fn measure_launches(&mut self, rounds: usize) -> Result<Vec<(gpu::Launch, f64)>> {
+        let Some(engine) = &mut self.engine else { return Ok(Vec::new()) };
+        let seconds = engine.session.measure(rounds).map_err(Error::Gpu)?;
+        Ok(engine.session.plan().launches.iter().cloned().zip(seconds).collect())
+    }
+
     /// The GPU that takes the steps, if one does.
     pub fn gpu(&self) -> Option<&gpu::Device> {
         self.engine.as_ref().map(Engine::device)
