@@ -220,4 +220,36 @@ fn faults_of_a_cluster_lose_nothing() {
     }
     let table = fs::read_to_string(runs.join("runs.csv")).unwrap();
     assert_eq!(table.lines().count(), status.len() + 1);
+    more_runs_than_an_array_holds(&slurm);
+}
+
+/// They are submitted in two arrays (MaxArraySize is 1001), once, and can be polled and collected.
+fn more_runs_than_an_array_holds(slurm: &Slurm) {
+    // Two betas for each seed, and two runs beside the grid.
+    const RUNS: usize = 2 * 600 + 2;
+    let place = Place::new(&SWEEP.replace("\"1..=3\"", "\"1..=600\""));
+    let out = place.out("large");
+    let submit = || {
+        let start = Instant::now();
+        let options = ["--runs-per-task", "1", "--", "--hold"];
+        let output = slurm.sweep(&place, "submit", &out, &options);
+        assert!(output.status.success(), "{output:?}");
+        let tasks = slurm.lines("squeue", &["-h", "-r", "-o", "%F %K"]);
+        println!("{} tasks after {:.1} s", tasks.len(), start.elapsed().as_secs_f64());
+        tasks
+    };
+    let tasks = submit();
+    // The last job collects.
+    let arrays = tasks.iter().filter(|task| !task.ends_with("N/A"));
+    assert_eq!(arrays.clone().count(), RUNS);
+    let jobs: std::collections::BTreeSet<_> =
+        arrays.map(|task| task.split(' ').next().unwrap()).collect();
+    assert_eq!(jobs.len(), 2, "{jobs:?}");
+    assert_eq!(submit(), tasks, "nothing is submitted twice");
+    let states = place.status(&out);
+    assert!(states.len() == RUNS && states.iter().all(|run| run["state"] == "waiting"));
+    place.succeed("collect", &out, &[]);
+    let table = fs::read_to_string(out.join("runs.csv")).unwrap();
+    assert_eq!(table.lines().count(), RUNS + 1);
+    slurm.command("scancel", &["--full", "--user", "root"]);
 }
