@@ -214,13 +214,21 @@ impl Session {
     /// # Errors
     /// If the device is lost.
     pub fn read(&self, slot: Slot) -> Result<Vec<(Parameter, Vec<f32>)>, GpuError> {
-        let all = self.read_buffer(&self.state.buffer, 0, self.state.layout.len)?;
-        let tensors = self.tensors(slot).into_iter();
-        let tensors = tensors.map(|(parameter, offset)| {
-            let values = all[offset..offset + parameter.len()].to_vec();
-            (parameter, values)
-        });
-        Ok(tensors.collect())
+        // Only where they are: the state holds all slots, and running averages behind them.
+        let (tensors, parameters) = (self.tensors(slot), self.state.layout.parameters);
+        let of = |tensors: &[(Parameter, usize)]| {
+            let Some((_, start)) = tensors.first() else { return Ok(Vec::new()) };
+            let end = tensors.last().map_or(*start, |(last, offset)| offset + last.len());
+            let values = self.read_buffer(&self.state.buffer, *start, end - start)?;
+            let part = |(parameter, offset): &(Parameter, usize)| {
+                let values = &values[offset - start..][..parameter.len()];
+                (parameter.clone(), values.to_vec())
+            };
+            Ok(tensors.iter().map(part).collect::<Vec<_>>())
+        };
+        let trained = tensors.partition_point(|(_, offset)| *offset < 4 * parameters);
+        let (trained, running) = tensors.split_at(trained);
+        Ok([of(trained)?, of(running)?].concat())
     }
 
     /// The tensors of a slot and where they begin.

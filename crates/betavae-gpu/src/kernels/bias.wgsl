@@ -20,16 +20,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
             sum += maps[map.x + pixel * channels + place];
         }
     }
-    tree[thread] = sum;
-    // The number of lanes is a power of two, so this ends with the sums of all lanes in the first places.
-    for (var width = 128u; width > 0u; width /= 2u) {
-        workgroupBarrier();
-        if width >= lanes && thread < width {
-            tree[thread] += tree[thread + width];
-        }
-    }
-    workgroupBarrier();
+    sum = sum_of_lanes(thread, sum, lanes);
     if thread < lanes && channel < channels {
-        partials[part.w + thread] = tree[thread];
+        partials[part.w + thread] = sum;
     }
 }

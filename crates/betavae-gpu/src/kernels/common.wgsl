@@ -28,10 +28,15 @@ struct Step {
     row: u32,
 }
 
+const IDENTITY: u32 = 0u;
+const RELU: u32 = 1u;
+const LEAKY_RELU: u32 = 2u;
+const TANH: u32 = 3u;
+
 fn activate(x: f32) -> f32 {
     switch ACTIVATION {
         case RELU: { return max(x, 0.0); }
-        case LEAKY_RELU, LEAKY_RELU_02: { return select(NEGATIVE_SLOPE * x, x, x > 0.0); }
+        case LEAKY_RELU: { return select(NEGATIVE_SLOPE * x, x, x > 0.0); }
         case TANH: { return tanh_of(x); }
         default: { return x; }
     }
@@ -41,7 +46,7 @@ fn activate(x: f32) -> f32 {
 fn slope(output: f32) -> f32 {
     switch ACTIVATION {
         case RELU: { return select(0.0, 1.0, output > 0.0); }
-        case LEAKY_RELU, LEAKY_RELU_02: { return select(NEGATIVE_SLOPE, 1.0, output > 0.0); }
+        case LEAKY_RELU: { return select(NEGATIVE_SLOPE, 1.0, output > 0.0); }
         case TANH: { return 1.0 - output * output; }
         default: { return 1.0; }
     }
@@ -81,21 +86,26 @@ fn is_finite(x: f32) -> bool {
     return (bitcast<u32>(x) & 0x7f800000u) != 0x7f800000u;
 }
 
-// The sum over the invocations of a workgroup, in a fixed order.
+// Sums over the invocations of a workgroup whose numbers have the same remainder by `lanes`, a power of two, in a fixed order.
 var<workgroup> tree: array<f32, 256>;
 
-fn sum_of_workgroup(thread: u32, value: f32) -> f32 {
+fn sum_of_lanes(thread: u32, value: f32, lanes: u32) -> f32 {
     tree[thread] = value;
     for (var width = 128u; width > 0u; width /= 2u) {
         workgroupBarrier();
-        if thread < width {
+        if width >= lanes && thread < width {
             tree[thread] += tree[thread + width];
         }
     }
     workgroupBarrier();
-    let sum = tree[0];
+    let sum = tree[thread % lanes];
     workgroupBarrier();
     return sum;
+}
+
+// The sum over all of them.
+fn sum_of_workgroup(thread: u32, value: f32) -> f32 {
+    return sum_of_lanes(thread, value, 1u);
 }
 
 // The constraint's derivative by the KL.

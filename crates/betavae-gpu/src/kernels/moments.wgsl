@@ -3,21 +3,6 @@
 
 const PIXEL_LANES: u32 = 256u / LANES;
 
-// The sum over the invocations of the same channel.
-fn sum_of_lanes(thread: u32, value: f32) -> f32 {
-    tree[thread] = value;
-    for (var width = PIXEL_LANES / 2u; width > 0u; width /= 2u) {
-        workgroupBarrier();
-        if thread < width * LANES {
-            tree[thread] += tree[thread + width * LANES];
-        }
-    }
-    workgroupBarrier();
-    let sum = tree[thread % LANES];
-    workgroupBarrier();
-    return sum;
-}
-
 @compute @workgroup_size(256)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) thread: u32) {
     let index = group.y * GRID_X + group.x;
@@ -34,7 +19,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
             sum += maps[INPUT + pixel * CHANNELS + channel];
         }
     }
-    let mean = sum_of_lanes(thread, sum) / f32(last - first);
+    let mean = sum_of_lanes(thread, sum, LANES) / f32(last - first);
     sum = 0.0;
     if channel < CHANNELS {
         for (var pixel = first + thread / LANES; pixel < last; pixel += PIXEL_LANES) {
@@ -42,7 +27,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
             sum += distance * distance;
         }
     }
-    let squares = sum_of_lanes(thread, sum);
+    let squares = sum_of_lanes(thread, sum, LANES);
     if thread < LANES && channel < CHANNELS {
         partials[PARTIALS + part * PARTIALS_STRIDE + channel] = mean;
         partials[PARTIALS + part * PARTIALS_STRIDE + CHANNELS + channel] = squares;

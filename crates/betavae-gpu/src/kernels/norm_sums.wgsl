@@ -2,7 +2,6 @@
 // normalised value.
 
 const PIXEL_LANES: u32 = 256u / LANES;
-var<workgroup> second_tree: array<f32, 256>;
 
 @compute @workgroup_size(256)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) thread: u32) {
@@ -25,18 +24,10 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
             scale += maps[GRADIENT + i] * (maps[INPUT + i] - mean) * inverse;
         }
     }
-    tree[thread] = shift;
-    second_tree[thread] = scale;
-    for (var width = PIXEL_LANES / 2u; width > 0u; width /= 2u) {
-        workgroupBarrier();
-        if thread < width * LANES {
-            tree[thread] += tree[thread + width * LANES];
-            second_tree[thread] += second_tree[thread + width * LANES];
-        }
-    }
-    workgroupBarrier();
+    shift = sum_of_lanes(thread, shift, LANES);
+    scale = sum_of_lanes(thread, scale, LANES);
     if thread < LANES && channel < CHANNELS {
-        partials[SHIFTS + part * PARTIALS_STRIDE + channel] = tree[thread];
-        partials[SCALES + part * PARTIALS_STRIDE + channel] = second_tree[thread];
+        partials[SHIFTS + part * PARTIALS_STRIDE + channel] = shift;
+        partials[SCALES + part * PARTIALS_STRIDE + channel] = scale;
     }
 }

@@ -2,7 +2,7 @@
 
 use super::forward::{ChannelSums, Product, layer_name};
 use super::launch::Constant::Index;
-use super::launch::{End, Kernel, Launch, chosen_activation};
+use super::launch::{End, Kernel, Launch, activation_constants};
 use super::state::ALIGN;
 use super::{Builder, PartialSums, Pass};
 use crate::network::{Direction, Layer};
@@ -46,7 +46,7 @@ impl Builder {
         let name = format!("input of {}", layer_name(layer));
         let values = self.plan.batch * map.iter().product::<usize>();
         let output = self.map(format!("gradient of the {name}"), values);
-        let mut constants = chosen_activation(input.activation);
+        let mut constants = activation_constants(input.activation).to_vec();
         constants.extend([
             ("INPUT", Index(gradient)),
             ("OUTPUT", Index(output)),

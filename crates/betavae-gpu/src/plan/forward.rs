@@ -5,7 +5,7 @@ use std::ops::Range;
 use betavae_kernels::Activation;
 
 use super::launch::Constant::{self, Flag, Index, Number};
-use super::launch::{End, Kernel, Launch, chosen_activation};
+use super::launch::{End, Kernel, Launch, activation_constants};
 use super::{Builder, Loss, Map, NllKind, Pass};
 use crate::network::{Direction, Geometry, Layer};
 
@@ -41,7 +41,7 @@ impl Builder {
             None => layer.activation,
             Some(_) => Activation::Identity,
         };
-        let mut constants = chosen_activation(activation);
+        let mut constants = activation_constants(activation).to_vec();
         constants.push(("BIAS", Index(self.plan.state.offset(&layer.biases[0].name))));
         self.product_of_layer(layer, input.offset, sums, End::Activation, constants);
         let mut pass = Pass {
@@ -73,7 +73,7 @@ impl Builder {
             NllKind::Gaussian { sigma } => (false, 0.5 / (sigma * sigma)),
         };
         let losses = self.plan.partials;
-        let mut constants = chosen_activation(layer.activation);
+        let mut constants = activation_constants(layer.activation).to_vec();
         constants.extend([
             ("BIAS", Index(self.plan.state.offset(&layer.biases[0].name))),
             ("TARGET", Index(images)),
@@ -230,7 +230,7 @@ impl Builder {
             self.each(norm, Kernel::NormStatistics, channels, constants);
             self.running.push([running, statistics, channels, values / channels]);
         }
-        let mut constants = chosen_activation(layer.activation);
+        let mut constants = activation_constants(layer.activation).to_vec();
         constants.extend([
             ("VALUES", Index(values)),
             ("CHANNELS", Index(channels)),

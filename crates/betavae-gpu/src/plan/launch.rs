@@ -157,14 +157,13 @@ impl Launch {
     /// The whole program of the kernel.
     pub(crate) fn source(&self) -> String {
         let mut text = String::new();
-        let activation = self.constants.iter().any(|(name, _)| *name == "ACTIVATION");
-        let defaults = activation_constants(Activation::Identity);
-        let defaults = defaults.into_iter().filter(|(name, _)| match *name {
-            "ACTIVATION" | "NEGATIVE_SLOPE" => !activation,
-            _ => true,
-        });
-        let own = [("GROUPS", Constant::Index(self.groups)), ("GRID_X", Constant::Index(GRID_X))];
-        let all = defaults.chain(own).chain(self.constants.iter().copied());
+        let mut all =
+            vec![("GROUPS", Constant::Index(self.groups)), ("GRID_X", Constant::Index(GRID_X))];
+        all.extend_from_slice(&self.constants);
+        // What all kernels share needs one, also in those that have none.
+        if !all.iter().any(|(name, _)| *name == "ACTIVATION") {
+            all.extend(activation_constants(Activation::Identity));
+        }
         for (name, value) in all {
             let _ = writeln!(text, "const {name}: {value};");
         }
@@ -178,23 +177,14 @@ impl Launch {
     }
 }
 
-/// The numbers by which kernels know activations, and which one it is.
-pub(super) fn activation_constants(activation: Activation) -> Vec<(&'static str, Constant)> {
-    let all = ["IDENTITY", "RELU", "LEAKY_RELU", "LEAKY_RELU_02", "TANH"];
+/// Which activation it is, by the numbers of `common.wgsl`, and its slope below 0.
+pub(super) fn activation_constants(activation: Activation) -> [(&'static str, Constant); 2] {
     let (number, slope) = match activation {
         Activation::Identity => (0, 1.0),
         Activation::Relu => (1, 0.0),
         Activation::LeakyRelu => (2, 0.01),
-        Activation::LeakyRelu02 => (3, 0.2),
-        Activation::Tanh => (4, 1.0),
+        Activation::LeakyRelu02 => (2, 0.2),
+        Activation::Tanh => (3, 1.0),
     };
-    let names = all.into_iter().enumerate().map(|(i, name)| (name, Constant::Index(i)));
-    let chosen =
-        [("ACTIVATION", Constant::Index(number)), ("NEGATIVE_SLOPE", Constant::Number(slope))];
-    names.chain(chosen).collect()
-}
-
-/// Only which one it is.
-pub(super) fn chosen_activation(activation: Activation) -> Vec<(&'static str, Constant)> {
-    activation_constants(activation).split_off(5)
+    [("ACTIVATION", Constant::Index(number)), ("NEGATIVE_SLOPE", Constant::Number(slope))]
 }
