@@ -63,7 +63,7 @@ pub use random::Random;
 pub use sap::{Sap, sap, sap_continuous};
 pub use source::{Draw, Generator, Pool, Source};
 pub use split::Split;
-pub use statistics::{bootstrap_mean, median, ranks, spearman};
+pub use statistics::{bootstrap_mean, median, quantile, ranks, spearman};
 pub use suite::{DciWith, Progress, Score, ScoreName, Scores, Suite, SuiteSettings};
 pub use udr::{Similarity, Udr, UdrModel, udr};
 pub use unsupervised::{Unsupervised, unsupervised};

@@ -64,8 +64,11 @@ pub fn bootstrap_mean(values: &[f64], resamples: usize, seed: u64) -> Option<[f6
     Some([0.025, 0.975].map(|share| quantile(&means, share)))
 }
 
-/// Of sorted values, of which there is at least one, between neighbours in proportion (numpy's default, R-7).
-pub(crate) fn quantile(sorted: &[f64], share: f64) -> f64 {
+/// The value below which a share of sorted values lies, between neighbours in proportion (numpy's default, R-7).
+///
+/// # Panics
+/// If there are no values.
+pub fn quantile(sorted: &[f64], share: f64) -> f64 {
     let place = share * (sorted.len() - 1) as f64;
     let (below, above) = (sorted[place.floor() as usize], sorted[place.ceil() as usize]);
     below + (above - below) * place.fract()

@@ -94,9 +94,7 @@ pub fn measure(bench: &mut Bench, steps: usize) -> Result<Measurement> {
 /// The value below which a share of the values lies, between the two nearest ones in proportion.
 fn quantile(values: &mut [f64], share: f64) -> f64 {
     values.sort_by(f64::total_cmp);
-    let place = share * (values.len() - 1) as f64;
-    let (below, above) = (values[place.floor() as usize], values[place.ceil() as usize]);
-    below + (above - below) * place.fract()
+    disentanglement::quantile(values, share)
 }
 
 #[cfg(test)]

@@ -11,7 +11,6 @@ use crate::error::{Error, Result};
 use crate::model::{BetaVae, Likelihood, NamedTensor, Precision};
 use crate::objective::{KlConstraint, ObjectiveKind, Reduction, Term, Terms};
 use crate::optimizer::{Adagrad, Adam, Optimizer, OptimizerConfig, UpdateRule};
-use crate::random::Stream;
 
 /// Steps are handed out for so long before their terms are read, so that whoever watches or stops need not wait.
 const PATIENCE: Duration = Duration::from_millis(200);
@@ -288,7 +287,6 @@ impl Trainer {
         if self.config.model().network().signed_images() {
             images.iter_mut().for_each(|value| *value = *value * 2.0 - 1.0);
         }
-        let mut noise = Stream::new(self.config.seed(), "noise", step);
-        Ok((images, noise.normals(indices.len() * self.config.model().latents())))
+        Ok((images, self.noise("noise", indices.len(), step)))
     }
 }

@@ -327,14 +327,20 @@ impl Trainer {
         noise: &str,
         step: u64,
     ) -> Result<Batch> {
-        let (batch, latents) = (indices.len(), self.config.model().latents());
+        let latents = self.config.model().latents();
+        let all = self.noise(noise, indices.len(), step);
         let indices = indices[range.clone()].to_vec();
         let images = load_epoch(&*self.data, &indices, epoch, &self.device)?;
-        let noise = Stream::new(self.config.seed(), noise, step).normals(batch * latents);
-        let noise = noise[range.start * latents..range.end * latents].to_vec();
+        let noise = all[range.start * latents..range.end * latents].to_vec();
         let noise = TensorData::new(noise, [indices.len(), latents]);
         let noise = Tensor::from_data(noise, &self.device);
         Ok(Batch { images, noise, indices, second: None })
+    }
+
+    /// The standard normal noise [B, D] of a name for a step.
+    fn noise(&self, name: &str, images: usize, step: u64) -> Vec<f32> {
+        let latents = self.config.model().latents();
+        Stream::new(self.config.seed(), name, step).normals(images * latents)
     }
 
     /// The gradients of the next step's loss on a batch.
