@@ -37,15 +37,12 @@ impl Compute {
     }
 
     /// What runs the passes of a model.
-    ///
-    /// # Errors
-    /// If the GPU that was asked for is too small.
-    pub fn coder<'a>(&self, model: &'a BetaVae) -> betavae::Result<Box<dyn Coder + 'a>> {
+    pub fn coder<'a>(&self, model: &'a BetaVae) -> Box<dyn Coder + 'a> {
         #[cfg(feature = "gpu")]
         if let Some(gpu) = &self.gpu {
-            return Ok(Box::new(betavae::evaluate::GpuCoder::new(model, gpu)?));
+            return Box::new(betavae::evaluate::GpuCoder::new(model, gpu));
         }
-        Ok(Box::new(model))
+        Box::new(model)
     }
 
     /// What executes the runs of a sweep.

@@ -104,6 +104,26 @@ pub struct AdapterFacts {
     pub workgroup_memory: u64,
     /// Invocations of a workgroup.
     pub invocations: u64,
+    /// Storage buffers of a kernel.
+    pub buffers: u64,
+}
+
+impl AdapterFacts {
+    /// # Errors
+    /// If the adapter is too small for any kernel.
+    fn check(&self) -> Result<(), GpuError> {
+        for (what, expected, found) in [
+            ("bytes of memory of a workgroup", 24 << 10, self.workgroup_memory),
+            ("invocations of a workgroup", 256, self.invocations),
+            ("buffers of a kernel", 7, self.buffers),
+        ] {
+            if found < expected {
+                let (adapter, what) = (self.adapter.clone(), what.to_owned());
+                return Err(GpuError::TooSmall { adapter, what, expected, found });
+            }
+        }
+        Ok(())
+    }
 }
 
 /// An adapter with what is known of it.
@@ -137,6 +157,7 @@ fn found() -> Vec<Found> {
             largest_buffer: limits.max_storage_buffer_binding_size.min(limits.max_buffer_size),
             workgroup_memory: u64::from(limits.max_compute_workgroup_storage_size),
             invocations: u64::from(limits.max_compute_invocations_per_workgroup),
+            buffers: u64::from(limits.max_storage_buffers_per_shader_stage),
         };
         let rank = match info.device_type {
             DeviceType::DiscreteGpu => 0,
@@ -201,15 +222,7 @@ impl Device {
             };
             return Err(GpuError::NoDevice { wanted: name.to_string(), found });
         };
-        for (what, expected, found) in [
-            ("bytes of memory of a workgroup", 24 << 10, facts.workgroup_memory),
-            ("invocations of a workgroup", 256, facts.invocations),
-        ] {
-            if found < expected {
-                let (adapter, what) = (facts.adapter, what.to_owned());
-                return Err(GpuError::TooSmall { adapter, what, expected, found });
-            }
-        }
+        facts.check()?;
         let descriptor = wgpu::DeviceDescriptor {
             required_limits: adapter.limits(),
             memory_hints: wgpu::MemoryHints::MemoryUsage,
@@ -293,6 +306,34 @@ impl Device {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_adapter_that_is_too_small_is_refused_by_the_limit() {
+        let enough = AdapterFacts {
+            name: "vulkan:0".into(),
+            adapter: "Tiny".into(),
+            driver: String::new(),
+            is_software: false,
+            largest_buffer: 1 << 27,
+            workgroup_memory: 24 << 10,
+            invocations: 256,
+            buffers: 7,
+        };
+        enough.check().unwrap();
+        let memory = AdapterFacts { workgroup_memory: 16 << 10, ..enough.clone() };
+        let invocations = AdapterFacts { invocations: 128, ..enough.clone() };
+        let buffers = AdapterFacts { buffers: 4, ..enough };
+        for (facts, words) in [
+            (memory, "memory of a workgroup: expected at least 24576, found 16384"),
+            (invocations, "invocations of a workgroup: expected at least 256, found 128"),
+            (buffers, "buffers of a kernel: expected at least 7, found 4"),
+        ] {
+            let error = facts.check().unwrap_err();
+            assert!(error.to_string().starts_with("Tiny is too small"), "{error}");
+            assert!(error.to_string().contains(words), "{error}");
+            assert!(error.hint().contains("--device cpu"));
+        }
+    }
 
     #[test]
     fn names_are_read_and_written() {

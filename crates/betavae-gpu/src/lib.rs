@@ -6,12 +6,14 @@
 
 mod device;
 mod error;
+mod images;
 mod network;
 mod plan;
 mod session;
 
 pub use device::{AdapterFacts, Device, DeviceName, adapters};
 pub use error::GpuError;
+pub use images::{Encoding, ImageStore};
 pub use network::{Direction, Geometry, Layer, Network, Parameter};
 pub use plan::{End, Kernel, Launch, Loss, NllKind, Plan, Region, Rule, StateLayout, StateTensor};
-pub use session::{Session, Slot, StepNumbers, StepTerms};
+pub use session::{Images, Session, Slot, StepNumbers, StepTerms};

@@ -10,10 +10,13 @@ use wgpu::{BufferUsages, PollType};
 use crate::device::Device;
 use crate::error::GpuError;
 use crate::network::Parameter;
-use crate::plan::{Plan, StateLayout, row_len};
+use crate::plan::{Plan, row_len};
 
 /// Steps whose terms are kept until they are read.
 const RING: usize = 256;
+
+/// Words of the numbers of one step, with the row of its terms.
+const STEP_NUMBERS: usize = 6;
 
 /// The numbers of one step.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -30,6 +33,15 @@ pub struct StepNumbers {
     pub capacity: f64,
 }
 
+/// The images of one step.
+#[derive(Clone, Copy, Debug)]
+pub enum Images<'a> {
+    /// [B, H, W, C], as the network wants them.
+    Values(&'a [f32]),
+    /// B of those that stay on the device.
+    Numbers(&'a [u32]),
+}
+
 /// The terms of one step, in nats per image.
 #[derive(Clone, Debug, PartialEq)]
 pub struct StepTerms {
@@ -43,13 +55,6 @@ pub struct StepTerms {
     pub bad_term: bool,
     /// Whether a gradient was not finite; the step was not taken then.
     pub bad_gradient: bool,
-}
-
-/// The parameters, gradients, moments and running averages of a network on a device.
-#[derive(Clone, Debug)]
-struct State {
-    layout: StateLayout,
-    buffer: wgpu::Buffer,
 }
 
 /// Which of the values that a parameter has.
@@ -70,11 +75,14 @@ pub enum Slot {
 pub struct Session {
     device: Device,
     plan: Plan,
-    state: State,
+    /// Parameters, gradients, moments and running averages.
+    state: wgpu::Buffer,
     maps: wgpu::Buffer,
     results: wgpu::Buffer,
     fault: wgpu::Buffer,
+    table: wgpu::Buffer,
     numbers: wgpu::Buffer,
+    images: wgpu::Buffer,
     bindings: wgpu::BindGroup,
     pipelines: Vec<wgpu::ComputePipeline>,
     /// Steps whose terms nobody has read.
@@ -87,37 +95,21 @@ impl Session {
     /// # Errors
     /// If the device is too small for it.
     pub fn new(device: &Device, plan: Plan) -> Result<Self, GpuError> {
-        let usage = BufferUsages::STORAGE | BufferUsages::COPY_DST | BufferUsages::COPY_SRC;
-        let [buffer] = device.buffers([("parameters", bytes(plan.state.len), usage)])?;
-        let layout = plan.state.clone();
-        Self::with_state(device, plan, State { layout, buffer })
-    }
-
-    /// Another plan of the same network, with the same state.
-    ///
-    /// # Errors
-    /// If the device is too small for it.
-    ///
-    /// # Panics
-    /// If it is of another network.
-    pub fn beside(&self, plan: Plan) -> Result<Self, GpuError> {
-        assert_eq!(plan.state, self.state.layout, "plans of the same network");
-        Self::with_state(&self.device, plan, self.state.clone())
-    }
-
-    fn with_state(device: &Device, plan: Plan, state: State) -> Result<Self, GpuError> {
         let storage = BufferUsages::STORAGE | BufferUsages::COPY_DST | BufferUsages::COPY_SRC;
         let ring = RING * row_len(plan.latents);
-        let [maps, partials, results, fault, table, numbers] = device.buffers([
+        let images = plan.store.map_or(0, |store| store.bytes());
+        let [maps, state, partials, results, fault, table, numbers, images] = device.buffers([
             ("the maps of a batch", bytes(plan.maps_len()), storage),
+            ("parameters", bytes(plan.state.len), storage),
             ("partial sums", bytes(plan.partials), storage),
             ("terms", bytes(ring), storage),
             ("faults", bytes(1), storage),
             ("the table of launches", bytes(4 * plan.table.len()), storage),
             ("numbers of a step", 32, BufferUsages::UNIFORM | BufferUsages::COPY_DST),
+            ("all images", images, BufferUsages::STORAGE | BufferUsages::COPY_DST),
         ])?;
         device.queue.write_buffer(&table, 0, bytemuck::cast_slice(&plan.table));
-        let buffers = [&maps, &state.buffer, &partials, &results, &fault, &table, &numbers];
+        let buffers = [&maps, &state, &partials, &results, &fault, &table, &numbers, &images];
         let layout = binding_layout(device);
         let entries: Vec<_> = (0..)
             .zip(buffers)
@@ -163,7 +155,9 @@ impl Session {
             maps,
             results,
             fault,
+            table,
             numbers,
+            images,
             bindings,
             pipelines,
             pending: 0,
@@ -196,7 +190,7 @@ impl Session {
             match found {
                 Some((_, values)) if values.len() == parameter.len() => {
                     let bytes = bytemuck::cast_slice(values);
-                    self.device.queue.write_buffer(&self.state.buffer, 4 * offset as u64, bytes);
+                    self.device.queue.write_buffer(&self.state, 4 * offset as u64, bytes);
                 }
                 Some((name, values)) => {
                     let (expected, found) = (parameter.len(), values.len());
@@ -215,11 +209,11 @@ impl Session {
     /// If the device is lost.
     pub fn read(&self, slot: Slot) -> Result<Vec<(Parameter, Vec<f32>)>, GpuError> {
         // Only where they are: the state holds all slots, and running averages behind them.
-        let (tensors, parameters) = (self.tensors(slot), self.state.layout.parameters);
+        let (tensors, parameters) = (self.tensors(slot), self.plan.state.parameters);
         let of = |tensors: &[(Parameter, usize)]| {
             let Some((_, start)) = tensors.first() else { return Ok(Vec::new()) };
             let end = tensors.last().map_or(*start, |(last, offset)| offset + last.len());
-            let values = self.read_buffer(&self.state.buffer, *start, end - start)?;
+            let values = self.read_buffer(&self.state, *start, end - start)?;
             let part = |(parameter, offset): &(Parameter, usize)| {
                 let values = &values[offset - start..][..parameter.len()];
                 (parameter.clone(), values.to_vec())
@@ -233,7 +227,7 @@ impl Session {
 
     /// The tensors of a slot and where they begin.
     fn tensors(&self, slot: Slot) -> Vec<(Parameter, usize)> {
-        let layout = &self.state.layout;
+        let layout = &self.plan.state;
         let distance = match slot {
             Slot::Value => 0,
             Slot::Gradient => layout.parameters,
@@ -248,17 +242,35 @@ impl Session {
         }
     }
 
-    /// Takes a step of a plan of training on images [B, H, W, C], as the network wants them, and noise [B, D]. It does not wait
-    /// until the step is done.
+    /// Writes some of the images that stay on the device, packed by their [`Encoding`](crate::Encoding), the first of them number
+    /// `first`.
     ///
     /// # Errors
     /// If the device is lost.
     ///
     /// # Panics
-    /// If images or noise have other lengths, or the terms of 256 steps were not read.
+    /// If there are more than the plan's store has.
+    pub fn write_images(&mut self, first: usize, words: &[u32]) -> Result<(), GpuError> {
+        let store = self.plan.store.unwrap_or_else(|| panic!("no images stay on the device"));
+        let start = first * store.image_words();
+        assert!(start + words.len() <= store.words(), "images that the store has");
+        self.device.queue.write_buffer(&self.images, bytes(start), bytemuck::cast_slice(words));
+        // So that what is written does not pile up in the host's memory.
+        self.device.queue.submit([]);
+        self.wait()
+    }
+
+    /// Takes a step of a plan of training on images and noise [B, D]. It does not wait until the step is done.
+    ///
+    /// # Errors
+    /// If the device is lost.
+    ///
+    /// # Panics
+    /// If images or noise have other lengths, images do not come from where the plan takes them, or the terms of 256 steps were not
+    /// read.
     pub fn step(
         &mut self,
-        images: &[f32],
+        images: Images<'_>,
         noise: &[f32],
         numbers: StepNumbers,
     ) -> Result<(), GpuError> {
@@ -270,7 +282,23 @@ impl Session {
         let mut content = floats.map(f32::to_bits).to_vec();
         content.push(self.pending as u32);
         self.device.queue.write_buffer(&self.numbers, 0, bytemuck::cast_slice(&content));
-        self.run(images)?;
+        match images {
+            Images::Values(values) => {
+                assert!(self.plan.store.is_none(), "images stay on the device");
+                self.run(values)?;
+            }
+            Images::Numbers(numbers) => {
+                let store = self.plan.store.unwrap_or_else(|| panic!("images come from the host"));
+                assert_eq!(numbers.len(), self.plan.batch, "images of a batch");
+                let is_there = |number: &u32| (*number as usize) < store.images;
+                assert!(numbers.iter().all(is_there), "images that the store has");
+                let place = 16 * self.plan.numbers as u64;
+                let numbers = bytemuck::cast_slice(numbers);
+                self.device.queue.write_buffer(&self.table, place, numbers);
+                self.submit(0..self.pipelines.len());
+                self.device.check()?;
+            }
+        }
         self.pending += 1;
         Ok(())
     }
@@ -335,6 +363,13 @@ impl Session {
             seconds[seconds.len() / 2]
         };
         Ok(seconds.into_iter().map(median).collect())
+    }
+
+    /// Bytes that a step of training takes from the host: images or their numbers, noise, and the numbers of the step.
+    pub fn bytes_per_step(&self) -> u64 {
+        let Plan { batch, latents, store, .. } = &self.plan;
+        let images = if store.is_some() { *batch } else { self.plan.maps[0].len };
+        bytes(images + batch * latents + STEP_NUMBERS)
     }
 
     /// A region of maps, by its name, for tests.
@@ -428,6 +463,7 @@ fn binding_layout(device: &Device) -> wgpu::BindGroupLayout {
         storage(false),
         storage(true),
         Uniform,
+        storage(true),
     ];
     let entries: Vec<_> = (0..)
         .zip(kinds)

@@ -5,7 +5,10 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use betavae_gpu::{Device, Layer, Loss, Network, NllKind, Plan, Rule, Session, Slot, StepNumbers};
+use betavae_gpu::{
+    Device, Encoding, ImageStore, Images, Layer, Loss, Network, NllKind, Plan, Rule, Session, Slot,
+    StepNumbers,
+};
 use betavae_kernels::{Activation, ConvOptions, Layer as ConvLayer};
 use safetensors::SafeTensors;
 
@@ -282,14 +285,16 @@ fn check(name: &str) {
                 continue;
             }
             let loss = loss(likelihood, reduction, network.image_values);
-            let plan = Plan::train(&network, batch, &loss, &adam());
+            let plan = Plan::train(&network, batch, &loss, &adam(), None);
             let mut session = Session::new(&device, plan).unwrap();
             session.write(Slot::Value, &fixture.group("param.")).unwrap();
             for (kind, beta, gamma) in [("h", 4.0, 0.0), ("b", 0.0, 10.0)] {
                 let case = format!("{kind}_{likelihood}_{reduction}");
                 // A learning rate of 0 leaves the parameters as they are.
                 let numbers = StepNumbers { rate: 0.0, root: 1.0, beta, gamma, capacity: 1.5 };
-                session.step(&fixture.0["images"], &fixture.0["noise"], numbers).unwrap();
+                session
+                    .step(Images::Values(&fixture.0["images"]), &fixture.0["noise"], numbers)
+                    .unwrap();
                 let terms = &session.take_terms().unwrap()[0];
                 let close = |what: &str, found: &[f32]| {
                     let expected = &fixture.0[&format!("{case}.{what}")];
@@ -367,7 +372,7 @@ fn session(name: &str) -> (Session, Fixture) {
     let (fixture, network) = (Fixture::read(name), network(name));
     let batch = fixture.0["noise"].len() / network.latents;
     let loss = loss("gaussian", "sum", network.image_values);
-    let plan = Plan::train(&network, batch, &loss, &adam());
+    let plan = Plan::train(&network, batch, &loss, &adam(), None);
     let mut session = Session::new(&device(), plan).unwrap();
     session.write(Slot::Value, &fixture.group("param.")).unwrap();
     (session, fixture)
@@ -384,7 +389,9 @@ fn every_kernel_gives_the_same_bytes_each_time() {
         let regions: Vec<String> =
             session.plan().maps.iter().map(|region| region.name.clone()).collect();
         let once = |session: &mut Session| {
-            session.step(&fixture.0["images"], &fixture.0["noise"], NUMBERS).unwrap();
+            session
+                .step(Images::Values(&fixture.0["images"]), &fixture.0["noise"], NUMBERS)
+                .unwrap();
             let terms = session.take_terms().unwrap();
             let gradients = session.read(Slot::Gradient).unwrap();
             let maps: Vec<Vec<f32>> =
@@ -398,12 +405,61 @@ fn every_kernel_gives_the_same_bytes_each_time() {
     }
 }
 
+/// A step on images that stay on the device, of which the batch is some, against one whose images come from the host.
+fn gathered(encoding: Encoding, levels: f32, signed: bool) {
+    let (network, fixture) = (network("custom"), Fixture::read("custom"));
+    let batch = fixture.0["noise"].len() / network.latents;
+    let loss = loss("gaussian", "sum", network.image_values);
+    let (all, values) = (3 * batch, network.image_values);
+    let pixels = |image: usize| -> Vec<f32> {
+        let level = |i: usize| ((image * 7919 + i * 104_729) % 1009) as f32 / 1008.0;
+        (0..values).map(|i| (level(i) * levels).round() / levels).collect()
+    };
+    let numbers: Vec<u32> = (0..batch).map(|i| (i * 5 % all) as u32).collect();
+    let scale = |value: f32| if signed { value * 2.0 - 1.0 } else { value };
+    let of_batch = numbers.iter().flat_map(|image| pixels(*image as usize));
+    let of_batch: Vec<f32> = of_batch.map(scale).collect();
+
+    let mut terms = Vec::new();
+    for stays in [false, true] {
+        let store = ImageStore { images: all, values, encoding, signed };
+        let plan = Plan::train(&network, batch, &loss, &adam(), stays.then_some(store));
+        let mut session = Session::new(&device(), plan).unwrap();
+        session.write(Slot::Value, &fixture.group("param.")).unwrap();
+        let images = if stays {
+            for first in [0, batch] {
+                let images = if first == 0 { 0..batch } else { batch..all };
+                let words = images.flat_map(|image| encoding.pack(&pixels(image)).unwrap());
+                session.write_images(first, &words.collect::<Vec<_>>()).unwrap();
+            }
+            Images::Numbers(&numbers)
+        } else {
+            Images::Values(&of_batch)
+        };
+        session.step(images, &fixture.0["noise"], NUMBERS).unwrap();
+        let found = session.read_map("images").unwrap();
+        let close = |(a, b): (&f32, &f32)| (a - b).abs() <= 4.0 * f32::EPSILON;
+        assert!(found.iter().zip(&of_batch).all(close), "{encoding:?}");
+        terms.push(session.take_terms().unwrap()[0].total);
+    }
+    assert_close("total", &terms[1..], &terms[..1]);
+}
+
+#[test]
+#[ignore = "needs a software driver of Vulkan"]
+fn images_that_stay_on_the_device_are_those_of_the_host() {
+    gathered(Encoding::Bits, 1.0, false);
+    gathered(Encoding::Bytes, 255.0, false);
+    gathered(Encoding::Bytes, 255.0, true);
+    gathered(Encoding::Floats, 1000.0, false);
+}
+
 #[test]
 #[ignore = "needs a software driver of Vulkan"]
 fn a_batch_that_no_buffer_holds_is_refused() {
     let network = network("burgess");
     let loss = loss("bernoulli", "sum", network.image_values);
-    let plan = Plan::train(&network, 1_000_000, &loss, &adam());
+    let plan = Plan::train(&network, 1_000_000, &loss, &adam(), None);
     let error = Session::new(&device(), plan).unwrap_err();
     assert!(error.to_string().contains("the maps of a batch"), "{error}");
     assert!(error.hint().contains("train.batch"));
@@ -430,10 +486,10 @@ fn tensors_of_another_network_are_refused_by_name() {
 #[ignore = "needs a software driver of Vulkan"]
 fn a_device_that_is_lost_is_one_error() {
     let (mut session, fixture) = session("burgess");
-    session.step(&fixture.0["images"], &fixture.0["noise"], NUMBERS).unwrap();
+    session.step(Images::Values(&fixture.0["images"]), &fixture.0["noise"], NUMBERS).unwrap();
     session.take_terms().unwrap();
     session.device().lose();
-    let step = session.step(&fixture.0["images"], &fixture.0["noise"], NUMBERS);
+    let step = session.step(Images::Values(&fixture.0["images"]), &fixture.0["noise"], NUMBERS);
     let error = step.and_then(|()| session.take_terms().map(drop)).unwrap_err();
     assert!(error.to_string().contains("is lost"), "{error}");
     assert!(error.hint().contains("betavae resume"));
@@ -443,7 +499,7 @@ fn a_device_that_is_lost_is_one_error() {
 fn a_plan_reads_as_a_table() {
     let network = network("custom");
     let loss = loss("gaussian", "mean", network.image_values);
-    let plan = Plan::train(&network, 4, &loss, &adam());
+    let plan = Plan::train(&network, 4, &loss, &adam(), None);
     let table = plan.to_string();
     assert_eq!(table.lines().count(), plan.launches.len() + 2);
     assert!(table.contains("weights of encoder.conv.1") && table.contains("norm sums"), "{table}");
@@ -453,7 +509,7 @@ fn a_plan_reads_as_a_table() {
 #[ignore = "needs a software driver of Vulkan"]
 fn every_launch_is_measured() {
     let (mut session, fixture) = session("burgess");
-    session.step(&fixture.0["images"], &fixture.0["noise"], NUMBERS).unwrap();
+    session.step(Images::Values(&fixture.0["images"]), &fixture.0["noise"], NUMBERS).unwrap();
     let seconds = session.measure(3).unwrap();
     assert_eq!(seconds.len(), session.plan().launches.len());
     assert!(seconds.iter().all(|seconds| *seconds > 0.0));

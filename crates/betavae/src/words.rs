@@ -21,6 +21,17 @@ pub fn counted(number: usize, thing: &str) -> String {
     format!("{} {thing}{plural}", thousands(number))
 }
 
+/// An amount of memory, such as `377.5 MB`.
+pub fn amount(bytes: u64) -> String {
+    let bytes = bytes as f64;
+    match bytes {
+        0.0..1e3 => format!("{bytes} bytes"),
+        1e3..1e6 => format!("{:.1} kB", bytes / 1e3),
+        1e6..1e9 => format!("{:.1} MB", bytes / 1e6),
+        _ => format!("{:.1} GB", bytes / 1e9),
+    }
+}
+
 /// A time such as `3 h 5 min`.
 pub fn duration(seconds: f64) -> String {
     let whole = seconds.max(0.0).round() as u64;
@@ -53,6 +64,8 @@ mod tests {
     fn numbers_and_times_are_readable() {
         assert_eq!([0, 999, 1000, 737_280].map(thousands), ["0", "999", "1,000", "737,280"]);
         assert_eq!([1, 2].map(|number| counted(number, "image")), ["1 image", "2 images"]);
+        let amounts = [12, 2_840, 377_487_360, 2_430_000_000].map(amount);
+        assert_eq!(amounts, ["12 bytes", "2.8 kB", "377.5 MB", "2.4 GB"]);
         assert_eq!([0.4, 75.0, 11_130.0].map(duration), ["0 s", "1 min 15 s", "3 h 5 min"]);
     }
 

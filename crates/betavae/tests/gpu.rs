@@ -9,11 +9,12 @@ use std::sync::Arc;
 
 use betavae::Device;
 use betavae::config::{Config, Recipe};
-use betavae::data::{self, DataConfig, Dataset};
-use betavae::gpu::{Device as Gpu, DeviceName};
+use betavae::data::{self, DataConfig, Dataset, ImageShape};
+use betavae::gpu::{Device as Gpu, DeviceName, Encoding};
 use betavae::model::NamedTensor;
 use betavae::objective::Terms;
-use betavae::run::{Observer, Outcome, Run};
+use betavae::run::{Finish, Observer, Outcome, Results, Run};
+use betavae::scores::ScoreName;
 use betavae::train::Trainer;
 
 const TINY: &str = "
@@ -157,6 +158,105 @@ fn five_hundred_steps_follow_the_losses_of_the_cpu() {
     for (found, expected) in gpu.iter().zip(&cpu) {
         assert!((found / expected - 1.0).abs() < 0.01, "{gpu:?} for {cpu:?}");
     }
+}
+
+/// Images of 8x8 whose values are 0 and 1, but for one image, and new ones in every epoch if they are not fixed.
+struct Few {
+    grey: usize,
+    is_fixed: bool,
+}
+
+impl Dataset for Few {
+    fn name(&self) -> &str {
+        "few"
+    }
+
+    fn description(&self) -> String {
+        "600 images".into()
+    }
+
+    fn len(&self) -> usize {
+        600
+    }
+
+    fn shape(&self) -> ImageShape {
+        ImageShape::new(8, 8, 1)
+    }
+
+    fn read(&self, index: usize, epoch: u64, pixels: &mut [f32]) -> betavae::Result<()> {
+        let shift = if self.is_fixed { 0 } else { epoch as usize };
+        for (i, pixel) in pixels.iter_mut().enumerate() {
+            *pixel = if index == self.grey {
+                i as f32 / 100.0
+            } else {
+                f32::from(u8::from((i + shift).is_multiple_of(index % 7 + 2)))
+            };
+        }
+        Ok(())
+    }
+
+    fn is_fixed(&self) -> bool {
+        self.is_fixed
+    }
+}
+
+#[test]
+#[ignore = "needs a software driver of Vulkan"]
+fn images_stay_on_the_device_wherever_they_are_the_same_in_every_epoch() {
+    let text = TINY.replace("size = [16, 16]", "size = [8, 8]").replace("[4, 6]", "[4]");
+    let config = config(&text, &[]);
+    // Image 599 and image 0 are among those by which it is tried, image 1 is not.
+    for (grey, is_fixed, encoding) in [
+        (1000, true, Some(Encoding::Bits)),
+        (0, true, Some(Encoding::Floats)),
+        (1, true, Some(Encoding::Floats)),
+        (1, false, None),
+    ] {
+        let train = |on_gpu: bool| {
+            let data = Arc::new(Few { grey, is_fixed });
+            let mut trainer = Trainer::new(config.clone(), data, &Device::flex()).unwrap();
+            if on_gpu {
+                trainer.move_to_gpu(&software()).unwrap();
+                let store = trainer.images_on_gpu();
+                assert_eq!(store.map(|store| store.encoding), encoding, "{grey}");
+                let numbers = if is_fixed { 8 } else { 8 * 64 };
+                assert_eq!(trainer.bytes_per_step(), Some(4 * (numbers + 8 * 3 + 6)));
+            }
+            // More than two epochs.
+            (0..160).map(|_| f64::from(trainer.step().unwrap().total())).collect::<Vec<_>>()
+        };
+        let [cpu, gpu] = [false, true].map(train);
+        for (step, (found, expected)) in gpu.iter().zip(&cpu).enumerate() {
+            let off = (found / expected - 1.0).abs();
+            assert!(off < 1e-2, "{grey}, step {step}: {found} for {expected}");
+        }
+    }
+}
+
+#[test]
+#[ignore = "needs a software driver of Vulkan"]
+fn scores_of_a_run_on_a_gpu_are_those_of_its_weights() {
+    let scratch = tempfile::tempdir().unwrap();
+    let folder = scratch.path().join("run");
+    let finish = Finish { images: 500, report: false, ..Finish::default() };
+    let device = Device::flex();
+    let config = config(TINY, &[]).with_steps(20);
+    let data = images(config.data());
+    let mut on_gpu = Run::create(&folder, config, data.clone(), &device).unwrap();
+    on_gpu.move_to_gpu(&software()).unwrap();
+    on_gpu.train(&mut Quiet).unwrap();
+    let found = on_gpu.finish(&finish, &device, &mut Quiet).unwrap();
+    drop(on_gpu);
+    let on_cpu = Run::resume(&folder, None, None, data, &device).unwrap();
+    let expected = on_cpu.finish(&finish, &device, &mut Quiet).unwrap();
+    let off = found.evaluation.at_mean.elbo / expected.evaluation.at_mean.elbo - 1.0;
+    assert!(off.abs() < 1e-5, "{off}");
+    let mig = |results: Results| {
+        let scores = results.scores.unwrap().scores;
+        scores.into_iter().find(|(name, _)| *name == ScoreName::Mig).unwrap().1.value
+    };
+    let off = mig(found) - mig(expected);
+    assert!(off.abs() < 1e-2, "{off}");
 }
 
 #[derive(Default)]

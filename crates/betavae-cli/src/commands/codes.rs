@@ -24,7 +24,7 @@ pub fn encode(args: Encode, compute: &Compute) -> anyhow::Result<()> {
     let shape = [indices.len(), trained.model.latents()];
     let mut file = CodesWriter::create(&args.output, shape[0], shape[1], args.limit.is_some())?;
     let mut done = 0;
-    let coder = compute.coder(&trained.model)?;
+    let coder = compute.coder(&trained.model);
     evaluate::encode_batches(&*coder, &*data, &indices, &mut |batch, codes| {
         let names = batch.iter().map(|index| data.file_name(*index));
         let names = names.map(|name| Some(name?.to_string_lossy().into_owned()));
@@ -57,7 +57,7 @@ pub fn decode(args: Decode, compute: &Compute) -> anyhow::Result<()> {
         }
         .into());
     }
-    let coder = compute.coder(&trained.model)?;
+    let coder = compute.coder(&trained.model);
     let mut decode = |range: Range<usize>| {
         let rows = range.clone().flat_map(|row| mean.row(row));
         let codes: Vec<f32> = rows.map(|code| *code as f32).collect();

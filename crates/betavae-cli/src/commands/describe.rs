@@ -1,6 +1,7 @@
 //! `describe`.
 
-use betavae::config::Recipe;
+use betavae::config::{Config, Recipe};
+use betavae::data::Dataset;
 use betavae::words::thousands;
 use betavae::{Device, data};
 
@@ -14,7 +15,7 @@ pub fn describe(args: Describe, device: &Device) -> anyhow::Result<()> {
     let data = data::open(&recipe.data, recipe.seed)?;
     let config = recipe.resolve(data.shape())?;
     if args.launches {
-        return launches(&config);
+        return launches(&config, &*data);
     }
     let model = config.model().build(config.seed(), device)?;
     let parameters = model.parameter_count();
@@ -30,12 +31,13 @@ pub fn describe(args: Describe, device: &Device) -> anyhow::Result<()> {
 }
 
 #[cfg(feature = "gpu")]
-fn launches(config: &betavae::config::Config) -> anyhow::Result<()> {
-    print(betavae::train::launches(config)?.to_string().trim_end())
+fn launches(config: &Config, data: &dyn Dataset) -> anyhow::Result<()> {
+    let store = betavae::train::image_store(config, data)?;
+    print(betavae::train::launches(config, store)?.to_string().trim_end())
 }
 
 #[cfg(not(feature = "gpu"))]
-fn launches(_: &betavae::config::Config) -> anyhow::Result<()> {
+fn launches(_: &Config, _: &dyn Dataset) -> anyhow::Result<()> {
     let message = "this build knows no GPUs".to_owned();
     let hint = "build betavae with the cargo feature `gpu`".to_owned();
     Err(betavae::Error::Config { message, hint }.into())

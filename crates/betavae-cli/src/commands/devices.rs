@@ -12,18 +12,20 @@ pub fn devices(args: Devices) -> anyhow::Result<()> {
     if args.report {
         let (os, arch) = (std::env::consts::OS, std::env::consts::ARCH);
         print(&format!("betavae {} on {os} {arch}", env!("CARGO_PKG_VERSION")))?;
-        for AdapterFacts { name, adapter, driver, is_software, .. } in &found {
-            let kind = if *is_software { "software" } else { "hardware" };
-            print(&format!(
-                "\n{name}\n  adapter            {adapter} ({kind})\n  driver             {driver}"
-            ))?;
-        }
-        for AdapterFacts { name, largest_buffer, workgroup_memory, invocations, .. } in &found {
-            let [buffer, memory, invocations] = [largest_buffer, workgroup_memory, invocations]
-                .map(|value| thousands(usize::try_from(*value).unwrap_or(usize::MAX)));
-            print(&format!(
-                "\n{name}\n  largest buffer     {buffer} bytes\n  workgroup memory   {memory} bytes\n  invocations        {invocations}"
-            ))?;
+        for facts in &found {
+            let kind = if facts.is_software { "software" } else { "hardware" };
+            print(&format!("\n{}", facts.name))?;
+            let bytes = |bytes: u64| format!("{} bytes", thousands(bytes as usize));
+            for (what, found) in [
+                ("adapter", format!("{} ({kind})", facts.adapter)),
+                ("driver", facts.driver.clone()),
+                ("largest buffer", bytes(facts.largest_buffer)),
+                ("workgroup memory", bytes(facts.workgroup_memory)),
+                ("invocations", thousands(facts.invocations as usize)),
+                ("buffers of a kernel", thousands(facts.buffers as usize)),
+            ] {
+                print(&format!("  {what:<21}{found}"))?;
+            }
         }
         return Ok(());
     }

@@ -26,7 +26,7 @@ pub fn evaluate(args: Evaluate, compute: &Compute) -> anyhow::Result<()> {
     let higgins = factors.as_ref().map(|factors| scores::higgins_factors(&names, factors));
     let settings = settings(&args.estimation, higgins.unwrap_or_default());
     let wanted = attainable(&args.scores, indices.len(), true, args.others.len(), &settings)?;
-    let coder = compute.coder(&trained.model)?;
+    let coder = compute.coder(&trained.model);
     let (bar, mut progress) = progress::images(indices.len());
     let (evaluation, codes) =
         evaluate::evaluate(&trained, &*coder, &*data, &indices, &mut progress)?;
@@ -38,7 +38,7 @@ pub fn evaluate(args: Evaluate, compute: &Compute) -> anyhow::Result<()> {
         let others = compared.iter().map(|model| {
             let other = Trained::load(model, device)?;
             let (bar, mut progress) = progress::images(indices.len());
-            let coder = compute.coder(&other.model)?;
+            let coder = compute.coder(&other.model);
             let codes = evaluate::encode(&*coder, &*data, &indices, &mut progress)?;
             bar.finish_and_clear();
             Representation::try_from(&codes)

@@ -246,7 +246,12 @@ fn introduce(run: &Run) {
     }
     #[cfg(feature = "gpu")]
     if let Some(gpu) = trainer.gpu() {
-        say(&format!("device     {}", gpu.facts().adapter));
+        let images = match trainer.images_on_gpu() {
+            Some(store) => format!("all images on it ({})", words::amount(store.bytes())),
+            None => "images from the CPU".to_owned(),
+        };
+        let moved = words::amount(trainer.bytes_per_step().unwrap_or_default());
+        say(&format!("device     {}, {images}, {moved} a step", gpu.facts().adapter));
     }
     say(&format!(
         "threads    {}\nfolder     {}",

@@ -10,10 +10,11 @@
 @group(0) @binding(3) var<storage, read_write> results: array<f32>;
 // Not 0 as soon as a term (1) or a gradient (2) was not finite: from then on nothing is updated.
 @group(0) @binding(4) var<storage, read_write> fault: atomic<u32>;
-// What differs between workgroups of one launch. It begins with, for every 64 parameters, where their partial sums begin, how
-// many there are, how far apart, and how many parameters.
+// What differs between workgroups of one launch, and the numbers of a batch's images.
 @group(0) @binding(5) var<storage, read> table: array<vec4<u32>>;
 @group(0) @binding(6) var<uniform> step: Step;
+// Images that stay on the device.
+@group(0) @binding(7) var<storage, read> images: array<u32>;
 
 struct Step {
     // Learning rate, for Adam divided by the bias correction of the first moment.

@@ -1,4 +1,5 @@
-// Adds the partial sums of every gradient, in their order, and looks whether all are finite.
+// Adds the partial sums of every gradient, in their order, and looks whether all are finite. An entry of the table for every 64
+// parameters: where their partial sums begin, how many there are, how far apart, and how many parameters.
 
 @compute @workgroup_size(256)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) thread: u32) {
@@ -6,7 +7,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     if i >= PARAMETERS {
         return;
     }
-    let block = table[i / 64u];
+    let block = table[SUMS + i / 64u];
     if i % 64u >= block.w {
         return;
     }

@@ -156,8 +156,8 @@ impl Builder {
         base
     }
 
-    /// Writes down where the partial sums of all parameters are, at the beginning of the table.
-    pub(super) fn tabulate_gradients(&mut self) {
+    /// Writes down where the partial sums of all parameters are. Returns where in the table that begins.
+    pub(super) fn tabulate_gradients(&mut self) -> usize {
         let mut rows = Vec::new();
         for &(start, len) in &self.plan.state.groups {
             let sums = self.gradients[&start];
@@ -166,6 +166,6 @@ impl Builder {
                 rows.push([sums.base + first, sums.parts, sums.stride, count]);
             }
         }
-        self.tabulate(rows);
+        self.tabulate(rows)
     }
 }

@@ -7,6 +7,8 @@ use betavae_kernels::Activation;
 /// The kernels, one file each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kernel {
+    /// The images of a batch out of those that stay on the device.
+    Gather,
     /// A layer that makes the small map, and what becomes of its sums.
     Down(End),
     /// A layer that makes the large map, and what becomes of its sums.
@@ -66,6 +68,7 @@ impl Kernel {
             }
             Self::Up(kind) => vec![address, product, include_str!("../kernels/up.wgsl"), end(kind)],
             Self::Weight => vec![address, product, include_str!("../kernels/weight.wgsl")],
+            Self::Gather => vec![include_str!("../kernels/gather.wgsl")],
             Self::Bias => vec![include_str!("../kernels/bias.wgsl")],
             Self::Sample => vec![include_str!("../kernels/sample.wgsl")],
             Self::Posterior => vec![include_str!("../kernels/posterior.wgsl")],
@@ -85,6 +88,7 @@ impl Kernel {
     /// What it is called in tables.
     pub fn name(self) -> &'static str {
         match self {
+            Self::Gather => "gather",
             Self::Down(End::Activation) => "down, activation",
             Self::Down(End::Slope) => "down, slope",
             Self::Down(End::Nll) => "down, likelihood",

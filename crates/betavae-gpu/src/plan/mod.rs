@@ -13,6 +13,7 @@ pub use state::{StateLayout, StateTensor};
 
 use betavae_kernels::Activation;
 
+use crate::images::ImageStore;
 use crate::network::{Layer, Network};
 use launch::Constant::{self, Flag, Index, Number};
 use state::ALIGN;
@@ -92,6 +93,10 @@ pub struct Plan {
     pub partials: usize,
     /// What differs between workgroups of one launch, as their kernels read it.
     pub(crate) table: Vec<[u32; 4]>,
+    /// Images that stay on the device, if any do.
+    pub store: Option<ImageStore>,
+    /// Where in the table the numbers of a batch's images are written before, where images stay on the device.
+    pub(crate) numbers: usize,
     /// Where images or latents are written before, if anywhere.
     pub(crate) input: usize,
     pub(crate) noise: usize,
@@ -148,9 +153,16 @@ struct Builder {
 }
 
 impl Plan {
-    /// A step: forward, backward, update.
-    pub fn train(network: &Network, batch: usize, loss: &Loss, rule: &Rule) -> Self {
+    /// A step: forward, backward, update. Images come from the host, or out of those that stay on the device.
+    pub fn train(
+        network: &Network,
+        batch: usize,
+        loss: &Loss,
+        rule: &Rule,
+        store: Option<ImageStore>,
+    ) -> Self {
         let mut builder = Builder::new(network, batch);
+        builder.plan.store = store;
         builder.train(network, loss, rule);
         builder.plan
     }
@@ -190,6 +202,8 @@ impl Builder {
             state: StateLayout::new(network),
             partials: 0,
             table: Vec::new(),
+            store: None,
+            numbers: 0,
             input: 0,
             noise: 0,
             output: 0,
@@ -251,6 +265,9 @@ impl Builder {
         let images = self.map("images", batch * network.image_values);
         let noise = self.map("noise", batch * latents);
         (self.plan.input, self.plan.noise) = (images, noise);
+        if let Some(store) = self.plan.store {
+            self.gather(store, images);
+        }
         let encoder = self.forward(&network.encoder, images, true);
         let heads = encoder.last().map_or(images, |pass| pass.output.offset);
         let z = self.map("z", batch * latents);
@@ -284,6 +301,23 @@ impl Builder {
         self.finish(loss, rule, [losses, loss_parts, kl]);
     }
 
+    /// The images of a batch out of those that stay on the device.
+    fn gather(&mut self, store: ImageStore, images: usize) {
+        let (batch, values) = (self.plan.batch, self.plan.batch * store.values);
+        self.plan.numbers = self.tabulate(vec![[0; 4]; batch.div_ceil(4)]);
+        let constants = vec![
+            ("VALUES", Index(values)),
+            ("IMAGE_VALUES", Index(store.values)),
+            ("IMAGE_WORDS", Index(store.image_words())),
+            ("PER_WORD", Index(store.encoding.per_word())),
+            ("WHITE", Index(store.encoding.white() as usize)),
+            ("SIGNED", Flag(store.signed)),
+            ("NUMBERS", Index(self.plan.numbers)),
+            ("IMAGES", Index(images)),
+        ];
+        self.each("images of the batch", Kernel::Gather, values, constants);
+    }
+
     /// Terms, sums of gradients, update.
     fn finish(&mut self, loss: &Loss, rule: &Rule, [losses, loss_parts, kl]: [usize; 3]) {
         let (batch, latents) = (self.plan.batch, self.plan.latents);
@@ -301,7 +335,7 @@ impl Builder {
             ("CONSTRAINT_SCALE", Number(loss.constraint_factor)),
         ];
         self.launch(Launch::new("terms of the loss", Kernel::Terms, 1, constants));
-        self.tabulate_gradients();
+        let sums = self.tabulate_gradients();
         self.bias_gradients();
         let parameters = self.plan.state.parameters;
         let regions = vec![
@@ -310,7 +344,8 @@ impl Builder {
             ("FIRST_MOMENTS", Index(2 * parameters)),
             ("SECOND_MOMENTS", Index(3 * parameters)),
         ];
-        self.each("sums of gradients", Kernel::Gradient, parameters, regions.clone());
+        let constants = [&regions[..], &[("SUMS", Index(sums))]].concat();
+        self.each("sums of gradients", Kernel::Gradient, parameters, constants);
         let [beta_1, beta_2, epsilon] = match *rule {
             Rule::Adam { beta_1, beta_2, epsilon } => [beta_1, beta_2, epsilon],
             Rule::Adagrad { epsilon } => [0.0, 0.0, epsilon],
@@ -349,6 +384,15 @@ impl fmt::Display for Plan {
             self.maps.len(),
             megabytes(self.state.len),
             megabytes(self.partials)
-        )
+        )?;
+        if let Some(store) = self.store {
+            let megabytes = store.bytes() as f64 / 1e6;
+            writeln!(
+                f,
+                "all {} images, {megabytes:.1} MB, where the device holds them",
+                store.images
+            )?;
+        }
+        Ok(())
     }
 }

@@ -42,4 +42,8 @@ impl Dataset for Pixels {
         pixels.iter_mut().zip(bytes).for_each(|(pixel, byte)| *pixel = f32::from(*byte) / 255.0);
         Ok(())
     }
+
+    fn is_fixed(&self) -> bool {
+        true
+    }
 }

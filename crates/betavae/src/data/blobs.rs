@@ -71,6 +71,10 @@ impl Dataset for Blobs {
         Ok(())
     }
 
+    fn is_fixed(&self) -> bool {
+        true
+    }
+
     fn factors(&self) -> Option<&Factors> {
         Some(&self.factors)
     }

@@ -34,6 +34,11 @@ pub trait Dataset: Send + Sync {
     /// `epoch` only matters to data sets whose images carry fresh noise at every visit.
     fn read(&self, index: usize, epoch: u64, pixels: &mut [f32]) -> Result<()>;
 
+    /// Whether an image is the same in every epoch. Only such images are kept on a device.
+    fn is_fixed(&self) -> bool {
+        false
+    }
+
     /// The ground-truth factors, where they are known.
     fn factors(&self) -> Option<&Factors> {
         None

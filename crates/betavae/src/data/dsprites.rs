@@ -86,6 +86,10 @@ impl Dataset for DSprites {
         Ok(())
     }
 
+    fn is_fixed(&self) -> bool {
+        true
+    }
+
     fn factors(&self) -> Option<&Factors> {
         Some(&self.factors)
     }

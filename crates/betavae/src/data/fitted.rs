@@ -57,6 +57,10 @@ impl Dataset for FittedDataset {
         Ok(())
     }
 
+    fn is_fixed(&self) -> bool {
+        self.data.is_fixed()
+    }
+
     fn factors(&self) -> Option<&Factors> {
         self.data.factors()
     }

@@ -121,6 +121,10 @@ impl Dataset for StoredDataset {
         self.store.read(index, self.white, pixels)
     }
 
+    fn is_fixed(&self) -> bool {
+        true
+    }
+
     fn factors(&self) -> Option<&Factors> {
         self.factors.as_ref()
     }

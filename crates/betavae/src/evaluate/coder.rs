@@ -56,9 +56,9 @@ pub use on_gpu::GpuCoder;
 
 #[cfg(feature = "gpu")]
 mod on_gpu {
-    use std::sync::Mutex;
+    use std::sync::{Mutex, PoisonError};
 
-    use betavae_gpu::{Device, Plan, Session, Slot};
+    use betavae_gpu::{Device, Network, Plan, Session, Slot};
     use burn::tensor::{Tensor, TensorData};
 
     use super::Coder;
@@ -69,37 +69,51 @@ mod on_gpu {
     /// A model whose passes run on a GPU.
     pub struct GpuCoder<'a> {
         model: &'a BetaVae,
-        encoder: Mutex<Session>,
-        decoder: Mutex<Session>,
+        device: Device,
+        encoder: Pass,
+        decoder: Pass,
     }
 
     impl<'a> GpuCoder<'a> {
-        /// # Errors
-        /// If the device is too small.
-        pub fn new(model: &'a BetaVae, device: &Device) -> Result<Self> {
-            let network = model.network().for_gpu();
-            let plan = Plan::encode(&network, BATCH);
-            let mut encoder = Session::new(device, plan).map_err(Error::Gpu)?;
-            let tensors = model.to_named_tensors();
+        /// Nothing is compiled before the first pass.
+        pub fn new(model: &'a BetaVae, device: &Device) -> Self {
+            let pass = |plan| Pass { plan, session: Mutex::new(None) };
+            let (encoder, decoder) = (pass(Plan::encode), pass(Plan::decode));
+            Self { model, device: device.clone(), encoder, decoder }
+        }
+
+        /// Rows through a pass of [`BATCH`] rows; what is missing to the last batch is zeros.
+        fn rows(&self, pass: &Pass, rows: &[f32], width: usize) -> Result<Vec<f32>> {
+            let mut session = pass.session.lock().unwrap_or_else(PoisonError::into_inner);
+            let session = match &mut *session {
+                Some(session) => session,
+                empty => empty.insert(self.session(pass)?),
+            };
+            let mut all = Vec::new();
+            for batch in rows.chunks(BATCH * width) {
+                let mut input = batch.to_vec();
+                input.resize(BATCH * width, 0.0);
+                let output = session.pass(&input).map_err(Error::Gpu)?;
+                let each = output.len() / BATCH;
+                all.extend_from_slice(&output[..batch.len() / width * each]);
+            }
+            Ok(all)
+        }
+
+        fn session(&self, pass: &Pass) -> Result<Session> {
+            let plan = (pass.plan)(&self.model.network().for_gpu(), BATCH);
+            let mut session = Session::new(&self.device, plan).map_err(Error::Gpu)?;
+            let tensors = self.model.to_named_tensors();
             let named = tensors.iter().map(|tensor| (&*tensor.name, &tensor.values[..]));
-            encoder.write(Slot::Value, &named.collect::<Vec<_>>()).map_err(Error::Gpu)?;
-            let decoder = encoder.beside(Plan::decode(&network, BATCH)).map_err(Error::Gpu)?;
-            Ok(Self { model, encoder: Mutex::new(encoder), decoder: Mutex::new(decoder) })
+            session.write(Slot::Value, &named.collect::<Vec<_>>()).map_err(Error::Gpu)?;
+            Ok(session)
         }
     }
 
-    /// Rows through a plan of [`BATCH`] rows; what is missing to the last batch is zeros.
-    fn rows(session: &Mutex<Session>, rows: &[f32], width: usize) -> Result<Vec<f32>> {
-        let mut session = session.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        let mut all = Vec::new();
-        for batch in rows.chunks(BATCH * width) {
-            let mut input = batch.to_vec();
-            input.resize(BATCH * width, 0.0);
-            let output = session.pass(&input).map_err(Error::Gpu)?;
-            let each = output.len() / BATCH;
-            all.extend_from_slice(&output[..batch.len() / width * each]);
-        }
-        Ok(all)
+    /// One of the two passes, with its session after the first time.
+    struct Pass {
+        plan: fn(&Network, usize) -> Plan,
+        session: Mutex<Option<Session>>,
     }
 
     impl Coder for GpuCoder<'_> {
@@ -111,7 +125,7 @@ mod on_gpu {
             let (device, [batch, ..]) = (images.device(), images.dims());
             let latents = self.model.latents();
             let images = values(self.model.to_network_scale(images));
-            let heads = rows(&self.encoder, &images, self.model.network().image.values())?;
+            let heads = self.rows(&self.encoder, &images, self.model.network().image.values())?;
             let heads = TensorData::new(heads, [batch, 2 * latents]);
             let heads = Tensor::<2>::from_data(heads, &device);
             let mean = heads.clone().narrow(1, 0, latents);
@@ -121,7 +135,7 @@ mod on_gpu {
         fn decode_raw(&self, z: Tensor<2>) -> Result<Tensor<4>> {
             let (device, [batch, latents]) = (z.device(), z.dims());
             let image = self.model.network().image;
-            let output = rows(&self.decoder, &values(z), latents)?;
+            let output = self.rows(&self.decoder, &values(z), latents)?;
             let shape = [batch, image.height, image.width, image.channels];
             Ok(Tensor::from_data(TensorData::new(output, shape), &device))
         }

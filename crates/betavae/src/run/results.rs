@@ -11,7 +11,9 @@ use super::observer::Observer;
 use super::{Run, figures};
 use crate::checkpoint::Trained;
 use crate::error::{Error, Result};
-use crate::evaluate::{Evaluation, encode, evaluate, subset};
+#[cfg(feature = "gpu")]
+use crate::evaluate::GpuCoder;
+use crate::evaluate::{Coder, Evaluation, encode, evaluate, subset};
 use crate::files::write_atomically;
 use crate::scores::{self, Representation, ScoreName, Scores, SuiteSettings};
 
@@ -114,10 +116,11 @@ impl Run {
         let trained = self.trained()?;
         let data = &**self.trainer.data();
         let indices = subset(data.len(), EVALUATED_IMAGES);
-        let (evaluation, _) = evaluate(&trained, &trained.model, data, &indices, &mut |_| ())?;
+        let coder = self.coder(&trained);
+        let (evaluation, _) = evaluate(&trained, &*coder, data, &indices, &mut |_| ())?;
         self.write("evaluation.json", &evaluation)?;
         let (mut scores, mut notes) = (None, Vec::new());
-        match self.scores(finish, &trained, observer)? {
+        match self.scores(finish, &*coder, observer)? {
             Some(Ok(found)) => {
                 self.write("scores.json", &found)?;
                 scores = Some(found);
@@ -134,17 +137,26 @@ impl Run {
         Ok(Results { evaluation, scores, notes, report })
     }
 
+    /// What encodes: what took the steps.
+    fn coder<'a>(&self, trained: &'a Trained) -> Box<dyn Coder + 'a> {
+        #[cfg(feature = "gpu")]
+        if let Some(gpu) = self.trainer.gpu() {
+            return Box::new(GpuCoder::new(&trained.model, gpu));
+        }
+        Box::new(&trained.model)
+    }
+
     /// The wanted scores, or why they cannot be computed, where factors are known. The images are encoded once for all.
     fn scores(
         &self,
         finish: &Finish,
-        trained: &Trained,
+        coder: &dyn Coder,
         observer: &mut dyn Observer,
     ) -> Result<Option<Result<Scores>>> {
         let data = &**self.trainer.data();
         let indices = subset(data.len(), finish.images);
         let Ok(factors) = scores::factors_of(data, &indices) else { return Ok(None) };
-        let codes = encode(&trained.model, data, &indices, &mut |_| ())?;
+        let codes = encode(coder, data, &indices, &mut |_| ())?;
         let (names, settings) = (scores::factor_names(data), SuiteSettings::default());
         // Scores are computed on several threads, and whoever watches need not know.
         let observer = Mutex::new(observer);

@@ -2,11 +2,15 @@
 
 use std::time::{Duration, Instant};
 
-use betavae_gpu::{self as gpu, Plan, Session, Slot, StepNumbers, StepTerms};
+use betavae_gpu::{
+    self as gpu, Encoding, GpuError, ImageStore, Images, Plan, Session, Slot, StepNumbers,
+    StepTerms,
+};
+use rayon::prelude::*;
 
 use super::{Trainer, non_finite};
 use crate::config::Config;
-use crate::data::read_batch;
+use crate::data::{Dataset, read_batch};
 use crate::error::{Error, Result};
 use crate::model::{BetaVae, Likelihood, NamedTensor, Precision};
 use crate::objective::{KlConstraint, ObjectiveKind, Reduction, Term, Terms};
@@ -16,6 +20,11 @@ use crate::optimizer::{Adagrad, Adam, Optimizer, OptimizerConfig, UpdateRule};
 const PATIENCE: Duration = Duration::from_millis(200);
 /// Steps whose terms a session keeps.
 const MOST: u64 = 128;
+
+/// Values of images that are packed and written to a device at a time, more or less.
+const VALUES_AT_ONCE: usize = 1 << 24;
+/// Images by which it is tried how tightly all can be packed.
+const TRIED_IMAGES: usize = 256;
 
 /// A training on a device.
 pub(super) struct Engine {
@@ -31,11 +40,15 @@ impl Engine {
     /// If the objective or the precision is the CPU's alone, or the device is too small.
     pub(super) fn new(
         config: &Config,
+        data: &dyn Dataset,
         model: &BetaVae,
         optimizer: &Optimizer,
         device: &gpu::Device,
     ) -> Result<Self> {
-        let mut session = Session::new(device, launches(config)?).map_err(Error::Gpu)?;
+        let mut session = match with_images(config, data, device)? {
+            Some(session) => session,
+            None => Session::new(device, launches(config, None)?).map_err(Error::Gpu)?,
+        };
         let tensors = model.to_named_tensors();
         session.write(Slot::Value, &named(&tensors)).map_err(Error::Gpu)?;
         let state = optimizer.to_named_tensors();
@@ -62,10 +75,10 @@ impl Engine {
         fitting.clamp(1, MOST).min(most)
     }
 
-    /// Hands out a step on images, as the network wants them, and noise.
+    /// Hands out a step on images and noise.
     pub(super) fn step(
         &mut self,
-        (images, noise): (&[f32], &[f32]),
+        (images, noise): (Images<'_>, &[f32]),
         optimizer: &OptimizerConfig,
         constraint: KlConstraint,
         step: u64,
@@ -111,21 +124,94 @@ impl Engine {
         Ok((parameters, state))
     }
 
+    /// Whether images stay on the device, so that a step is told their numbers.
+    pub(super) fn has_images(&self) -> bool {
+        self.session.plan().store.is_some()
+    }
+
     /// The device.
     pub(super) fn device(&self) -> &gpu::Device {
         self.session.device()
     }
 }
 
-/// The launches of a step of a training on a GPU, which can be read as a table.
+/// How the images of a data set may stay on a device, packed as tightly as they can be without a change, or nothing where they
+/// differ between epochs.
+///
+/// # Errors
+/// If an image cannot be read.
+pub fn image_store(config: &Config, data: &dyn Dataset) -> Result<Option<ImageStore>> {
+    let (images, values) = (data.len(), data.shape().values());
+    if !data.is_fixed() || u32::try_from(images).is_err() {
+        return Ok(None);
+    }
+    let signed = config.model().network().signed_images();
+    let count = TRIED_IMAGES.min(images);
+    let tried: Vec<usize> = (0..count).map(|i| i * images / count).collect();
+    for encoding in Encoding::ALL {
+        if packed(data, encoding, &tried)?.is_some() {
+            return Ok(Some(ImageStore { images, values, encoding, signed }));
+        }
+    }
+    Ok(None)
+}
+
+/// A session on whose device all images stay, or nothing where they cannot.
+fn with_images(
+    config: &Config,
+    data: &dyn Dataset,
+    device: &gpu::Device,
+) -> Result<Option<Session>> {
+    let Some(mut store) = image_store(config, data)? else { return Ok(None) };
+    loop {
+        if store.bytes() > device.facts().largest_buffer {
+            return Ok(None);
+        }
+        let mut session = match Session::new(device, launches(config, Some(store))?) {
+            Err(GpuError::OutOfMemory { .. }) => return Ok(None),
+            session => session.map_err(Error::Gpu)?,
+        };
+        if write_images(&mut session, data, store.encoding)? {
+            return Ok(Some(session));
+        }
+        // An image that was not tried has finer values. Any can be stored so.
+        store.encoding = Encoding::Floats;
+    }
+}
+
+/// Writes all images to a device. Whether all can be packed so.
+fn write_images(session: &mut Session, data: &dyn Dataset, encoding: Encoding) -> Result<bool> {
+    let at_once = (VALUES_AT_ONCE / data.shape().values()).max(1);
+    for first in (0..data.len()).step_by(at_once) {
+        let images: Vec<usize> = (first..data.len().min(first + at_once)).collect();
+        let Some(words) = packed(data, encoding, &images)? else { return Ok(false) };
+        session.write_images(first, &words).map_err(Error::Gpu)?;
+    }
+    Ok(true)
+}
+
+/// The words of some images, unless one cannot be packed so.
+fn packed(data: &dyn Dataset, encoding: Encoding, images: &[usize]) -> Result<Option<Vec<u32>>> {
+    let pack = |index: &usize| {
+        let mut pixels = vec![0.0; data.shape().values()];
+        data.read(*index, 0, &mut pixels)?;
+        Ok(encoding.pack(&pixels))
+    };
+    let words: Result<Vec<Option<Vec<u32>>>> = images.par_iter().map(pack).collect();
+    Ok(words?.into_iter().collect::<Option<Vec<_>>>().map(|words| words.concat()))
+}
+
+/// The launches of a step of a training on a GPU, which can be read as a table. Images come from the host, or out of those that stay
+/// on the device.
 ///
 /// # Errors
 /// If the objective or the precision is the CPU's alone.
-pub fn launches(config: &Config) -> Result<Plan> {
+pub fn launches(config: &Config, store: Option<ImageStore>) -> Result<Plan> {
     check_for_gpu(config)?;
     let network = config.model().network();
     let loss = loss(config);
-    Ok(Plan::train(&network.for_gpu(), config.train().batch, &loss, &rule(config.optimizer())))
+    let rule = rule(config.optimizer());
+    Ok(Plan::train(&network.for_gpu(), config.train().batch, &loss, &rule, store))
 }
 
 /// Refuses what runs on the CPU alone.
@@ -193,7 +279,7 @@ impl Trainer {
     pub fn move_to_gpu(&mut self, device: &gpu::Device) -> Result<()> {
         self.refresh()?;
         let (model, optimizer) = (self.model(), &self.optimizer);
-        self.engine = Some(Engine::new(&self.config, model, optimizer, device)?);
+        self.engine = Some(Engine::new(&self.config, &*self.data, model, optimizer, device)?);
         Ok(())
     }
 
@@ -206,6 +292,16 @@ impl Trainer {
         let Some(engine) = &mut self.engine else { return Ok(Vec::new()) };
         let seconds = engine.session.measure(rounds).map_err(Error::Gpu)?;
         Ok(engine.session.plan().launches.iter().cloned().zip(seconds).collect())
+    }
+
+    /// How the images stay on the GPU that takes the steps, if they do.
+    pub fn images_on_gpu(&self) -> Option<ImageStore> {
+        self.engine.as_ref().and_then(|engine| engine.session.plan().store)
+    }
+
+    /// Bytes that a step takes from the host, if a GPU takes the steps.
+    pub fn bytes_per_step(&self) -> Option<u64> {
+        self.engine.as_ref().map(|engine| engine.session.bytes_per_step())
     }
 
     /// The GPU that takes the steps, if one does.
@@ -226,12 +322,21 @@ impl Trainer {
     /// Takes some steps, at most `most`.
     pub(super) fn steps_on(&mut self, engine: &mut Engine, most: u64) -> Result<Vec<Terms>> {
         loop {
-            let chunk = engine.chunk(most);
+            let (chunk, stay) = (engine.chunk(most), engine.has_images());
             let began = Instant::now();
             for step in self.step + 1..=self.step + chunk {
-                let (images, noise) = self.values_of(step)?;
+                let (epoch, indices) = self.order.batch(step);
+                let noise = self.noise("noise", indices.len(), step);
                 let constraint = self.objective.kl_constraint(step).unwrap_or_default();
-                engine.step((&images, &noise), self.config.optimizer(), constraint, step)?;
+                let mut hand_out = |images: Images<'_>| {
+                    engine.step((images, &noise), self.config.optimizer(), constraint, step)
+                };
+                if stay {
+                    let numbers: Vec<u32> = indices.iter().map(|index| *index as u32).collect();
+                    hand_out(Images::Numbers(&numbers))?;
+                } else {
+                    hand_out(Images::Values(&self.values_of(&indices, epoch)?))?;
+                }
             }
             let all = engine.take_terms(began)?;
             let bad = all.iter().position(|terms| terms.bad_term || terms.bad_gradient);
@@ -280,13 +385,12 @@ impl Trainer {
         non_finite(step, gradient, "not finite")
     }
 
-    /// Images of a step, as the network wants them, and noise.
-    fn values_of(&self, step: u64) -> Result<(Vec<f32>, Vec<f32>)> {
-        let (epoch, indices) = self.order.batch(step);
-        let mut images = read_batch(&*self.data, &indices, epoch)?;
+    /// Images as the network wants them.
+    fn values_of(&self, indices: &[usize], epoch: u64) -> Result<Vec<f32>> {
+        let mut images = read_batch(&*self.data, indices, epoch)?;
         if self.config.model().network().signed_images() {
             images.iter_mut().for_each(|value| *value = *value * 2.0 - 1.0);
         }
-        Ok((images, self.noise("noise", indices.len(), step)))
+        Ok(images)
     }
 }

@@ -7,7 +7,7 @@ mod parts;
 mod processes;
 
 #[cfg(feature = "gpu")]
-pub use gpu::{check_for_gpu, launches};
+pub use gpu::{check_for_gpu, image_store, launches};
 pub use gradients::Gradients;
 pub use processes::Processes;
 
