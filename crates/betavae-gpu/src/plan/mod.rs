@@ -338,7 +338,7 @@ impl Builder {
         let sums = self.tabulate_gradients();
         self.bias_gradients();
         let parameters = self.plan.state.parameters;
-        let regions = vec![
+        let regions = [
             ("PARAMETERS", Index(parameters)),
             ("GRADIENTS", Index(parameters)),
             ("FIRST_MOMENTS", Index(2 * parameters)),
