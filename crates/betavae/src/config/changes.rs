@@ -136,7 +136,8 @@ fn drop_keys_of_kinds(table: &mut Table, tagged: &Tagged, changes: &[String]) ->
         let key = format!("{}.{key}", tagged.section);
         !changes.iter().any(|change| {
             let changed = key_of(change);
-            changed == key || changed.starts_with(&format!("{key}."))
+            // After a change of the whole section nothing of the recipe is left in it.
+            changed == tagged.section || changed == key || changed.starts_with(&format!("{key}."))
         })
     });
     dropped.iter().for_each(|key| drop(settings.remove(key)));

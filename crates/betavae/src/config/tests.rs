@@ -89,6 +89,11 @@ fn keys_of_the_other_kind_are_refused_when_asked_for_and_dropped_when_inherited(
     assert_eq!(same.objective.kind.label(), "C 20");
     let set = recipe(text, &["objective.kind=factor-vae", "objective.gamma=6"]).unwrap();
     assert_eq!(set.objective.kind.label(), "\u{3b3} 6");
+    // A whole section is as it was given.
+    let whole = "objective={kind='factor-vae',gamma=6}".to_owned();
+    let (whole, dropped) = Recipe::with_changes(text, &[whole]).unwrap();
+    assert_eq!(whole.objective.kind.label(), "\u{3b3} 6");
+    assert!(dropped.is_empty(), "{dropped:?}");
 }
 
 #[test]

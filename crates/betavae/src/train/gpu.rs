@@ -1,12 +1,10 @@
 //! Steps on a GPU: a plan owns parameters and moments on the device, and hands them back when somebody asks.
 
+mod images;
+
 use std::time::{Duration, Instant};
 
-use betavae_gpu::{
-    self as gpu, Encoding, GpuError, ImageStore, Images, Plan, Session, Slot, StepNumbers,
-    StepTerms,
-};
-use rayon::prelude::*;
+use betavae_gpu::{self as gpu, ImageStore, Images, Plan, Session, Slot, StepNumbers, StepTerms};
 
 use super::{Trainer, non_finite};
 use crate::config::Config;
@@ -15,16 +13,14 @@ use crate::error::{Error, Result};
 use crate::model::{BetaVae, Likelihood, NamedTensor, Precision};
 use crate::objective::{KlConstraint, ObjectiveKind, Reduction, Term, Terms};
 use crate::optimizer::{Adagrad, Adam, Optimizer, OptimizerConfig, UpdateRule};
+use images::with_images;
+
+pub use images::image_store;
 
 /// Steps are handed out for so long before their terms are read, so that whoever watches or stops need not wait.
 const PATIENCE: Duration = Duration::from_millis(200);
 /// Steps whose terms a session keeps.
 const MOST: u64 = 128;
-
-/// Values of images that are packed and written to a device at a time, more or less.
-const VALUES_AT_ONCE: usize = 1 << 24;
-/// Images by which it is tried how tightly all can be packed.
-const TRIED_IMAGES: usize = 256;
 
 /// A training on a device.
 pub(super) struct Engine {
@@ -133,72 +129,6 @@ impl Engine {
     pub(super) fn device(&self) -> &gpu::Device {
         self.session.device()
     }
-}
-
-/// How the images of a data set may stay on a device, packed as tightly as they can be without a change, or nothing where they
-/// differ between epochs.
-///
-/// # Errors
-/// If an image cannot be read.
-pub fn image_store(config: &Config, data: &dyn Dataset) -> Result<Option<ImageStore>> {
-    let (images, values) = (data.len(), data.shape().values());
-    if !data.is_fixed() || u32::try_from(images).is_err() {
-        return Ok(None);
-    }
-    let signed = config.model().network().signed_images();
-    let count = TRIED_IMAGES.min(images);
-    let tried: Vec<usize> = (0..count).map(|i| i * images / count).collect();
-    for encoding in Encoding::ALL {
-        if packed(data, encoding, &tried)?.is_some() {
-            return Ok(Some(ImageStore { images, values, encoding, signed }));
-        }
-    }
-    Ok(None)
-}
-
-/// A session on whose device all images stay, or nothing where they cannot.
-fn with_images(
-    config: &Config,
-    data: &dyn Dataset,
-    device: &gpu::Device,
-) -> Result<Option<Session>> {
-    let Some(mut store) = image_store(config, data)? else { return Ok(None) };
-    loop {
-        if store.bytes() > device.facts().largest_buffer {
-            return Ok(None);
-        }
-        let mut session = match Session::new(device, launches(config, Some(store))?) {
-            Err(GpuError::OutOfMemory { .. }) => return Ok(None),
-            session => session.map_err(Error::Gpu)?,
-        };
-        if write_images(&mut session, data, store.encoding)? {
-            return Ok(Some(session));
-        }
-        // An image that was not tried has finer values. Any can be stored so.
-        store.encoding = Encoding::Floats;
-    }
-}
-
-/// Writes all images to a device. Whether all can be packed so.
-fn write_images(session: &mut Session, data: &dyn Dataset, encoding: Encoding) -> Result<bool> {
-    let at_once = (VALUES_AT_ONCE / data.shape().values()).max(1);
-    for first in (0..data.len()).step_by(at_once) {
-        let images: Vec<usize> = (first..data.len().min(first + at_once)).collect();
-        let Some(words) = packed(data, encoding, &images)? else { return Ok(false) };
-        session.write_images(first, &words).map_err(Error::Gpu)?;
-    }
-    Ok(true)
-}
-
-/// The words of some images, unless one cannot be packed so.
-fn packed(data: &dyn Dataset, encoding: Encoding, images: &[usize]) -> Result<Option<Vec<u32>>> {
-    let pack = |index: &usize| {
-        let mut pixels = vec![0.0; data.shape().values()];
-        data.read(*index, 0, &mut pixels)?;
-        Ok(encoding.pack(&pixels))
-    };
-    let words: Result<Vec<Option<Vec<u32>>>> = images.par_iter().map(pack).collect();
-    Ok(words?.into_iter().collect::<Option<Vec<_>>>().map(|words| words.concat()))
 }
 
 /// The launches of a step of a training on a GPU, which can be read as a table. Images come from the host, or out of those that stay
