@@ -274,33 +274,63 @@ impl Session {
         noise: &[f32],
         numbers: StepNumbers,
     ) -> Result<(), GpuError> {
-        assert!(self.pending < RING, "terms are read before there are too many");
-        assert_eq!(noise.len(), self.plan.batch * self.plan.latents, "noise of a batch");
+        self.write_batch(images, noise);
+        self.write_numbers(numbers);
+        self.submit(0..self.pipelines.len());
+        self.pending += 1;
+        self.device.check()
+    }
+
+    /// As [`Session::step`], with numbers that depend on the KL of the batch in nats: it waits for the KL in mid-step.
+    ///
+    /// # Errors
+    /// If the device is lost.
+    ///
+    /// # Panics
+    /// As [`Session::step`].
+    pub fn step_by_kl(
+        &mut self,
+        images: Images<'_>,
+        noise: &[f32],
+        numbers: impl FnOnce(f64) -> StepNumbers,
+    ) -> Result<(), GpuError> {
+        self.write_batch(images, noise);
+        let Plan { kl, after_kl, latents, .. } = self.plan;
+        self.submit(0..after_kl);
+        let kl: f32 = self.read_buffer(&self.maps, kl, latents)?.iter().sum();
+        self.write_numbers(numbers(f64::from(kl)));
+        self.submit(after_kl..self.pipelines.len());
+        self.pending += 1;
+        self.device.check()
+    }
+
+    fn write_batch(&self, images: Images<'_>, noise: &[f32]) {
+        let Plan { batch, latents, store, .. } = self.plan;
+        assert_eq!(noise.len(), batch * latents, "noise of a batch");
         self.write_map(self.plan.noise, noise);
-        let StepNumbers { rate, root, beta, gamma, capacity } = numbers;
-        let floats = [rate, 1.0 / root, beta, gamma, capacity].map(|number| number as f32);
-        let mut content = floats.map(f32::to_bits).to_vec();
-        content.push(self.pending as u32);
-        self.device.queue.write_buffer(&self.numbers, 0, bytemuck::cast_slice(&content));
         match images {
             Images::Values(values) => {
-                assert!(self.plan.store.is_none(), "images stay on the device");
-                self.run(values)?;
+                assert!(store.is_none(), "images stay on the device");
+                self.write_input(values);
             }
             Images::Numbers(numbers) => {
-                let store = self.plan.store.unwrap_or_else(|| panic!("images come from the host"));
-                assert_eq!(numbers.len(), self.plan.batch, "images of a batch");
+                let store = store.unwrap_or_else(|| panic!("images come from the host"));
+                assert_eq!(numbers.len(), batch, "images of a batch");
                 let is_there = |number: &u32| (*number as usize) < store.images;
                 assert!(numbers.iter().all(is_there), "images that the store has");
                 let place = 16 * self.plan.numbers as u64;
                 let numbers = bytemuck::cast_slice(numbers);
                 self.device.queue.write_buffer(&self.table, place, numbers);
-                self.submit(0..self.pipelines.len());
-                self.device.check()?;
             }
         }
-        self.pending += 1;
-        Ok(())
+    }
+
+    fn write_numbers(&self, StepNumbers { rate, root, beta, gamma, capacity }: StepNumbers) {
+        assert!(self.pending < RING, "terms are read before there are too many");
+        let floats = [rate, 1.0 / root, beta, gamma, capacity].map(|number| number as f32);
+        let [rate, root, beta, gamma, capacity] = floats.map(f32::to_bits);
+        let words: [u32; STEP_NUMBERS] = [rate, root, beta, gamma, capacity, self.pending as u32];
+        self.device.queue.write_buffer(&self.numbers, 0, bytemuck::cast_slice(&words));
     }
 
     /// Waits for all steps since the last call, and returns their terms.
@@ -338,7 +368,9 @@ impl Session {
     /// # Panics
     /// If `input` has another length.
     pub fn pass(&mut self, input: &[f32]) -> Result<Vec<f32>, GpuError> {
-        self.run(input)?;
+        self.write_input(input);
+        self.submit(0..self.pipelines.len());
+        self.device.check()?;
         self.read_buffer(&self.maps, self.plan.output, self.plan.output_len)
     }
 
@@ -385,11 +417,9 @@ impl Session {
         self.device.queue.write_buffer(&self.maps, 4 * offset as u64, bytes);
     }
 
-    fn run(&mut self, input: &[f32]) -> Result<(), GpuError> {
+    fn write_input(&self, input: &[f32]) {
         assert_eq!(input.len(), self.plan.maps[0].len, "{}", self.plan.maps[0].name);
         self.write_map(self.plan.input, input);
-        self.submit(0..self.pipelines.len());
-        self.device.check()
     }
 
     /// Hands out some of the launches.

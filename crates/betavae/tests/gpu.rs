@@ -92,6 +92,11 @@ fn ten_steps_follow_the_cpu_whatever_is_minimised() {
         &["objective={kind='h',beta={schedule='linear',from=1.0,to=9.0,steps=6}}", optimizer],
         10,
     );
+    let target = "target={schedule='linear',from=0.1,to=3.0,steps=8}";
+    let control = format!("objective={{kind='control-vae',k_p=0.5,k_i=0.1,{target}}}");
+    follow(&[&control, optimizer], 10);
+    let dynamic = format!("objective={{kind='dynamic-vae',beta_start=20,k_i=0.1,{target}}}");
+    follow(&[&dynamic, optimizer], 10);
     follow(&["model.likelihood=gaussian", "model.sigma=0.5", optimizer], 10);
     follow(&["objective.reduction=mean", "objective.kl_weight=0.01", optimizer], 10);
     // The usual epsilon would turn the rounding noise of biases before batch norm into full steps.
@@ -319,7 +324,7 @@ fn a_run_moves_between_cpu_and_gpu() {
 fn what_a_gpu_does_not_take_is_refused_by_name() {
     for (change, words) in [
         ("objective.kind=factor-vae", ["objective.kind", "factor-vae"]),
-        ("objective.kind=control-vae", ["objective.kind", "h and b"]),
+        ("objective.kind=beta-tcvae", ["objective.kind", "control-vae and dynamic-vae"]),
         ("train.precision=bf16", ["train.precision", "bf16"]),
         ("train.parts=2", ["train.parts", "2"]),
     ] {

@@ -100,6 +100,9 @@ pub struct Plan {
     /// Where images or latents are written before, if anywhere.
     pub(crate) input: usize,
     pub(crate) noise: usize,
+    /// Where the KL of each latent is, and how many launches are made before it is there.
+    pub(crate) kl: usize,
+    pub(crate) after_kl: usize,
     /// Where codes or images are read after.
     pub(crate) output: usize,
     pub(crate) output_len: usize,
@@ -206,6 +209,8 @@ impl Builder {
             numbers: 0,
             input: 0,
             noise: 0,
+            kl: 0,
+            after_kl: 0,
             output: 0,
             output_len: 0,
         };
@@ -281,6 +286,7 @@ impl Builder {
             ("KL", Index(kl)),
         ];
         self.launch(Launch::new("z and KL", Kernel::Sample, latents, sampling.clone()));
+        (self.plan.kl, self.plan.after_kl) = (kl, self.plan.launches.len());
         let (last, others) =
             network.decoder.split_last().unwrap_or_else(|| unreachable!("a decoder has layers"));
         let mut decoder = self.forward(others, z, true);

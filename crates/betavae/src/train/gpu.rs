@@ -11,7 +11,7 @@ use crate::config::Config;
 use crate::data::{Dataset, read_batch};
 use crate::error::{Error, Result};
 use crate::model::{BetaVae, Likelihood, NamedTensor, Precision};
-use crate::objective::{KlConstraint, ObjectiveKind, Reduction, Term, Terms};
+use crate::objective::{KlConstraint, Objective, ObjectiveKind, Reduction, Term, Terms};
 use crate::optimizer::{Adagrad, Adam, Optimizer, OptimizerConfig, UpdateRule};
 use images::with_images;
 
@@ -76,14 +76,27 @@ impl Engine {
         &mut self,
         (images, noise): (Images<'_>, &[f32]),
         optimizer: &OptimizerConfig,
-        constraint: KlConstraint,
+        objective: &Objective,
         step: u64,
     ) -> Result<()> {
         let [rate, root] = optimizer.corrected_at(step);
-        let KlConstraint { beta, gamma, capacity } = constraint;
+        let numbers = |KlConstraint { beta, gamma, capacity }| StepNumbers {
+            rate,
+            root,
+            beta,
+            gamma,
+            capacity,
+        };
         self.is_ahead = true;
-        let numbers = StepNumbers { rate, root, beta, gamma, capacity };
-        self.session.step(images, noise, numbers).map_err(Error::Gpu)
+        let handed_out = match objective.kl_constraint(step) {
+            Some(constraint) => self.session.step(images, noise, numbers(constraint)),
+            // The weight follows from the KL of the batch itself.
+            None => self.session.step_by_kl(images, noise, |kl| {
+                let [_, beta] = objective.by_kl(kl, step).unwrap_or_default();
+                numbers(KlConstraint { beta, ..KlConstraint::default() })
+            }),
+        };
+        handed_out.map_err(Error::Gpu)
     }
 
     /// The terms of all steps that were handed out since the last call, `began` then.
@@ -159,13 +172,17 @@ pub fn check_for_gpu(config: &Config) -> Result<()> {
         let message = format!("train.parts: a GPU takes a batch whole, found {parts} parts");
         return Err(Error::config(message, format!("--set train.parts=1, or {cpu}")));
     }
-    let kind = &config.objective().kind;
-    if !matches!(kind, ObjectiveKind::H(_) | ObjectiveKind::B(_)) {
-        let kind = kind.name();
-        let message = format!("objective.kind: a GPU trains h and b, found {kind}");
-        return Err(Error::config(message, cpu));
+    match &config.objective().kind {
+        ObjectiveKind::H(_)
+        | ObjectiveKind::B(_)
+        | ObjectiveKind::ControlVae(_)
+        | ObjectiveKind::DynamicVae(_) => Ok(()),
+        other => {
+            let known = "h, b, control-vae and dynamic-vae";
+            let message = format!("objective.kind: a GPU trains {known}, found {}", other.name());
+            Err(Error::config(message, cpu))
+        }
     }
-    Ok(())
 }
 
 fn loss(config: &Config) -> gpu::Loss {
@@ -252,14 +269,16 @@ impl Trainer {
     /// Takes some steps, at most `most`.
     pub(super) fn steps_on(&mut self, engine: &mut Engine, most: u64) -> Result<Vec<Terms>> {
         loop {
-            let (chunk, stay) = (engine.chunk(most), engine.has_images());
+            // A weight that follows from the KL of a step is known after that step.
+            let known = self.objective.kl_constraint(self.step + 1).is_some();
+            let chunk = if known { engine.chunk(most) } else { 1 };
+            let stay = engine.has_images();
             let began = Instant::now();
             for step in self.step + 1..=self.step + chunk {
                 let (epoch, indices) = self.order.batch(step);
                 let noise = self.noise("noise", indices.len(), step);
-                let constraint = self.objective.kl_constraint(step).unwrap_or_default();
                 let mut hand_out = |images: Images<'_>| {
-                    engine.step((images, &noise), self.config.optimizer(), constraint, step)
+                    engine.step((images, &noise), self.config.optimizer(), &self.objective, step)
                 };
                 if stay {
                     let numbers: Vec<u32> = indices.iter().map(|index| *index as u32).collect();
