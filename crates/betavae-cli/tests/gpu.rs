@@ -19,7 +19,7 @@ fn a_run_on_a_gpu_says_so_and_is_resumed_anywhere() {
     let gpu = ["--device", "vulkan:software"];
     let output = betavae()
         .args(gpu)
-        .args(["train", "--out", path(&folder), "--steps", "20"])
+        .args(["train", "--out", path(&folder), "--steps", "20", "--set", "data.size=[16,16]"])
         .args(TINY)
         .output()
         .unwrap();
