@@ -15,5 +15,8 @@ pub use device::{AdapterFacts, Device, DeviceName, adapters};
 pub use error::GpuError;
 pub use images::{Encoding, ImageStore};
 pub use network::{Direction, Geometry, Layer, Network, Parameter};
-pub use plan::{End, Kernel, Launch, Loss, NllKind, Plan, Region, Rule, StateLayout, StateTensor};
+pub use plan::{
+    Constraint, End, Form, Kernel, Launch, Loss, NllKind, Plan, Region, Rule, StateLayout,
+    StateTensor,
+};
 pub use session::{Images, Session, Slot, StepNumbers, StepTerms};

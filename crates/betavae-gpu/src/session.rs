@@ -10,7 +10,7 @@ use wgpu::{BufferUsages, PollType};
 use crate::device::Device;
 use crate::error::GpuError;
 use crate::network::Parameter;
-use crate::plan::{Plan, row_len};
+use crate::plan::Plan;
 
 /// Steps whose terms are kept until they are read.
 const RING: usize = 256;
@@ -25,12 +25,8 @@ pub struct StepNumbers {
     pub rate: f64,
     /// The root of the bias correction of the second moment, for Adam.
     pub root: f64,
-    /// The constraint is beta * KL + gamma * |KL - capacity|.
-    pub beta: f64,
-    /// See beta.
-    pub gamma: f64,
-    /// See beta, in nats.
-    pub capacity: f64,
+    /// Those of the [`Constraint`](crate::Constraint).
+    pub weights: [f64; 3],
 }
 
 /// The images of one step.
@@ -51,6 +47,8 @@ pub struct StepTerms {
     pub reconstruction: f32,
     /// The KL of each latent, `[D]`.
     pub kl_per_latent: Vec<f32>,
+    /// The further terms of the [`Constraint`](crate::Constraint).
+    pub own: Vec<f32>,
     /// Whether a term was not finite; the step was not taken then.
     pub bad_term: bool,
     /// Whether a gradient was not finite; the step was not taken then.
@@ -96,7 +94,7 @@ impl Session {
     /// If the device is too small for it.
     pub fn new(device: &Device, plan: Plan) -> Result<Self, GpuError> {
         let storage = BufferUsages::STORAGE | BufferUsages::COPY_DST | BufferUsages::COPY_SRC;
-        let ring = RING * row_len(plan.latents);
+        let ring = RING * plan.row_len();
         let images = plan.store.map_or(0, |store| store.bytes());
         let [maps, state, partials, results, fault, table, numbers, images] = device.buffers([
             ("the maps of a batch", bytes(plan.maps_len()), storage),
@@ -325,11 +323,11 @@ impl Session {
         }
     }
 
-    fn write_numbers(&self, StepNumbers { rate, root, beta, gamma, capacity }: StepNumbers) {
+    fn write_numbers(&self, StepNumbers { rate, root, weights: [a, b, c] }: StepNumbers) {
         assert!(self.pending < RING, "terms are read before there are too many");
-        let floats = [rate, 1.0 / root, beta, gamma, capacity].map(|number| number as f32);
-        let [rate, root, beta, gamma, capacity] = floats.map(f32::to_bits);
-        let words: [u32; STEP_NUMBERS] = [rate, root, beta, gamma, capacity, self.pending as u32];
+        let floats = [a, b, c, rate, 1.0 / root].map(|number| number as f32);
+        let [a, b, c, rate, root] = floats.map(f32::to_bits);
+        let words: [u32; STEP_NUMBERS] = [a, b, c, rate, root, self.pending as u32];
         self.device.queue.write_buffer(&self.numbers, 0, bytemuck::cast_slice(&words));
     }
 
@@ -339,15 +337,16 @@ impl Session {
     /// If the device is lost.
     pub fn take_terms(&mut self) -> Result<Vec<StepTerms>, GpuError> {
         let latents = self.plan.latents;
-        let len = row_len(latents);
+        let len = self.plan.row_len();
         let rows = self.read_buffer(&self.results, 0, self.pending * len)?;
         self.pending = 0;
         let terms = rows.chunks_exact(len).map(|row| {
-            let fault = row[latents + 2] as u32;
+            let fault = row[len - 1] as u32;
             StepTerms {
                 total: row[0],
                 reconstruction: row[1],
                 kl_per_latent: row[2..latents + 2].to_vec(),
+                own: row[latents + 2..len - 1].to_vec(),
                 bad_term: fault & 1 != 0,
                 bad_gradient: fault & 2 != 0,
             }

@@ -6,8 +6,8 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use betavae_gpu::{
-    Device, Encoding, ImageStore, Images, Layer, Loss, Network, NllKind, Plan, Rule, Session, Slot,
-    StepNumbers,
+    Constraint, Device, Encoding, ImageStore, Images, Layer, Loss, Network, NllKind, Plan, Rule,
+    Session, Slot, StepNumbers,
 };
 use betavae_kernels::{Activation, ConvOptions, Layer as ConvLayer};
 use safetensors::SafeTensors;
@@ -254,6 +254,7 @@ fn loss(likelihood: &str, reduction: &str, values: usize) -> Loss {
             nll_constant,
             nll_factor: 1.0,
             constant: nll_constant,
+            constraint: Constraint::Kl,
             constraint_factor: 1.0,
         },
         _ => Loss {
@@ -261,6 +262,7 @@ fn loss(likelihood: &str, reduction: &str, values: usize) -> Loss {
             nll_constant,
             nll_factor: error_per_nat,
             constant: 0.0,
+            constraint: Constraint::Kl,
             constraint_factor: 0.00025 * 16.0,
         },
     }
@@ -291,7 +293,7 @@ fn check(name: &str) {
             for (kind, beta, gamma) in [("h", 4.0, 0.0), ("b", 0.0, 10.0)] {
                 let case = format!("{kind}_{likelihood}_{reduction}");
                 // A learning rate of 0 leaves the parameters as they are.
-                let numbers = StepNumbers { rate: 0.0, root: 1.0, beta, gamma, capacity: 1.5 };
+                let numbers = StepNumbers { rate: 0.0, root: 1.0, weights: [beta, gamma, 1.5] };
                 session
                     .step(Images::Values(&fixture.0["images"]), &fixture.0["noise"], numbers)
                     .unwrap();
@@ -378,8 +380,7 @@ fn session(name: &str) -> (Session, Fixture) {
     (session, fixture)
 }
 
-const NUMBERS: StepNumbers =
-    StepNumbers { rate: 0.0, root: 1.0, beta: 4.0, gamma: 0.0, capacity: 0.0 };
+const NUMBERS: StepNumbers = StepNumbers { rate: 0.0, root: 1.0, weights: [4.0, 0.0, 0.0] };
 
 #[test]
 #[ignore = "needs a software driver of Vulkan"]
@@ -493,6 +494,37 @@ fn a_device_that_is_lost_is_one_error() {
     let error = step.and_then(|()| session.take_terms().map(drop)).unwrap_err();
     assert!(error.to_string().contains("is lost"), "{error}");
     assert!(error.hint().contains("betavae resume"));
+}
+
+#[test]
+fn every_program_is_valid_without_a_driver() {
+    use wgpu::naga::front::wgsl;
+    use wgpu::naga::valid::{Capabilities, ValidationFlags, Validator};
+
+    let network = network("custom");
+    let constraints = [
+        Constraint::Kl,
+        Constraint::PairKl { of_product: false },
+        Constraint::PairKl { of_product: true },
+        Constraint::Covariance { of_samples: true },
+        Constraint::Decomposition { log_weights: [-9.0, -3.5, -3.0] },
+    ];
+    for constraint in constraints {
+        let values = network.image_values;
+        let store = ImageStore { images: 9, values, encoding: Encoding::Bytes, signed: true };
+        let loss = Loss { constraint, ..loss("bernoulli", "sum", values) };
+        let plan = Plan::train(&network, 4, &loss, &adam(), Some(store));
+        let passes = [Plan::encode(&network, 4), Plan::decode(&network, 4)];
+        for launch in plan.launches.iter().chain(passes.iter().flat_map(|plan| &plan.launches)) {
+            let text = launch.source();
+            let module = wgsl::parse_str(&text)
+                .unwrap_or_else(|error| panic!("{}", error.emit_to_string(&text)));
+            let mut validator = Validator::new(ValidationFlags::all(), Capabilities::empty());
+            if let Err(error) = validator.validate(&module) {
+                panic!("{}: {}", launch.what, error.emit_to_string(&text));
+            }
+        }
+    }
 }
 
 #[test]

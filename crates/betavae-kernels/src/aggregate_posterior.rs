@@ -36,22 +36,26 @@ pub enum MixtureWeights {
 }
 
 impl MixtureWeights {
-    /// The logarithms of the weights \[B\] with which the components make up the density of sample `i`.
-    pub(crate) fn log_row(self, i: usize, batch: usize) -> Vec<f32> {
+    /// The logarithms of the weights for B images: of a sample's own component, of the next image's, and of the others.
+    pub fn log_weights(self, batch: usize) -> [f64; 3] {
         match self {
             // A batch of one image is its own estimate.
-            MixtureWeights::Stratified { .. } if batch == 1 => vec![0.0],
-            MixtureWeights::Weighted { images } => {
-                vec![-((images as f64 * batch as f64).ln() as f32); batch]
-            }
+            MixtureWeights::Stratified { .. } if batch == 1 => [0.0; 3],
+            MixtureWeights::Weighted { images } => [-(images as f64 * batch as f64).ln(); 3],
             MixtureWeights::Stratified { images } => {
                 let (n, m) = (images as f64, batch as f64 - 1.0);
-                let mut row = vec![(1.0 / m).ln() as f32; batch];
-                row[(i + 1) % batch] = ((n - m) / (n * m)).ln() as f32;
-                row[i] = (1.0 / n).ln() as f32;
-                row
+                [1.0 / n, (n - m) / (n * m), 1.0 / m].map(f64::ln)
             }
         }
+    }
+
+    /// Those \[B\] with which the components make up the density of sample `i`.
+    pub(crate) fn log_row(self, i: usize, batch: usize) -> Vec<f32> {
+        let [own, next, other] = self.log_weights(batch).map(|weight| weight as f32);
+        let mut row = vec![other; batch];
+        row[(i + 1) % batch] = next;
+        row[i] = own;
+        row
     }
 }
 

@@ -33,7 +33,7 @@ pub fn describe(args: Describe, device: &Device) -> anyhow::Result<()> {
 #[cfg(feature = "gpu")]
 fn launches(config: &Config, data: &dyn Dataset) -> anyhow::Result<()> {
     let store = betavae::train::image_store(config, data)?;
-    print(betavae::train::launches(config, store)?.to_string().trim_end())
+    print(betavae::train::launches(config, data.len(), store)?.to_string().trim_end())
 }
 
 #[cfg(not(feature = "gpu"))]

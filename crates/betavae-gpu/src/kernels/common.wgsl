@@ -17,14 +17,12 @@
 @group(0) @binding(7) var<storage, read> images: array<u32>;
 
 struct Step {
+    // Those of the constraint.
+    weights: vec3<f32>,
     // Learning rate, for Adam divided by the bias correction of the first moment.
     rate: f32,
     // One divided by the root of the bias correction of the second moment.
     root: f32,
-    // The constraint is beta * KL + gamma * |KL - capacity|.
-    beta: f32,
-    gamma: f32,
-    capacity: f32,
     // The row of `results` for this step.
     row: u32,
 }
@@ -107,9 +105,4 @@ fn sum_of_lanes(thread: u32, value: f32, lanes: u32) -> f32 {
 // The sum over all of them.
 fn sum_of_workgroup(thread: u32, value: f32) -> f32 {
     return sum_of_lanes(thread, value, 1u);
-}
-
-// The constraint's derivative by the KL.
-fn constraint_slope(kl: f32) -> f32 {
-    return step.beta + step.gamma * sign(kl - step.capacity);
 }

@@ -1,4 +1,4 @@
-// The gradient of the loss by means and log-variances, from that by z and from the constraint.
+// The gradient of the loss by means and log-variances, from that of the reconstruction by z and that of the constraint.
 
 @compute @workgroup_size(256)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) thread: u32) {
@@ -6,17 +6,11 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     if i >= BATCH * LATENTS {
         return;
     }
-    var kl = 0.0;
-    for (var latent = 0u; latent < LATENTS; latent++) {
-        kl += maps[KL + latent];
-    }
-    let weight = constraint_slope(kl) * CONSTRAINT_SCALE / f32(BATCH);
     let image = i / LATENTS;
     let latent = i % LATENTS;
-    let mean = image * 2u * LATENTS + latent;
-    let log_var = mean + LATENTS;
-    let l = maps[HEADS + log_var];
-    let gradient = maps[Z_GRADIENT + i];
-    maps[HEADS_GRADIENT + mean] = gradient + weight * maps[HEADS + mean];
-    maps[HEADS_GRADIENT + log_var] = gradient * maps[NOISE + i] * 0.5 * exp(0.5 * l) + weight * 0.5 * exp_m1(l);
+    let of_constraint = CONSTRAINT_SCALE * constraint_gradient(image, latent);
+    let gradient = maps[Z_GRADIENT + i] + of_constraint.x;
+    let spread = maps[NOISE + i] * 0.5 * exp(0.5 * log_var_of(image, latent));
+    maps[HEADS_GRADIENT + image * 2u * LATENTS + latent] = gradient + of_constraint.y;
+    maps[HEADS_GRADIENT + (image * 2u + 1u) * LATENTS + latent] = gradient * spread + of_constraint.z;
 }

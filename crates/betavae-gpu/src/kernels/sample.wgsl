@@ -1,5 +1,5 @@
 // z = mean + exp(log_var / 2) * noise (Kingma and Welling 2014, eq. 10) and the KL of a latent, averaged over the batch: a
-// workgroup per latent. HEADS is [BATCH, 2 LATENTS], means before log-variances.
+// workgroup per latent.
 
 @compute @workgroup_size(256)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) thread: u32) {
@@ -9,8 +9,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     }
     var sum = 0.0;
     for (var image = thread; image < BATCH; image += 256u) {
-        let mean = maps[HEADS + image * 2u * LATENTS + latent];
-        let log_var = maps[HEADS + (image * 2u + 1u) * LATENTS + latent];
+        let mean = mean_of(image, latent);
+        let log_var = log_var_of(image, latent);
         let i = image * LATENTS + latent;
         maps[Z + i] = mean + exp(0.5 * log_var) * maps[NOISE + i];
         sum += 0.5 * (mean * mean + exp_m1(log_var) - log_var);

@@ -4,6 +4,8 @@ use std::fmt::{self, Display, Write};
 
 use betavae_kernels::Activation;
 
+use super::code::Form;
+
 /// The kernels, one file each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kernel {
@@ -19,10 +21,20 @@ pub enum Kernel {
     Bias,
     /// z and the KL.
     Sample,
+    /// The posteriors of pairs of images.
+    Pair,
+    /// The gradients of what the encoder makes, from those of the posteriors of pairs.
+    PairGradient,
+    /// The covariance of the code.
+    Covariance,
+    /// Densities of samples under posteriors.
+    Densities,
+    /// Densities of samples under the aggregate posterior.
+    Mixtures,
     /// The gradients of means and log-variances.
-    Posterior,
+    Posterior(Form),
     /// The terms of the loss.
-    Terms,
+    Terms(Form),
     /// The sums of all gradients.
     Gradient,
     /// Adam or Adagrad.
@@ -60,6 +72,16 @@ impl Kernel {
             End::Slope => include_str!("../kernels/end_slope.wgsl"),
             End::Nll => include_str!("../kernels/end_nll.wgsl"),
         };
+        let code = include_str!("../kernels/code.wgsl");
+        let mixture = include_str!("../kernels/mixture.wgsl");
+        let shares = include_str!("../kernels/shares.wgsl");
+        let constraint = |form: Form| match form {
+            Form::Kl => vec![code, include_str!("../kernels/constraint_kl.wgsl")],
+            Form::Covariance => vec![code, include_str!("../kernels/constraint_covariance.wgsl")],
+            Form::Decomposition => {
+                vec![code, mixture, include_str!("../kernels/constraint_decomposition.wgsl")]
+            }
+        };
         let product = include_str!("../kernels/product.wgsl");
         let address = include_str!("../kernels/address.wgsl");
         let files = match self {
@@ -70,9 +92,18 @@ impl Kernel {
             Self::Weight => vec![address, product, include_str!("../kernels/weight.wgsl")],
             Self::Gather => vec![include_str!("../kernels/gather.wgsl")],
             Self::Bias => vec![include_str!("../kernels/bias.wgsl")],
-            Self::Sample => vec![include_str!("../kernels/sample.wgsl")],
-            Self::Posterior => vec![include_str!("../kernels/posterior.wgsl")],
-            Self::Terms => vec![include_str!("../kernels/terms.wgsl")],
+            Self::Sample => vec![code, include_str!("../kernels/sample.wgsl")],
+            Self::Pair => vec![shares, include_str!("../kernels/pair.wgsl")],
+            Self::PairGradient => vec![shares, include_str!("../kernels/pair_gradient.wgsl")],
+            Self::Covariance => vec![code, include_str!("../kernels/covariance.wgsl")],
+            Self::Densities => vec![code, mixture, include_str!("../kernels/densities.wgsl")],
+            Self::Mixtures => vec![code, mixture, include_str!("../kernels/mixtures.wgsl")],
+            Self::Posterior(form) => {
+                [constraint(form), vec![include_str!("../kernels/posterior.wgsl")]].concat()
+            }
+            Self::Terms(form) => {
+                [constraint(form), vec![include_str!("../kernels/terms.wgsl")]].concat()
+            }
             Self::Gradient => vec![include_str!("../kernels/gradient.wgsl")],
             Self::Update => vec![include_str!("../kernels/update.wgsl")],
             Self::Moments => vec![include_str!("../kernels/moments.wgsl")],
@@ -98,8 +129,17 @@ impl Kernel {
             Self::Weight => "weight",
             Self::Bias => "bias",
             Self::Sample => "sample",
-            Self::Posterior => "posterior",
-            Self::Terms => "terms",
+            Self::Pair => "pair",
+            Self::PairGradient => "pair gradient",
+            Self::Covariance => "covariance",
+            Self::Densities => "densities",
+            Self::Mixtures => "mixtures",
+            Self::Posterior(Form::Kl) => "posterior, KL",
+            Self::Posterior(Form::Covariance) => "posterior, cov.",
+            Self::Posterior(Form::Decomposition) => "posterior, TC",
+            Self::Terms(Form::Kl) => "terms, KL",
+            Self::Terms(Form::Covariance) => "terms, cov.",
+            Self::Terms(Form::Decomposition) => "terms, TC",
             Self::Gradient => "gradient",
             Self::Update => "update",
             Self::Moments => "moments",
@@ -158,8 +198,8 @@ impl Launch {
         Self { what: what.into(), kernel, groups, operations: 0, constants }
     }
 
-    /// The whole program of the kernel.
-    pub(crate) fn source(&self) -> String {
+    /// The whole program of the kernel, in WGSL.
+    pub fn source(&self) -> String {
         let mut text = String::new();
         let mut all =
             vec![("GROUPS", Constant::Index(self.groups)), ("GRID_X", Constant::Index(GRID_X))];

@@ -1,6 +1,7 @@
 //! A step as a list of launches over regions of memory.
 
 mod backward;
+mod code;
 mod forward;
 mod launch;
 mod state;
@@ -8,6 +9,7 @@ mod state;
 use std::collections::BTreeMap;
 use std::fmt;
 
+pub use code::{Constraint, Form};
 pub use launch::{End, Kernel, Launch};
 pub use state::{StateLayout, StateTensor};
 
@@ -30,8 +32,7 @@ pub enum NllKind {
     },
 }
 
-/// What is minimised: `nll_factor * NLL + constraint_factor * (beta * KL + gamma * |KL - capacity|) + constant`, with beta, gamma
-/// and the capacity of a step, and NLL and KL in nats per image.
+/// What is minimised: `nll_factor * NLL + constraint_factor * constraint + constant`, in nats per image.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Loss {
     /// The likelihood.
@@ -42,7 +43,9 @@ pub struct Loss {
     pub nll_factor: f64,
     /// What is added to the loss.
     pub constant: f64,
-    /// The weight of the constraint in the loss.
+    /// The constraint.
+    pub constraint: Constraint,
+    /// Its weight in the loss.
     pub constraint_factor: f64,
 }
 
@@ -89,6 +92,8 @@ pub struct Plan {
     pub maps: Vec<Region>,
     /// What stays between steps.
     pub state: StateLayout,
+    /// Terms of the loss beside total, reconstruction and KL.
+    pub own_terms: usize,
     /// Values of partial sums.
     pub partials: usize,
     /// What differs between workgroups of one launch, as their kernels read it.
@@ -106,11 +111,6 @@ pub struct Plan {
     /// Where codes or images are read after.
     pub(crate) output: usize,
     pub(crate) output_len: usize,
-}
-
-/// Values in a row of terms: total, reconstruction, the KL of each latent, faults.
-pub(crate) fn row_len(latents: usize) -> usize {
-    latents + 3
 }
 
 /// A map that a layer has made, or that was there before.
@@ -166,6 +166,7 @@ impl Plan {
     ) -> Self {
         let mut builder = Builder::new(network, batch);
         builder.plan.store = store;
+        builder.plan.own_terms = loss.constraint.own_terms();
         builder.train(network, loss, rule);
         builder.plan
     }
@@ -189,6 +190,11 @@ impl Plan {
         self.maps.last().map_or(0, |region| region.offset + region.len).next_multiple_of(ALIGN)
     }
 
+    /// Values in a row of terms: total, reconstruction, the KL of each latent, further ones, faults.
+    pub(crate) fn row_len(&self) -> usize {
+        self.latents + self.own_terms + 3
+    }
+
     /// Multiplications and additions.
     pub fn operations(&self) -> u64 {
         self.launches.iter().map(|launch| launch.operations).sum()
@@ -203,6 +209,7 @@ impl Builder {
             launches: Vec::new(),
             maps: Vec::new(),
             state: StateLayout::new(network),
+            own_terms: 0,
             partials: 0,
             table: Vec::new(),
             store: None,
@@ -275,36 +282,19 @@ impl Builder {
         }
         let encoder = self.forward(&network.encoder, images, true);
         let heads = encoder.last().map_or(images, |pass| pass.output.offset);
-        let z = self.map("z", batch * latents);
-        let kl = self.map("kl", latents);
-        let sampling = vec![
-            ("BATCH", Index(batch)),
-            ("LATENTS", Index(latents)),
-            ("HEADS", Index(heads)),
-            ("NOISE", Index(noise)),
-            ("Z", Index(z)),
-            ("KL", Index(kl)),
-        ];
-        self.launch(Launch::new("z and KL", Kernel::Sample, latents, sampling.clone()));
-        (self.plan.kl, self.plan.after_kl) = (kl, self.plan.launches.len());
+        let code = self.code(heads, noise, loss);
         let (last, others) =
             network.decoder.split_last().unwrap_or_else(|| unreachable!("a decoder has layers"));
-        let mut decoder = self.forward(others, z, true);
-        let input = decoder.last().map_or(Map::plain(z), |pass| pass.output);
+        let mut decoder = self.forward(others, code.z, true);
+        let input = decoder.last().map_or(Map::plain(code.z), |pass| pass.output);
         let (losses, loss_parts, last) = self.likelihood(last, input, images, loss);
         let image_gradient = last.output.offset;
         decoder.push(last);
         let z_gradient = self.backward(&decoder, image_gradient, true);
-        let heads_gradient = self.map("gradient of heads", batch * 2 * latents);
-        let constants = [
-            ("Z_GRADIENT", Index(z_gradient)),
-            ("HEADS_GRADIENT", Index(heads_gradient)),
-            ("CONSTRAINT_SCALE", Number(loss.constraint_factor)),
-        ];
-        let constants = [&sampling[..], &constants].concat();
-        self.each("gradient of heads", Kernel::Posterior, batch * latents, constants);
+        let heads_gradient = self.code_gradient(&code, z_gradient, loss);
         self.backward(&encoder, heads_gradient, false);
-        self.finish(loss, rule, [losses, loss_parts, kl]);
+        self.terms(&code, [losses, loss_parts], loss);
+        self.finish(rule);
     }
 
     /// The images of a batch out of those that stay on the device.
@@ -324,23 +314,8 @@ impl Builder {
         self.each("images of the batch", Kernel::Gather, values, constants);
     }
 
-    /// Terms, sums of gradients, update.
-    fn finish(&mut self, loss: &Loss, rule: &Rule, [losses, loss_parts, kl]: [usize; 3]) {
-        let (batch, latents) = (self.plan.batch, self.plan.latents);
-        let row = [("ROW", Index(row_len(latents))), ("FAULT", Index(latents + 2))];
-        let constants = vec![
-            ("BATCH", Index(batch)),
-            ("LATENTS", Index(latents)),
-            ("LOSSES", Index(losses)),
-            ("LOSS_PARTS", Index(loss_parts)),
-            ("KL", Index(kl)),
-            row[0],
-            ("NLL_TO_TOTAL", Number(loss.nll_factor)),
-            ("NLL_CONSTANT", Number(loss.nll_constant)),
-            ("TOTAL_CONSTANT", Number(loss.constant)),
-            ("CONSTRAINT_SCALE", Number(loss.constraint_factor)),
-        ];
-        self.launch(Launch::new("terms of the loss", Kernel::Terms, 1, constants));
+    /// Sums of gradients, update.
+    fn finish(&mut self, rule: &Rule) {
         let sums = self.tabulate_gradients();
         self.bias_gradients();
         let parameters = self.plan.state.parameters;
@@ -364,6 +339,7 @@ impl Builder {
             ("REST_2", Number(1.0 - beta_2)),
             ("EPSILON", Number(epsilon)),
         ];
+        let row = [("ROW", Index(self.plan.row_len())), ("FAULT", Index(self.plan.row_len() - 1))];
         let constants = [&regions[..], &row, &rule_constants].concat();
         self.each("update", Kernel::Update, parameters, constants);
         self.running_averages();

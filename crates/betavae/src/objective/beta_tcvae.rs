@@ -27,6 +27,16 @@ pub enum Estimator {
     Stratified,
 }
 
+impl Estimator {
+    /// The weights of the aggregate posterior's components, for N images of the data set.
+    pub(crate) fn mixture(self, images: usize) -> MixtureWeights {
+        match self {
+            Self::Weighted => MixtureWeights::Weighted { images },
+            Self::Stratified => MixtureWeights::Stratified { images },
+        }
+    }
+}
+
 /// The settings of beta-TCVAE.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -89,10 +99,9 @@ impl BetaTcvae {
     /// If a stratified batch has more images than the data set.
     pub(super) fn new(config: BetaTcvaeConfig, facts: &Facts) -> Result<Self> {
         let images = facts.images;
-        let mixture = match config.estimator {
-            Estimator::Weighted => MixtureWeights::Weighted { images },
-            Estimator::Stratified if facts.batch <= images => MixtureWeights::Stratified { images },
-            Estimator::Stratified => {
+        let mixture = config.estimator.mixture(images);
+        match config.estimator {
+            Estimator::Stratified if facts.batch > images => {
                 return Err(Error::Mismatch {
                     what: "objective.estimator = \"stratified\" takes batches out of the data set"
                         .into(),
@@ -101,7 +110,8 @@ impl BetaTcvae {
                     hint: "lower train.batch, or set objective.estimator = \"weighted\"".into(),
                 });
             }
-        };
+            Estimator::Weighted | Estimator::Stratified => {}
+        }
         Ok(Self { config, mixture })
     }
 }
@@ -129,6 +139,12 @@ impl Loss for BetaTcvae {
             + total_correlation.clone() * beta.at(step)
             + dimension_wise.clone() * gamma.at(step);
         Constraint { value, terms: vec![mutual_information, total_correlation, dimension_wise] }
+    }
+
+    #[cfg(feature = "gpu")]
+    fn plan_weights(&self, step: u64) -> Option<[f64; 3]> {
+        let BetaTcvaeConfig { alpha, beta, gamma, .. } = self.config;
+        Some([alpha, beta, gamma].map(|weight| weight.at(step)))
     }
 
     fn terms(&self) -> &'static [(&'static str, Unit)] {

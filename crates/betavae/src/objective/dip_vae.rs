@@ -111,6 +111,11 @@ impl<const OF_SAMPLES: bool> Loss for DipVae<OF_SAMPLES> {
         Constraint { value: inputs.kl.clone() + penalty, terms: vec![off_diagonal, diagonal] }
     }
 
+    #[cfg(feature = "gpu")]
+    fn plan_weights(&self, step: u64) -> Option<[f64; 3]> {
+        Some([self.lambda_od.at(step), self.lambda_d.at(step), 0.0])
+    }
+
     /// What the weights are multiplied by.
     fn terms(&self) -> &'static [(&'static str, Unit)] {
         &[("covariance_off_diagonal", Unit::Number), ("covariance_diagonal", Unit::Number)]

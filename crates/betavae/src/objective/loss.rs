@@ -122,6 +122,14 @@ pub(super) trait Loss {
         None
     }
 
+    /// The weights of the constraint at `step` as a plan takes them (`betavae_gpu::Constraint`), where they do not follow from
+    /// the KL of the step.
+    #[cfg(feature = "gpu")]
+    fn plan_weights(&self, step: u64) -> Option<[f64; 3]> {
+        self.kl_constraint(step)
+            .map(|KlConstraint { beta, gamma, capacity }| [beta, gamma, capacity])
+    }
+
     /// The constraint at a KL of the batch in nats, and its derivative, where it depends on the batch by its KL alone.
     fn by_kl(&self, kl: f64, step: u64) -> Option<[f64; 2]> {
         self.kl_constraint(step).map(|constraint| constraint.at(kl))

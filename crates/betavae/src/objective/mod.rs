@@ -33,8 +33,6 @@ pub use dip_vae::{DipVaeI, DipVaeII};
 pub use dynamic_vae::DynamicVaeConfig;
 pub use factor_vae::FactorVaeConfig;
 pub use h::LossH;
-#[cfg(feature = "gpu")]
-pub(crate) use loss::KlConstraint;
 pub(crate) use loss::{ObjectiveState, OwnGradients};
 pub use reduction::Reduction;
 pub use schedule::{Schedule, Varying};
@@ -170,10 +168,10 @@ impl Objective {
         self.active().by_kl(kl, step)
     }
 
-    /// The constraint at `step`, where it is beta * KL + gamma * |KL - C|.
+    /// The weights of the constraint at `step` as a plan of a GPU takes them, where they do not follow from the KL of the step.
     #[cfg(feature = "gpu")]
-    pub(crate) fn kl_constraint(&self, step: u64) -> Option<KlConstraint> {
-        self.active().kl_constraint(step)
+    pub(crate) fn plan_weights(&self, step: u64) -> Option<[f64; 3]> {
+        self.active().plan_weights(step)
     }
 
     /// The loss of a pass. With `weight`, which a batch has that this is a part of, the constraint is that times the KL.

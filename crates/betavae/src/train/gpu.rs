@@ -4,14 +4,16 @@ mod images;
 
 use std::time::{Duration, Instant};
 
-use betavae_gpu::{self as gpu, ImageStore, Images, Plan, Session, Slot, StepNumbers, StepTerms};
+use betavae_gpu::{
+    self as gpu, Constraint, ImageStore, Images, Plan, Session, Slot, StepNumbers, StepTerms,
+};
 
 use super::{Trainer, non_finite};
 use crate::config::Config;
 use crate::data::{Dataset, read_batch};
 use crate::error::{Error, Result};
 use crate::model::{BetaVae, Likelihood, NamedTensor, Precision};
-use crate::objective::{KlConstraint, Objective, ObjectiveKind, Reduction, Term, Terms};
+use crate::objective::{Objective, ObjectiveKind, Reduction, Term, Terms};
 use crate::optimizer::{Adagrad, Adam, Optimizer, OptimizerConfig, UpdateRule};
 use images::with_images;
 
@@ -43,7 +45,9 @@ impl Engine {
     ) -> Result<Self> {
         let mut session = match with_images(config, data, device)? {
             Some(session) => session,
-            None => Session::new(device, launches(config, None)?).map_err(Error::Gpu)?,
+            None => {
+                Session::new(device, launches(config, data.len(), None)?).map_err(Error::Gpu)?
+            }
         };
         let tensors = model.to_named_tensors();
         session.write(Slot::Value, &named(&tensors)).map_err(Error::Gpu)?;
@@ -80,20 +84,14 @@ impl Engine {
         step: u64,
     ) -> Result<()> {
         let [rate, root] = optimizer.corrected_at(step);
-        let numbers = |KlConstraint { beta, gamma, capacity }| StepNumbers {
-            rate,
-            root,
-            beta,
-            gamma,
-            capacity,
-        };
+        let numbers = |weights| StepNumbers { rate, root, weights };
         self.is_ahead = true;
-        let handed_out = match objective.kl_constraint(step) {
-            Some(constraint) => self.session.step(images, noise, numbers(constraint)),
+        let handed_out = match objective.plan_weights(step) {
+            Some(weights) => self.session.step(images, noise, numbers(weights)),
             // The weight follows from the KL of the batch itself.
             None => self.session.step_by_kl(images, noise, |kl| {
                 let [_, beta] = objective.by_kl(kl, step).unwrap_or_default();
-                numbers(KlConstraint { beta, ..KlConstraint::default() })
+                numbers([beta, 0.0, 0.0])
             }),
         };
         handed_out.map_err(Error::Gpu)
@@ -144,17 +142,21 @@ impl Engine {
     }
 }
 
-/// The launches of a step of a training on a GPU, which can be read as a table. Images come from the host, or out of those that stay
+/// The launches of a step of a training on so many images on a GPU, which can be read as a table. Images of a step come from the host, or out of those that stay
 /// on the device.
 ///
 /// # Errors
 /// If the objective or the precision is the CPU's alone.
-pub fn launches(config: &Config, store: Option<ImageStore>) -> Result<Plan> {
+pub fn launches(config: &Config, images: usize, store: Option<ImageStore>) -> Result<Plan> {
     check_for_gpu(config)?;
     let network = config.model().network();
-    let loss = loss(config);
+    let batch = match config.objective().kind.pairs() {
+        Some(_) => 2 * config.train().batch,
+        None => config.train().batch,
+    };
+    let loss = loss(config, constraint(config, images));
     let rule = rule(config.optimizer());
-    Ok(Plan::train(&network.for_gpu(), config.train().batch, &loss, &rule, store))
+    Ok(Plan::train(&network.for_gpu(), batch, &loss, &rule, store))
 }
 
 /// Refuses what runs on the CPU alone.
@@ -172,20 +174,34 @@ pub fn check_for_gpu(config: &Config) -> Result<()> {
         let message = format!("train.parts: a GPU takes a batch whole, found {parts} parts");
         return Err(Error::config(message, format!("--set train.parts=1, or {cpu}")));
     }
+    if matches!(config.objective().kind, ObjectiveKind::FactorVae(_)) {
+        let message =
+            "objective.kind: a GPU trains all but factor-vae, whose discriminator is the CPU's";
+        return Err(Error::config(message, cpu));
+    }
+    Ok(())
+}
+
+/// The constraint of an objective, for N images of the data set.
+fn constraint(config: &Config, images: usize) -> Constraint {
     match &config.objective().kind {
+        ObjectiveKind::AdaGvae(_) => Constraint::PairKl { of_product: false },
+        ObjectiveKind::AdaMlVae(_) => Constraint::PairKl { of_product: true },
+        ObjectiveKind::DipVaeI(_) => Constraint::Covariance { of_samples: false },
+        ObjectiveKind::DipVaeII(_) => Constraint::Covariance { of_samples: true },
+        ObjectiveKind::BetaTcvae(settings) => {
+            let mixture = settings.estimator.mixture(images);
+            Constraint::Decomposition { log_weights: mixture.log_weights(config.train().batch) }
+        }
         ObjectiveKind::H(_)
         | ObjectiveKind::B(_)
         | ObjectiveKind::ControlVae(_)
-        | ObjectiveKind::DynamicVae(_) => Ok(()),
-        other => {
-            let known = "h, b, control-vae and dynamic-vae";
-            let message = format!("objective.kind: a GPU trains {known}, found {}", other.name());
-            Err(Error::config(message, cpu))
-        }
+        | ObjectiveKind::DynamicVae(_)
+        | ObjectiveKind::FactorVae(_) => Constraint::Kl,
     }
 }
 
-fn loss(config: &Config) -> gpu::Loss {
+fn loss(config: &Config, constraint: Constraint) -> gpu::Loss {
     let (likelihood, values) = (config.likelihood(), config.image().values());
     let nll = match likelihood {
         Likelihood::Bernoulli => gpu::NllKind::Bernoulli,
@@ -197,7 +213,7 @@ fn loss(config: &Config) -> gpu::Loss {
         Reduction::Mean { .. } => (likelihood.mean_error_per_nat(values), 0.0),
     };
     let constraint_factor = config.objective().reduction.constraint_scale();
-    gpu::Loss { nll, nll_constant, nll_factor, constant, constraint_factor }
+    gpu::Loss { nll, nll_constant, nll_factor, constant, constraint, constraint_factor }
 }
 
 fn rule(config: &OptimizerConfig) -> gpu::Rule {
@@ -270,13 +286,12 @@ impl Trainer {
     pub(super) fn steps_on(&mut self, engine: &mut Engine, most: u64) -> Result<Vec<Terms>> {
         loop {
             // A weight that follows from the KL of a step is known after that step.
-            let known = self.objective.kl_constraint(self.step + 1).is_some();
+            let known = self.objective.plan_weights(self.step + 1).is_some();
             let chunk = if known { engine.chunk(most) } else { 1 };
             let stay = engine.has_images();
             let began = Instant::now();
             for step in self.step + 1..=self.step + chunk {
-                let (epoch, indices) = self.order.batch(step);
-                let noise = self.noise("noise", indices.len(), step);
+                let (epoch, indices, noise) = self.draw(step);
                 let mut hand_out = |images: Images<'_>| {
                     engine.step((images, &noise), self.config.optimizer(), &self.objective, step)
                 };
@@ -317,7 +332,7 @@ impl Trainer {
 
     fn in_words(&self, terms: &StepTerms) -> Terms {
         let kl = terms.kl_per_latent.iter().sum();
-        let values = [terms.total, terms.reconstruction, kl];
+        let values = [terms.total, terms.reconstruction, kl].into_iter().chain(terms.own.clone());
         let losses = self.objective.terms().into_iter().zip(values);
         let losses = losses.map(|((name, unit), value)| Term { name, unit, value }).collect();
         let kl_per_latent = terms.kl_per_latent.clone();

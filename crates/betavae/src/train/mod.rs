@@ -310,12 +310,29 @@ impl Trainer {
             };
             return Ok(Batch { second, ..first });
         };
-        let mut stream = Stream::new(self.config.seed(), "partners", step);
-        let pairs = indices.into_iter().map(|position| pairs.get(position, &mut stream).into());
-        let (first, partners): (Vec<usize>, Vec<usize>) = pairs.unzip();
+        let [first, partners] = self.sides(pairs, indices, step);
         let second = self.read(epoch, &partners, &range, "noise of partners", step)?;
         let first = self.read(epoch, &first, &range, "noise", step)?;
         Ok(Batch { second: Some(Box::new(second)), ..first })
+    }
+
+    /// The images on both sides of some pairs.
+    fn sides(&self, pairs: &Pairs, positions: Vec<usize>, step: u64) -> [Vec<usize>; 2] {
+        let mut stream = Stream::new(self.config.seed(), "partners", step);
+        let pairs = positions.into_iter().map(|position| pairs.get(position, &mut stream).into());
+        let (first, partners): (Vec<usize>, Vec<usize>) = pairs.unzip();
+        [first, partners]
+    }
+
+    /// Epoch, images and noise of a step, as [`Trainer::batch`] has them, those of partners behind the others.
+    #[cfg(feature = "gpu")]
+    fn draw(&self, step: u64) -> (u64, Vec<usize>, Vec<f32>) {
+        let (epoch, indices) = self.order.batch(step);
+        let noise = self.noise("noise", indices.len(), step);
+        let Some(pairs) = &self.pairs else { return (epoch, indices, noise) };
+        let of_partners = self.noise("noise of partners", indices.len(), step);
+        let sides = self.sides(pairs, indices, step);
+        (epoch, sides.concat(), [noise, of_partners].concat())
     }
 
     /// The images at some positions of a batch, and their noise.

@@ -45,7 +45,7 @@ pub(super) fn with_images(
         if store.bytes() > device.facts().largest_buffer {
             return Ok(None);
         }
-        let mut session = match Session::new(device, launches(config, Some(store))?) {
+        let mut session = match Session::new(device, launches(config, data.len(), Some(store))?) {
             Err(GpuError::OutOfMemory { .. }) => return Ok(None),
             session => session.map_err(Error::Gpu)?,
         };
