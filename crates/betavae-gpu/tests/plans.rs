@@ -124,6 +124,22 @@ impl Shape<'_> {
     }
 }
 
+/// The network of Higgins et al. 2017, whose decoder has a layer more than its encoder.
+fn fully_connected(image: [usize; 3], hidden: &[usize]) -> Network {
+    let activation = Activation::Relu;
+    let shape = Shape { image, latents: 3, convs: &[], hidden, activation, norm: false };
+    let (encoder, _) = shape.encoder();
+    let mut features = [1, 1, 3];
+    let mut decoder = Vec::new();
+    for i in 0..=hidden.len() {
+        let (name, output) = (format!("decoder.hidden.{i}"), [1, 1, hidden[0]]);
+        decoder.push(Layer::linear(&[&name], features, output, Activation::Tanh));
+        features = output;
+    }
+    decoder.push(Layer::linear(&["decoder.project"], features, image, Activation::Identity));
+    Network { image_values: image.iter().product(), latents: 3, encoder, decoder }
+}
+
 fn network(name: &str) -> Network {
     let relu = Activation::Relu;
     match name {
@@ -154,28 +170,7 @@ fn network(name: &str) -> Network {
             norm: true,
         }
         .network(),
-        "higgins-fc" => {
-            let shape = Shape {
-                image: [8, 8, 1],
-                latents: 3,
-                convs: &[],
-                hidden: &[12, 12],
-                activation: relu,
-                norm: false,
-            };
-            let (encoder, _) = shape.encoder();
-            let mut features = [1, 1, 3];
-            let mut decoder = Vec::new();
-            for i in 0..3 {
-                let name = format!("decoder.hidden.{i}");
-                let output = [1, 1, 12];
-                decoder.push(Layer::linear(&[&name], features, output, Activation::Tanh));
-                features = output;
-            }
-            let last = ["decoder.project"];
-            decoder.push(Layer::linear(&last, features, shape.image, Activation::Identity));
-            Network { image_values: 64, latents: 3, encoder, decoder }
-        }
+        "higgins-fc" => fully_connected([8, 8, 1], &[12, 12]),
         "locatello" => {
             let shape = Shape {
                 image: [16, 32, 1],
@@ -339,6 +334,71 @@ fn burgess() {
     check("burgess");
 }
 
+/// Each further constraint, with the weights of golden/family.py.
+#[test]
+#[ignore = "needs a software driver of Vulkan"]
+fn family() {
+    let fixture = Fixture::read("family");
+    let network = fully_connected([6, 5, 1], &[7, 7]);
+    let (batch, images) = (6, 1000.0_f64);
+    let rest = batch as f64 - 1.0;
+    let weighted = [-(images * batch as f64).ln(); 3];
+    let stratified = [1.0 / images, (images - rest) / (images * rest), 1.0 / rest].map(f64::ln);
+    let decomposition = |log_weights| Constraint::Decomposition { log_weights };
+    let cases = [
+        ("beta-tcvae-weighted", decomposition(weighted), [1.0, 6.0, 1.0]),
+        ("beta-tcvae-stratified", decomposition(stratified), [0.5, 4.0, 2.0]),
+        ("dip-vae-i", Constraint::Covariance { of_samples: false }, [10.0, 100.0, 0.0]),
+        ("dip-vae-ii", Constraint::Covariance { of_samples: true }, [10.0, 10.0, 0.0]),
+        ("ada-gvae", Constraint::PairKl { of_product: false }, [2.0, 0.0, 0.0]),
+        ("ada-ml-vae", Constraint::PairKl { of_product: true }, [2.0, 0.0, 0.0]),
+    ];
+    for (case, constraint, weights) in cases {
+        let sides: &[&str] = match constraint {
+            Constraint::PairKl { .. } => &["", "2"],
+            _ => &[""],
+        };
+        // The fixture has ten steps, of which this is the first.
+        let first = |name: &str, values: usize| -> Vec<f32> {
+            let of_side = |side| &fixture.0[&format!("{name}{side}")][..batch * values];
+            sides.iter().copied().flat_map(of_side).copied().collect()
+        };
+        let loss = Loss { constraint, ..loss("bernoulli", "sum", network.image_values) };
+        let plan = Plan::train(&network, batch * sides.len(), &loss, &adam(), None);
+        let mut session = Session::new(&device(), plan).unwrap();
+        session.write(Slot::Value, &fixture.group("param.")).unwrap();
+        let (images, noise) = (first("images", network.image_values), first("noise", 3));
+        let numbers = StepNumbers { rate: 0.0, root: 1.0, weights };
+        session.step(Images::Values(&images), &noise, numbers).unwrap();
+        let terms = &session.take_terms().unwrap()[0];
+        assert_close(case, &[terms.total], &fixture.0[&format!("{case}.total")]);
+        let names: &[&str] = match constraint {
+            Constraint::Kl => &[],
+            Constraint::PairKl { .. } => &["shared_latents"],
+            Constraint::Covariance { .. } => &["covariance_off_diagonal", "covariance_diagonal"],
+            Constraint::Decomposition { .. } => {
+                &["mutual_information", "total_correlation", "dimension_wise_kl"]
+            }
+        };
+        assert_eq!(terms.own.len(), names.len());
+        for (name, found) in names.iter().zip(&terms.own) {
+            let expected = fixture.0[&format!("{case}.term.{name}")][0];
+            let off = (found - expected).abs();
+            assert!(
+                off <= TOLERANCE * expected.abs().max(1.0),
+                "{case} {name}: {found} {expected}"
+            );
+        }
+        let expected = fixture.group(&format!("{case}.grad."));
+        let found = session.read(Slot::Gradient).unwrap();
+        assert_eq!(found.len(), expected.len(), "{case}");
+        for (parameter, found) in found {
+            let expected = &fixture.0[&format!("{case}.grad.{}", parameter.name)];
+            assert_close(&format!("{case} {}", parameter.name), &found, expected);
+        }
+    }
+}
+
 #[test]
 #[ignore = "needs a software driver of Vulkan"]
 fn higgins_fc() {
@@ -371,9 +431,13 @@ fn custom() {
 
 /// A session of a network with the parameters and the batch of its fixture.
 fn session(name: &str) -> (Session, Fixture) {
+    session_of(name, Constraint::Kl)
+}
+
+fn session_of(name: &str, constraint: Constraint) -> (Session, Fixture) {
     let (fixture, network) = (Fixture::read(name), network(name));
     let batch = fixture.0["noise"].len() / network.latents;
-    let loss = loss("gaussian", "sum", network.image_values);
+    let loss = Loss { constraint, ..loss("gaussian", "sum", network.image_values) };
     let plan = Plan::train(&network, batch, &loss, &adam(), None);
     let mut session = Session::new(&device(), plan).unwrap();
     session.write(Slot::Value, &fixture.group("param.")).unwrap();
@@ -385,8 +449,16 @@ const NUMBERS: StepNumbers = StepNumbers { rate: 0.0, root: 1.0, weights: [4.0, 
 #[test]
 #[ignore = "needs a software driver of Vulkan"]
 fn every_kernel_gives_the_same_bytes_each_time() {
-    for name in ["burgess", "custom"] {
-        let (mut session, fixture) = session(name);
+    for (name, constraint) in [
+        ("burgess", Constraint::Kl),
+        ("custom", Constraint::Kl),
+        ("custom", Constraint::PairKl { of_product: true }),
+        ("custom", Constraint::Covariance { of_samples: true }),
+        ("custom", Constraint::Decomposition { log_weights: [-9.0, -3.5, -3.0] }),
+    ] {
+        let (mut session, fixture) = session_of(name, constraint);
+        let batch = session.plan().batch;
+        assert!(batch.is_multiple_of(2), "pairs");
         let regions: Vec<String> =
             session.plan().maps.iter().map(|region| region.name.clone()).collect();
         let once = |session: &mut Session| {
