@@ -344,6 +344,36 @@ fn a_run_moves_between_cpu_and_gpu() {
     }
 }
 
+/// Loses its device after some step.
+struct Unplug(Gpu, u64);
+
+impl Observer for Unplug {
+    fn stepped(&mut self, step: u64, _: &Terms) {
+        if step == self.1 {
+            self.0.lose();
+        }
+    }
+}
+
+#[test]
+#[ignore = "needs a software driver of Vulkan"]
+fn a_device_that_is_lost_in_a_run_leaves_its_checkpoints() {
+    let scratch = tempfile::tempdir().unwrap();
+    let folder = scratch.path().join("run");
+    let (config, device) = (config(TINY, &[]).with_steps(40), Device::flex());
+    let data = images(config.data());
+    let mut run = Run::create(&folder, config, data.clone(), &device).unwrap();
+    let gpu = software();
+    run.move_to_gpu(&gpu).unwrap();
+    let error = run.train(&mut Unplug(gpu, 23)).unwrap_err();
+    assert!(error.to_string().contains("is lost"), "{error}");
+    assert!(error.hint().unwrap().contains("betavae resume"));
+    drop(run);
+    let mut resumed = Run::resume(&folder, None, None, data, &device).unwrap();
+    assert_eq!(resumed.trainer().steps_taken(), 20);
+    assert_eq!(resumed.train(&mut Quiet).unwrap(), Outcome::Finished);
+}
+
 #[test]
 #[ignore = "needs a software driver of Vulkan"]
 fn what_a_gpu_does_not_take_is_refused_by_name() {
