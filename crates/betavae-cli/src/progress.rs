@@ -219,7 +219,7 @@ impl Opening {
 }
 
 /// A bar for work on many images; call the closure with the number done.
-pub fn images(total: usize) -> (ProgressBar, impl FnMut(usize)) {
+pub fn images(total: usize) -> (ProgressBar, impl FnMut(usize) -> betavae::Result<()>) {
     let bar = if std::io::stderr().is_terminal() {
         let template = "{bar:24.cyan/dim} {pos}/{len} images  {per_sec}  {eta} left";
         let style = ProgressStyle::with_template(template);
@@ -229,7 +229,11 @@ pub fn images(total: usize) -> (ProgressBar, impl FnMut(usize)) {
         ProgressBar::hidden()
     };
     let handle = bar.clone();
-    (bar, move |done| handle.set_position(done as u64))
+    let show = move |done| {
+        handle.set_position(done as u64);
+        Ok(())
+    };
+    (bar, show)
 }
 
 /// A line for downloads: call the closure with a file, its bytes that are here, and all its bytes.

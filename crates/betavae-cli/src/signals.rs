@@ -50,7 +50,7 @@ pub fn stop_is_wanted() -> bool {
     if wanted && !TOLD.swap(true, Ordering::SeqCst) {
         let again =
             if std::io::stderr().is_terminal() { "; Ctrl-C once more quits at once" } else { "" };
-        say(&format!("\nfinishing the step{again}"));
+        say(&format!("\nstopping{again}"));
     }
     wanted
 }

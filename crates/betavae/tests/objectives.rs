@@ -4,14 +4,14 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use betavae::Device;
 use betavae::config::{Config, Recipe};
 use betavae::data::Dataset;
 use betavae::data::blobs::Blobs;
 use betavae::model::{LikelihoodName, Precision};
-use betavae::objective::{ObjectiveConfig, ObjectiveKind, Reduction};
-use betavae::run::{Outcome, Run};
+use betavae::objective::{LossH, ObjectiveConfig, ObjectiveKind, Reduction, Terms};
+use betavae::run::{Entered, Finish, Observer, Outcome, Run};
 use betavae::train::Trainer;
+use betavae::{Device, Error};
 
 const RECIPE: &str = "
     model = { architecture = 'custom', widths = [2, 4], hidden = [6], latents = 3 }
@@ -135,4 +135,42 @@ fn a_checkpoint_of_another_objective_is_refused() {
     std::fs::write(folder.join("config.toml"), other.to_toml()).unwrap();
     let error = Run::resume(&folder, None, None, data, &device).err().unwrap();
     assert!(error.to_string().contains("a state that this objective does not have"), "{error}");
+}
+
+/// Wants to stop as soon as the last step is taken.
+#[derive(Default)]
+struct Impatient {
+    steps: u64,
+}
+
+impl Observer for Impatient {
+    fn stepped(&mut self, step: u64, _: &Terms) {
+        self.steps = step;
+    }
+
+    fn should_stop(&mut self) -> bool {
+        self.steps == 7
+    }
+}
+
+#[test]
+fn an_evaluation_that_is_stopped_is_done_by_whoever_enters_the_run_again() {
+    let scratch = tempfile::tempdir().unwrap();
+    let (folder, device) = (scratch.path().join("run"), Device::flex());
+    let data: Arc<dyn Dataset> = Arc::new(Blobs::new());
+    let config = config(&recipe(&ObjectiveKind::H(LossH { beta: 4.0.into() })), 7);
+    let finish = Finish { images: 300, report: false, ..Finish::default() };
+    let enter = || Run::enter(&folder, config.clone(), data.clone(), &finish, &device).unwrap();
+    let mut observer = Impatient::default();
+    let Entered::Training(mut run) = enter() else { panic!("a new run") };
+    assert_eq!(run.train(&mut observer).unwrap(), Outcome::Finished);
+    let error = run.finish(&finish, &device, &mut observer).unwrap_err();
+    assert!(matches!(error, Error::Stopped), "{error}");
+    assert!(!folder.join("evaluation.json").exists());
+    drop(run);
+    let Entered::Training(mut run) = enter() else { panic!("it is not done") };
+    assert_eq!(run.train(&mut ()).unwrap(), Outcome::Finished);
+    run.finish(&finish, &device, &mut ()).unwrap();
+    drop(run);
+    assert!(matches!(enter(), Entered::Done));
 }

@@ -31,8 +31,7 @@ pub fn encode(args: Encode, compute: &Compute) -> anyhow::Result<()> {
         let files: Vec<String> = names.collect::<Option<_>>().unwrap_or_default();
         file.write(CodeRows { indices: batch, files: &files, codes: &codes })?;
         done += batch.len();
-        progress(done);
-        Ok(())
+        progress(done)
     })?;
     file.finish()?;
     bar.finish_and_clear();

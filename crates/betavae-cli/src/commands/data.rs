@@ -216,7 +216,7 @@ fn export(data: &dyn Dataset, indices: Option<Range<usize>>, output: &Path) -> a
             let pixels = read_batch(data, &chunk, 0)?;
             let bytes: Vec<u8> = pixels.iter().map(|pixel| (pixel * white).round() as u8).collect();
             array.write(&bytes)?;
-            progress(start + chunk.len() - indices.start);
+            progress(start + chunk.len() - indices.start)?;
         }
     }
     if let Some(known) = data.factors() {

@@ -9,7 +9,7 @@ use betavae::config::{Config, Recipe};
 use betavae::data::{self, DataConfig, Dataset, PairsConfig};
 use betavae::run::{self, Entered, Finish, Outcome, Run, dismiss};
 use betavae::train::Processes;
-use betavae::{Device, recipes, words};
+use betavae::{Device, Error, recipes, words};
 
 use crate::args::{Resume, Train};
 use crate::commands::evaluate::table;
@@ -208,7 +208,15 @@ fn go(
         Outcome::Finished => {
             let results = run.finish(&Finish::default(), &compute.cpu, &mut progress);
             progress.finish();
-            let results = results?;
+            let results = match results {
+                Err(Error::Stopped) => {
+                    say(&format!(
+                        "stopped before the evaluation was complete; continue with: betavae resume {word}"
+                    ));
+                    return Ok(ExitCode::from(signals::STOPPED));
+                }
+                results => results?,
+            };
             say(&format!("\n{}", table(&results.evaluation)));
             if let Some(scores) = &results.scores {
                 say(&format!("\n{}\n", score::table(scores)));

@@ -135,19 +135,18 @@ pub fn check_shape(model: &BetaVae, data: &dyn Dataset) -> Result<()> {
 /// Encodes images in batches. `progress` hears the number of images done.
 ///
 /// # Errors
-/// If the images have another shape or one cannot be read.
+/// If the images have another shape or one cannot be read, and what `progress` says.
 pub fn encode(
     coder: &dyn Coder,
     data: &dyn Dataset,
     indices: &[usize],
-    progress: &mut dyn FnMut(usize),
+    progress: &mut dyn FnMut(usize) -> Result<()>,
 ) -> Result<Codes> {
     let mut codes = Codes { latents: coder.model().latents(), ..Codes::default() };
     encode_batches(coder, data, indices, &mut |_, batch| {
         codes.mean.extend(batch.mean);
         codes.log_var.extend(batch.log_var);
-        progress(codes.mean.len() / codes.latents);
-        Ok(())
+        progress(codes.mean.len() / codes.latents)
     })?;
     Ok(codes)
 }
@@ -177,7 +176,7 @@ pub fn encode_batches(
 /// # Errors
 /// If the images have another shape or one cannot be read.
 pub fn kl_per_latent(model: &BetaVae, data: &dyn Dataset, indices: &[usize]) -> Result<Vec<f64>> {
-    let codes = encode(model, data, indices, &mut |_| ())?;
+    let codes = encode(model, data, indices, &mut |_| Ok(()))?;
     let mut sums = vec![0.0; codes.latents];
     for (i, (mean, log_var)) in codes.mean.iter().zip(&codes.log_var).enumerate() {
         let (mean, log_var) = (f64::from(*mean), f64::from(*log_var));
@@ -188,15 +187,16 @@ pub fn kl_per_latent(model: &BetaVae, data: &dyn Dataset, indices: &[usize]) -> 
 
 /// The loss terms of a trained model over some images, at z = mean and with noise that depends on the model's seed and
 /// the image only, by passes of `coder`, which is its model on some device; and the codes of the images, for scores.
+/// `progress` hears the number of images done.
 ///
 /// # Errors
-/// If the images have another shape or one cannot be read.
+/// If the images have another shape or one cannot be read, and what `progress` says.
 pub fn evaluate(
     trained: &Trained,
     coder: &dyn Coder,
     data: &dyn Dataset,
     indices: &[usize],
-    progress: &mut dyn FnMut(usize),
+    progress: &mut dyn FnMut(usize) -> Result<()>,
 ) -> Result<(Evaluation, Codes)> {
     let model = coder.model();
     check_shape(model, data)?;
@@ -221,7 +221,7 @@ pub fn evaluate(
             let nll = values(model.likelihood().nll(output, targets.clone()));
             *sum += nll.iter().map(|nll| f64::from(*nll)).sum::<f64>();
         }
-        progress(codes.mean.len() / latents);
+        progress(codes.mean.len() / latents)?;
     }
     let count = indices.len() as f64;
     kl.iter_mut().for_each(|sum| *sum /= count);

@@ -84,7 +84,7 @@ pub fn page(trained: &Trained, data: Option<&dyn Dataset>, range: f64) -> Result
     let (codes, examples) = match data.filter(|data| !data.is_empty()) {
         None => (None, None),
         Some(data) => {
-            let codes = encode(model, data, &subset(data.len(), SAMPLE), &mut |_| ())?;
+            let codes = encode(model, data, &subset(data.len(), SAMPLE), &mut |_| Ok(()))?;
             (Some(statistics(&codes)), Some(examples(data, trained)?))
         }
     };

@@ -228,7 +228,7 @@ impl<'a> FigureInput<'a> {
     fn codes(&mut self, trained: &Trained, data: &dyn Dataset) -> Result<&(Vec<usize>, Codes)> {
         if self.codes.is_none() {
             let indices = subset(data.len(), SAMPLE);
-            let codes = encode(&trained.model, data, &indices, &mut |_| ())?;
+            let codes = encode(&trained.model, data, &indices, &mut |_| Ok(()))?;
             self.codes = Some((indices, codes));
         }
         Ok(self.codes.as_ref().unwrap_or_else(|| unreachable!("just made")))

@@ -21,7 +21,8 @@ pub trait Observer: Send {
     fn previewed(&mut self, _step: u64, _name: &str, _picture: &RgbImage) {}
     /// While the finished model is scored: the score that is worked on, and the share of it that is done.
     fn scoring(&mut self, _score: &str, _share: f64) {}
-    /// Asked before every step; `true` saves and ends the run early.
+    /// Asked before every step, where `true` saves and ends the run early, and between batches of images while a trained model is
+    /// evaluated.
     fn should_stop(&mut self) -> bool {
         false
     }

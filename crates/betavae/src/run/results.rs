@@ -101,12 +101,19 @@ pub(super) fn unfinish(folder: &Path) -> Result<()> {
     }
 }
 
+/// # Errors
+/// If the observer wants to stop.
+fn go_on(observer: &mut dyn Observer) -> Result<()> {
+    if observer.should_stop() { Err(Error::Stopped) } else { Ok(()) }
+}
+
 impl Run {
     /// Evaluates the model as it is now, scores it where factors are known, and writes both and a report into the
     /// run's folder. Each file is written completely or not at all.
     ///
     /// # Errors
-    /// If an image cannot be read or the disk fails. Data that cannot be scored is no reason to fail.
+    /// If an image cannot be read or the disk fails, and [`Error::Stopped`] if the observer wants to stop; entering the run again
+    /// does the rest. Data that cannot be scored is no reason to fail.
     pub fn finish(
         &self,
         finish: &Finish,
@@ -117,7 +124,8 @@ impl Run {
         let data = &**self.trainer.data();
         let indices = subset(data.len(), EVALUATED_IMAGES);
         let coder = self.coder(&trained);
-        let (evaluation, _) = evaluate(&trained, &*coder, data, &indices, &mut |_| ())?;
+        let (evaluation, _) =
+            evaluate(&trained, &*coder, data, &indices, &mut |_| go_on(observer))?;
         self.write("evaluation.json", &evaluation)?;
         let (mut scores, mut notes) = (None, Vec::new());
         match self.scores(finish, &*coder, observer)? {
@@ -156,7 +164,7 @@ impl Run {
         let data = &**self.trainer.data();
         let indices = subset(data.len(), finish.images);
         let Ok(factors) = scores::factors_of(data, &indices) else { return Ok(None) };
-        let codes = encode(coder, data, &indices, &mut |_| ())?;
+        let codes = encode(coder, data, &indices, &mut |_| go_on(observer))?;
         let (names, settings) = (scores::factor_names(data), SuiteSettings::default());
         // Scores are computed on several threads, and whoever watches need not know.
         let observer = Mutex::new(observer);

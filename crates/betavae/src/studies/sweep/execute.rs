@@ -98,11 +98,13 @@ impl<'a> Executor<'a> {
                 if let Some(gpu) = &self.gpu {
                     training.move_to_gpu(gpu)?;
                 }
-                let outcome = training.train(observer)?;
-                if outcome == Outcome::Finished {
-                    training.finish(finish, &self.device, observer)?;
+                if training.train(observer)? == Outcome::Stopped {
+                    return Ok(Outcome::Stopped);
                 }
-                Ok(outcome)
+                match training.finish(finish, &self.device, observer) {
+                    Err(Error::Stopped) => Ok(Outcome::Stopped),
+                    finished => finished.map(|_| Outcome::Finished),
+                }
             }
         }
     }

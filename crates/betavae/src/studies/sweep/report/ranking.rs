@@ -101,7 +101,7 @@ impl Encoding<'_> {
     fn encode(&self, run: &Record, data: &dyn Dataset) -> Result<Representation> {
         let trained = Trained::load(&run.folder, self.device)?;
         let indices = subset(data.len(), IMAGES);
-        Representation::try_from(&encode(&trained.model, data, &indices, &mut |_| ())?)
+        Representation::try_from(&encode(&trained.model, data, &indices, &mut |_| Ok(()))?)
     }
 
     fn open(&mut self, run: &Record) -> Option<Arc<dyn Dataset>> {
