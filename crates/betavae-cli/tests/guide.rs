@@ -81,6 +81,9 @@ fn smaller(mut words: Vec<String>) -> Vec<String> {
             None => words.extend(["--steps".into(), steps.into()]),
         }
     }
+    if words[0] == "advise" {
+        words.extend(["--set", "train.batch=8"].map(str::to_owned));
+    }
     if words[0] == "evaluate" {
         words.retain(|word| word != "all");
         if let Some(at) = words.iter().position(|word| word == "--scores" || word == "--limit") {
