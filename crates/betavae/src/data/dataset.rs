@@ -79,9 +79,9 @@ pub trait Dataset: Send + Sync {
 pub fn read_batch(data: &dyn Dataset, indices: &[usize], epoch: u64) -> Result<Vec<f32>> {
     let values = data.shape().values();
     let mut batch = vec![0.0; indices.len() * values];
-    batch
-        .par_chunks_mut(values)
-        .zip(indices)
-        .try_for_each(|(pixels, index)| data.read(*index, epoch, pixels))?;
+    let images = batch.par_chunks_mut(values).zip(indices);
+    let images = images.map(|(pixels, index)| data.read(*index, epoch, pixels));
+    // Of several errors the first one is told, whichever thread was faster.
+    images.collect::<Vec<_>>().into_iter().collect::<Result<()>>()?;
     Ok(batch)
 }

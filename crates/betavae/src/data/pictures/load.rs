@@ -62,7 +62,7 @@ impl EncodedImages for ImageFiles {
         decode: &Decode<'_>,
     ) -> Result<()> {
         let bundle = &self.0;
-        positions.par_iter().zip(pixels).try_for_each(|(position, pixels)| {
+        let images = positions.par_iter().zip(pixels).map(|(position, pixels)| {
             let content = bundle.read(*position);
             decode(
                 *position,
@@ -70,7 +70,9 @@ impl EncodedImages for ImageFiles {
                 content.as_deref().map_err(copy_of_error),
                 pixels,
             )
-        })
+        });
+        // Of several damaged images the first one is told, whichever thread was faster.
+        images.collect::<Vec<_>>().into_iter().collect()
     }
 }
 

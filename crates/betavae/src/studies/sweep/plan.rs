@@ -59,6 +59,9 @@ impl Sweep {
         let recipes: Vec<Recipe> = combinations
             .par_iter()
             .map(|changes| recipe(&file, &text, changes))
+            .collect::<Vec<_>>()
+            // Of several mistakes the first one is told, whichever thread was faster.
+            .into_iter()
             .collect::<Result<_>>()?;
         // Data sets are opened one after the other, and each of them once.
         let mut shapes: HashMap<String, ImageShape> = HashMap::new();
@@ -76,6 +79,8 @@ impl Sweep {
             .map(|((recipe, shape), changes)| {
                 recipe.resolve(shape).map(PlannedRun::new).map_err(|error| about(error, changes))
             })
+            .collect::<Vec<_>>()
+            .into_iter()
             .collect::<Result<_>>()?;
         for (number, excluded) in (1..).zip(&file.exclude) {
             let before = runs.len();

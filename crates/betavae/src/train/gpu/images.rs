@@ -75,6 +75,7 @@ fn packed(data: &dyn Dataset, encoding: Encoding, images: &[usize]) -> Result<Op
         data.read(*index, 0, &mut pixels)?;
         Ok(encoding.pack(&pixels))
     };
-    let words: Result<Vec<Option<Vec<u32>>>> = images.par_iter().map(pack).collect();
-    Ok(words?.into_iter().collect::<Option<Vec<_>>>().map(|words| words.concat()))
+    let words: Vec<Result<Option<Vec<u32>>>> = images.par_iter().map(pack).collect();
+    let words: Vec<Option<Vec<u32>>> = words.into_iter().collect::<Result<_>>()?;
+    Ok(words.into_iter().collect::<Option<Vec<_>>>().map(|words| words.concat()))
 }
