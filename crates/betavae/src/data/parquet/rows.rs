@@ -220,7 +220,7 @@ impl EncodedImages for Rows {
                     now.push((position, row, pixels));
                 }
             }
-            now.into_par_iter().try_for_each(|(position, (place, value), pixels)| {
+            let decoded = now.into_par_iter().map(|(position, (place, value), pixels)| {
                 let image = content(&place, value.as_ref());
                 let bytes = image.as_ref().map(ByteArray::data);
                 match bytes {
@@ -232,7 +232,9 @@ impl EncodedImages for Rows {
                         pixels,
                     ),
                 }
-            })?;
+            });
+            // Of several damaged images the first one is told, whichever thread was faster.
+            decoded.collect::<Vec<_>>().into_iter().collect::<Result<()>>()?;
         }
         Ok(())
     }
