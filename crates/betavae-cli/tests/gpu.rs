@@ -94,11 +94,11 @@ fn a_sweep_runs_on_a_gpu_and_says_so_in_its_provenance() {
         let provenance = fs::read_to_string(run.join("provenance.toml")).unwrap();
         assert!(provenance.contains("device = \"vulkan:software: "), "{provenance}");
     }
-    let wrong = settings.replace("[grid]", "objective = { kind = 'dip-vae-i' }\n[grid]");
+    let wrong = settings.replace("[grid]", "objective = { kind = 'factor-vae' }\n[grid]");
     fs::write(&file, wrong).unwrap();
     let place = ["sweep", "run", path(&file), "--out", path(&out)];
     let error = refuse(2, &[&["--device", "vulkan:software"], &place[..]].concat());
-    assert!(error.contains("dip-vae-i"), "{error}");
+    assert!(error.contains("factor-vae"), "{error}");
 }
 
 #[test]
