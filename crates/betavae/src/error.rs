@@ -6,8 +6,17 @@ mod place;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use rayon::iter::IndexedParallelIterator;
+
 /// Result of every fallible function of this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// The results of parallel work in their order; of several errors the first one, whichever thread was faster.
+pub(crate) fn in_order<T: Send>(
+    results: impl IndexedParallelIterator<Item = Result<T>>,
+) -> Result<Vec<T>> {
+    results.collect::<Vec<_>>().into_iter().collect()
+}
 
 /// Everything that can go wrong, by what the user has to look at.
 #[derive(Debug, thiserror::Error)]

@@ -106,3 +106,18 @@ fn sum_of_lanes(thread: u32, value: f32, lanes: u32) -> f32 {
 fn sum_of_workgroup(thread: u32, value: f32) -> f32 {
     return sum_of_lanes(thread, value, 1u);
 }
+
+// The largest of them.
+fn max_of_workgroup(thread: u32, value: f32) -> f32 {
+    tree[thread] = value;
+    for (var width = 128u; width > 0u; width /= 2u) {
+        workgroupBarrier();
+        if thread < width {
+            tree[thread] = max(tree[thread], tree[thread + width]);
+        }
+    }
+    workgroupBarrier();
+    let largest = tree[0];
+    workgroupBarrier();
+    return largest;
+}

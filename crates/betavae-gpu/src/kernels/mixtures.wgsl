@@ -1,8 +1,6 @@
 // The logarithms of the densities of a sample under the aggregate posterior: of each latent, then of all together. MIXTURES is
 // [BATCH, LATENTS + 1], a workgroup for each entry.
 
-var<workgroup> largest_of: array<f32, 256>;
-
 fn component(sample: u32, other: u32, latent: u32) -> f32 {
     if latent == LATENTS {
         return maps[DENSITIES + sample * BATCH + other];
@@ -22,15 +20,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     for (var other = thread; other < BATCH; other += 256u) {
         largest = max(largest, component(sample, other, latent));
     }
-    largest_of[thread] = largest;
-    for (var width = 128u; width > 0u; width /= 2u) {
-        workgroupBarrier();
-        if thread < width {
-            largest_of[thread] = max(largest_of[thread], largest_of[thread + width]);
-        }
-    }
-    workgroupBarrier();
-    largest = largest_of[0];
+    largest = max_of_workgroup(thread, largest);
     var sum = 0.0;
     for (var other = thread; other < BATCH; other += 256u) {
         sum += exp(component(sample, other, latent) - largest);

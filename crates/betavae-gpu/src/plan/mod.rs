@@ -368,12 +368,8 @@ impl fmt::Display for Plan {
             megabytes(self.partials)
         )?;
         if let Some(store) = self.store {
-            let megabytes = store.bytes() as f64 / 1e6;
-            writeln!(
-                f,
-                "all {} images, {megabytes:.1} MB, where the device holds them",
-                store.images
-            )?;
+            let (images, megabytes) = (store.images, megabytes(store.words()));
+            writeln!(f, "all {images} images, {megabytes:.1} MB, where the device holds them")?;
         }
         Ok(())
     }

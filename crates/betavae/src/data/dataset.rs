@@ -7,7 +7,7 @@ use rayon::prelude::*;
 use sha2::{Digest, Sha256};
 
 use super::{Factors, ImageShape};
-use crate::error::Result;
+use crate::error::{Result, in_order};
 
 /// A set of images of one shape. Reading is a pure function of (index, epoch), so any number of
 /// threads may read at once and a resumed run sees the same pixels.
@@ -80,8 +80,6 @@ pub fn read_batch(data: &dyn Dataset, indices: &[usize], epoch: u64) -> Result<V
     let values = data.shape().values();
     let mut batch = vec![0.0; indices.len() * values];
     let images = batch.par_chunks_mut(values).zip(indices);
-    let images = images.map(|(pixels, index)| data.read(*index, epoch, pixels));
-    // Of several errors the first one is told, whichever thread was faster.
-    images.collect::<Vec<_>>().into_iter().collect::<Result<()>>()?;
+    in_order(images.map(|(pixels, index)| data.read(*index, epoch, pixels)))?;
     Ok(batch)
 }

@@ -100,17 +100,14 @@ impl BetaTcvae {
     pub(super) fn new(config: BetaTcvaeConfig, facts: &Facts) -> Result<Self> {
         let images = facts.images;
         let mixture = config.estimator.mixture(images);
-        match config.estimator {
-            Estimator::Stratified if facts.batch > images => {
-                return Err(Error::Mismatch {
-                    what: "objective.estimator = \"stratified\" takes batches out of the data set"
-                        .into(),
-                    expected: format!("at most {images} images in a batch, as in the data set"),
-                    found: facts.batch.to_string(),
-                    hint: "lower train.batch, or set objective.estimator = \"weighted\"".into(),
-                });
-            }
-            Estimator::Weighted | Estimator::Stratified => {}
+        if config.estimator == Estimator::Stratified && facts.batch > images {
+            return Err(Error::Mismatch {
+                what: "objective.estimator = \"stratified\" takes batches out of the data set"
+                    .into(),
+                expected: format!("at most {images} images in a batch, as in the data set"),
+                found: facts.batch.to_string(),
+                hint: "lower train.batch, or set objective.estimator = \"weighted\"".into(),
+            });
         }
         Ok(Self { config, mixture })
     }

@@ -90,7 +90,9 @@ impl Engine {
             Some(weights) => self.session.step(images, noise, numbers(weights)),
             // The weight follows from the KL of the batch itself.
             None => self.session.step_by_kl(images, noise, |kl| {
-                let [_, beta] = objective.by_kl(kl, step).unwrap_or_default();
+                let [_, beta] = objective
+                    .by_kl(kl, step)
+                    .unwrap_or_else(|| unreachable!("checked when the plan was made"));
                 numbers([beta, 0.0, 0.0])
             }),
         };
@@ -131,9 +133,9 @@ impl Engine {
         Ok((parameters, state))
     }
 
-    /// Whether images stay on the device, so that a step is told their numbers.
-    pub(super) fn has_images(&self) -> bool {
-        self.session.plan().store.is_some()
+    /// How images stay on the device, where a step is told their numbers.
+    fn store(&self) -> Option<ImageStore> {
+        self.session.plan().store
     }
 
     /// The device.
@@ -142,8 +144,8 @@ impl Engine {
     }
 }
 
-/// The launches of a step of a training on so many images on a GPU, which can be read as a table. Images of a step come from the host, or out of those that stay
-/// on the device.
+/// The launches of a step of a training on so many images on a GPU, which can be read as a table. Images of a step come from
+/// the host, or out of those that stay on the device.
 ///
 /// # Errors
 /// If the objective or the precision is the CPU's alone.
@@ -259,7 +261,7 @@ impl Trainer {
 
     /// How the images stay on the GPU that takes the steps, if they do.
     pub fn images_on_gpu(&self) -> Option<ImageStore> {
-        self.engine.as_ref().and_then(|engine| engine.session.plan().store)
+        self.engine.as_ref().and_then(Engine::store)
     }
 
     /// Bytes that a step takes from the host, if a GPU takes the steps.
@@ -288,7 +290,7 @@ impl Trainer {
             // A weight that follows from the KL of a step is known after that step.
             let known = self.objective.plan_weights(self.step + 1).is_some();
             let chunk = if known { engine.chunk(most) } else { 1 };
-            let stay = engine.has_images();
+            let stay = engine.store().is_some();
             let began = Instant::now();
             for step in self.step + 1..=self.step + chunk {
                 let (epoch, indices, noise) = self.draw(step);

@@ -14,7 +14,7 @@ use super::super::pictures::{Decode, EncodedImages, ImageHeader, load, read_head
 use super::super::split;
 use super::super::stored::{OpenContext, StoredDataset};
 use super::files;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, in_order};
 use crate::table::parquet::{ParquetFile, table};
 
 /// Images that are in memory in their encoded form at a time.
@@ -233,8 +233,7 @@ impl EncodedImages for Rows {
                     ),
                 }
             });
-            // Of several damaged images the first one is told, whichever thread was faster.
-            decoded.collect::<Vec<_>>().into_iter().collect::<Result<()>>()?;
+            in_order(decoded)?;
         }
         Ok(())
     }

@@ -13,7 +13,7 @@ use super::super::reader::{ImageReader, OpenedImages, ReaderSummary};
 use super::super::stored::{OpenContext, StoredDataset};
 use super::super::{Background, Factors, ImageShape};
 use super::decode::{ImageHeader, decode, read_header};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, in_order};
 use crate::words::{counted, thousands};
 
 /// Damaged files that a message names.
@@ -71,8 +71,7 @@ impl EncodedImages for ImageFiles {
                 pixels,
             )
         });
-        // Of several damaged images the first one is told, whichever thread was faster.
-        images.collect::<Vec<_>>().into_iter().collect()
+        in_order(images).map(drop)
     }
 }
 

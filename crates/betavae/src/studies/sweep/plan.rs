@@ -10,7 +10,7 @@ use toml::Value;
 use super::file::{Change, SweepFile};
 use crate::config::{Config, Recipe};
 use crate::data::{DataConfig, ImageShape, PairsConfig};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, in_order};
 use crate::recipes;
 use crate::words::{counted, quoted, thousands};
 
@@ -56,13 +56,8 @@ impl Sweep {
     ) -> Result<Self> {
         let text = recipe_text(&file)?;
         let combinations = combinations(&file)?;
-        let recipes: Vec<Recipe> = combinations
-            .par_iter()
-            .map(|changes| recipe(&file, &text, changes))
-            .collect::<Vec<_>>()
-            // Of several mistakes the first one is told, whichever thread was faster.
-            .into_iter()
-            .collect::<Result<_>>()?;
+        let recipes: Vec<Recipe> =
+            in_order(combinations.par_iter().map(|changes| recipe(&file, &text, changes)))?;
         // Data sets are opened one after the other, and each of them once.
         let mut shapes: HashMap<String, ImageShape> = HashMap::new();
         let shapes = recipes.iter().map(|recipe| {
@@ -72,16 +67,10 @@ impl Sweep {
             })
         });
         let shapes: Vec<ImageShape> = shapes.collect::<Result<_>>()?;
-        let mut runs: Vec<PlannedRun> = recipes
-            .par_iter()
-            .zip(shapes)
-            .zip(&combinations)
-            .map(|((recipe, shape), changes)| {
-                recipe.resolve(shape).map(PlannedRun::new).map_err(|error| about(error, changes))
-            })
-            .collect::<Vec<_>>()
-            .into_iter()
-            .collect::<Result<_>>()?;
+        let runs = recipes.par_iter().zip(shapes).zip(&combinations);
+        let mut runs = in_order(runs.map(|((recipe, shape), changes)| {
+            recipe.resolve(shape).map(PlannedRun::new).map_err(|error| about(error, changes))
+        }))?;
         for (number, excluded) in (1..).zip(&file.exclude) {
             let before = runs.len();
             runs.retain(|run| !run.has(excluded));

@@ -5,7 +5,7 @@ use rayon::prelude::*;
 
 use super::launches;
 use crate::config::Config;
-use crate::data::Dataset;
+use crate::data::{Dataset, read_batch};
 use crate::error::{Error, Result};
 
 /// Values of images that are packed and written to a device at a time, more or less.
@@ -26,12 +26,10 @@ pub fn image_store(config: &Config, data: &dyn Dataset) -> Result<Option<ImageSt
     let signed = config.model().network().signed_images();
     let count = TRIED_IMAGES.min(images);
     let tried: Vec<usize> = (0..count).map(|i| i * images / count).collect();
-    for encoding in Encoding::ALL {
-        if packed(data, encoding, &tried)?.is_some() {
-            return Ok(Some(ImageStore { images, values, encoding, signed }));
-        }
-    }
-    Ok(None)
+    let pixels = read_batch(data, &tried, 0)?;
+    let packs = |encoding: &Encoding| packed(&pixels, values, *encoding).is_some();
+    let tightest = Encoding::ALL.into_iter().find(packs);
+    Ok(tightest.map(|encoding| ImageStore { images, values, encoding, signed }))
 }
 
 /// A session on whose device all images stay, or nothing where they cannot.
@@ -59,23 +57,19 @@ pub(super) fn with_images(
 
 /// Writes all images to a device. Whether all can be packed so.
 fn write_images(session: &mut Session, data: &dyn Dataset, encoding: Encoding) -> Result<bool> {
-    let at_once = (VALUES_AT_ONCE / data.shape().values()).max(1);
+    let values = data.shape().values();
+    let at_once = (VALUES_AT_ONCE / values).max(1);
     for first in (0..data.len()).step_by(at_once) {
         let images: Vec<usize> = (first..data.len().min(first + at_once)).collect();
-        let Some(words) = packed(data, encoding, &images)? else { return Ok(false) };
+        let pixels = read_batch(data, &images, 0)?;
+        let Some(words) = packed(&pixels, values, encoding) else { return Ok(false) };
         session.write_images(first, &words).map_err(Error::Gpu)?;
     }
     Ok(true)
 }
 
-/// The words of some images, unless one cannot be packed so.
-fn packed(data: &dyn Dataset, encoding: Encoding, images: &[usize]) -> Result<Option<Vec<u32>>> {
-    let pack = |index: &usize| {
-        let mut pixels = vec![0.0; data.shape().values()];
-        data.read(*index, 0, &mut pixels)?;
-        Ok(encoding.pack(&pixels))
-    };
-    let words: Vec<Result<Option<Vec<u32>>>> = images.par_iter().map(pack).collect();
-    let words: Vec<Option<Vec<u32>>> = words.into_iter().collect::<Result<_>>()?;
-    Ok(words.into_iter().collect::<Option<Vec<_>>>().map(|words| words.concat()))
+/// The words of images of so many values each, unless one cannot be packed so.
+fn packed(pixels: &[f32], values: usize, encoding: Encoding) -> Option<Vec<u32>> {
+    let words = pixels.par_chunks(values).map(|image| encoding.pack(image));
+    words.collect::<Option<Vec<_>>>().map(|words| words.concat())
 }
